@@ -1,0 +1,1 @@
+"""Configurations of training runs: data, and ml_collections only."""

@@ -1,0 +1,115 @@
+"""Every field of a training run, with its unit and reason.
+
+A config starts from this one and changes fields; it is locked, so that a field
+which does not exist here cannot be set. Fields that are `placeholder`s are None
+until set: then the norm, model, optimizer or schedule uses its own default, and
+setting one that it does not have is an error.
+"""
+
+import ml_collections
+from ml_collections import config_dict
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """A CNN with BatchNorm on the embedded digits; seconds on a laptop."""
+  config = ml_collections.ConfigDict()
+
+  # First part of the run's name; the rest is a hash of all other fields.
+  config.label = 'base'
+  # Of the parameters, the order of the examples, augmentation and dropout.
+  config.seed = 0
+  # Examples a training step.
+  config.batch_size = 32
+  # Length of the run, in training steps.
+  config.total_steps = 1_000
+  # Steps between two evaluations on the whole validation split; the last step
+  # is always evaluated.
+  config.eval_every = 100
+  # Examples at a time in an evaluation: changes its speed, not its result.
+  config.eval_batch_size = 500
+  # Steps between two training rows in the records; a row is the mean over the
+  # steps since the row before.
+  config.log_every = 50
+  # Steps in one call of the compiled program; None is 1 on CPU, where XLA runs
+  # convolutions inside loops many times slower, and 25 elsewhere.
+  config.steps_per_call = config_dict.placeholder(int)
+
+  config.data = ml_collections.ConfigDict()
+  # digits, mnist, fashion_mnist, cifar10, cifar100
+  config.data.name = 'digits'
+  # Where TFDS prepared it; None is TFDS_DATA_DIR, else ~/tensorflow_datasets.
+  config.data.data_dir = config_dict.placeholder(str)
+  # Pixels by which training images are shifted at random, at most; 0 is off.
+  config.data.random_crop = 0
+  # Mirrors training images at random, left to right.
+  config.data.random_flip = False
+
+  config.model = ml_collections.ConfigDict()
+  # mlp, cnn, inception
+  config.model.name = 'cnn'
+  # relu, sigmoid, tanh, gelu, silu, identity
+  config.model.activation = 'relu'
+  # Share of the features dropped in training.
+  config.model.dropout = 0.0
+  # Units (mlp) or channels (cnn) of each layer.
+  config.model.widths = config_dict.placeholder(tuple)
+  # Factor on the channels (inception).
+  config.model.width = config_dict.placeholder(float)
+
+  config.norm = ml_collections.ConfigDict()
+  # none, batch, batch_renorm, layer, group, instance, rms
+  config.norm.name = 'batch'
+  # Added to the variance, inside the root.
+  config.norm.epsilon = config_dict.placeholder(float)
+  # Share of the old value that running statistics keep (batch, batch_renorm).
+  config.norm.momentum = config_dict.placeholder(float)
+  # Learned scale and bias.
+  config.norm.use_scale = config_dict.placeholder(bool)
+  config.norm.use_bias = config_dict.placeholder(bool)
+  # Groups of channels, or channels a group; one of the two (group).
+  config.norm.num_groups = config_dict.placeholder(int)
+  config.norm.group_size = config_dict.placeholder(int)
+  # Axes that share statistics (layer, rms, group).
+  config.norm.reduction_axes = config_dict.placeholder(tuple)
+  # Clipping of the corrections (batch_renorm); None is the paper's schedule.
+  config.norm.r_max = config_dict.placeholder(float)
+  config.norm.d_max = config_dict.placeholder(float)
+  # Factor on the steps of that schedule, which is made for 10^5 steps.
+  config.norm.schedule_scale = config_dict.placeholder(float)
+
+  config.optimizer = ml_collections.ConfigDict()
+  # sgd, momentum, nesterov, rmsprop, adam, adamw
+  config.optimizer.name = 'momentum'
+  # Of the first step after the warm-up, before the multiplier.
+  config.optimizer.learning_rate = 0.03
+  # Factor on the learning rate: what sweeps and the papers vary.
+  config.optimizer.learning_rate_multiplier = 1.0
+  # L2 penalty on kernels (decoupled for adamw); scales and biases have none.
+  config.optimizer.weight_decay = 0.0
+  # Largest joint norm of the gradients; None is no clipping.
+  config.optimizer.clip_norm = config_dict.placeholder(float)
+  # Of momentum, nesterov (0.9) and rmsprop (0).
+  config.optimizer.momentum = config_dict.placeholder(float)
+  # Of rmsprop (0.9).
+  config.optimizer.decay = config_dict.placeholder(float)
+  # Of adam and adamw (0.9, 0.999).
+  config.optimizer.beta1 = config_dict.placeholder(float)
+  config.optimizer.beta2 = config_dict.placeholder(float)
+  # Of rmsprop, adam and adamw (1e-8).
+  config.optimizer.epsilon = config_dict.placeholder(float)
+
+  config.schedule = ml_collections.ConfigDict()
+  # constant, exponential, step, cosine
+  config.schedule.name = 'constant'
+  # Steps of linear warm-up in front of the schedule.
+  config.schedule.warmup_steps = 0
+  # Factor a `decay_steps` (exponential) or at each boundary (step).
+  config.schedule.decay_rate = config_dict.placeholder(float)
+  # Steps (exponential, cosine); None is all steps after the warm-up.
+  config.schedule.decay_steps = config_dict.placeholder(int)
+  # Steps after the warm-up at which the rate drops (step).
+  config.schedule.boundaries = config_dict.placeholder(tuple)
+  # What remains at the end (cosine).
+  config.schedule.final_fraction = config_dict.placeholder(float)
+
+  return config.lock()

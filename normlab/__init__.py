@@ -1,0 +1,1 @@
+"""normlab: a laboratory for normalization layers in JAX and Flax."""

@@ -1,0 +1,195 @@
+"""Reads whole data sets that TFDS prepared into memory, without TensorFlow."""
+
+import contextlib
+import dataclasses
+import functools
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+
+from normlab import names
+from normlab.data.digits import SIZES, Digits
+
+# Examples taken from the end of the training split for validation, where the
+# source has no validation split of its own.
+VALIDATION_SIZE = 5_000
+
+DATASETS: dict[str, str] = {
+  'digits': 'embedded: 1,797 handwritten digits, 8x8x1, 10 classes',
+  'mnist': '70,000 handwritten digits, 28x28x1, 10 classes',
+  'fashion_mnist': '70,000 pieces of clothing, 28x28x1, 10 classes',
+  'cifar10': '60,000 photographs, 32x32x3, 10 classes',
+  'cifar100': '60,000 photographs, 32x32x3, 100 classes',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """Examples in memory.
+
+  Attributes:
+    images: uint8 [examples, height, width, channels].
+    labels: int32 [examples].
+  """
+
+  images: np.ndarray
+  labels: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+  """What is known of a data set without reading it.
+
+  Attributes:
+    sizes: number of examples of 'train', 'validation' and 'test'.
+    image_shape: (height, width, channels).
+    num_classes: number of labels.
+  """
+
+  sizes: dict[str, int]
+  image_shape: tuple[int, int, int]
+  num_classes: int
+
+
+def default_data_dir() -> str:
+  """TFDS_DATA_DIR, else ~/tensorflow_datasets: where TFDS itself looks."""
+  default = os.path.join('~', 'tensorflow_datasets')
+  return os.path.expanduser(os.environ.get('TFDS_DATA_DIR') or default)
+
+
+def describe(name: str, data_dir: str | None = None) -> Description:
+  """Sizes and shapes of a data set; reads its metadata, writes nothing.
+
+  Args:
+    name: a key of `DATASETS`.
+    data_dir: where TFDS prepared it; None is `default_data_dir()`.
+
+  Raises:
+    names.ConfigError: an unknown name, or a data set that is not prepared; says
+      the command that prepares it.
+  """
+  names.lookup('data set', name, DATASETS)
+  if name == 'digits':
+    return Description(dict(SIZES), (8, 8, 1), 10)
+  info = prepared_builder(name, data_dir).info
+  features = info.features
+  train = info.splits['train'].num_examples
+  sizes = {
+    'train': train - VALIDATION_SIZE,
+    'validation': VALIDATION_SIZE,
+    'test': info.splits['test'].num_examples,
+  }
+  classes = features['label'].num_classes
+  return Description(sizes, tuple(features['image'].shape), classes)
+
+
+# One data set stays in memory: the runs of a sweep mostly share it.
+@functools.lru_cache(maxsize=1)
+def load(name: str, data_dir: str | None = None) -> dict[str, Split]:
+  """Reads a data set: 'train', 'validation' and 'test', which never overlap.
+
+  Where TFDS has no validation split, the last 5,000 training examples are it.
+  `digits` is prepared on first use, which takes two seconds.
+
+  Args:
+    name: a key of `DATASETS`.
+    data_dir: where TFDS prepared it; None is `default_data_dir()`.
+
+  Raises:
+    names.ConfigError: as `describe`.
+  """
+  names.lookup('data set', name, DATASETS)
+  if name == 'digits':
+    builder = prepare_digits(data_dir)
+  else:
+    builder = prepared_builder(name, data_dir)
+  if 'validation' in builder.info.splits:
+    slices = {split: split for split in SIZES}
+  else:
+    slices = {
+      'train': f'train[:-{VALIDATION_SIZE}]',
+      'validation': f'train[-{VALIDATION_SIZE}:]',
+      'test': 'test',
+    }
+  return {split: read(builder, part) for split, part in slices.items()}
+
+
+def read(builder: tfds.core.DatasetBuilder, split: str) -> Split:
+  """Reads one split, in TFDS's own notation ('train[:100]')."""
+  with quiet():
+    source = builder.as_data_source(split=split)
+    # Asking for all rows at once is twice as fast as one after another.
+    examples = source.__getitems__(range(len(source)))
+  images = np.stack([example['image'] for example in examples])
+  labels = np.array([example['label'] for example in examples], np.int32)
+  return Split(images, labels)
+
+
+def prepared_builder(
+  name: str, data_dir: str | None
+) -> tfds.core.DatasetBuilder:
+  """The builder of a data set that TFDS has prepared as array_record.
+
+  Raises:
+    names.ConfigError: not prepared, or in another format.
+  """
+  folder = pathlib.Path(data_dir or default_data_dir()).expanduser()
+  command = f'python scripts/prepare_data.py {name} --data_dir={folder}'
+  versions = sorted((folder / name).glob('*/dataset_info.json'))
+  if not versions:
+    raise names.ConfigError(
+      f'data set {name!r} is not prepared in data_dir {str(folder)!r}; '
+      f'prepare it once: {command}'
+    )
+  builder = tfds.builder_from_directory(versions[-1].parent)
+  if builder.info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
+    raise names.ConfigError(
+      f'data set {name!r} in data_dir {str(folder)!r} is stored as '
+      f'{builder.info.file_format.value}, which needs TensorFlow to read; '
+      f'allowed is array_record; prepare it elsewhere: {command}'
+    )
+  return builder
+
+
+def prepare_digits(data_dir: str | None) -> Digits:
+  """Writes the embedded data set where it is missing, and returns its builder.
+
+  A folder that cannot be written (a read-only mount) is replaced by one in the
+  system's temporary folder: the embedded data set is always there.
+  """
+  folder = os.path.expanduser(data_dir or default_data_dir())
+  try:
+    return _prepare_digits(folder)
+  except OSError:
+    return _prepare_digits(os.path.join(tempfile.gettempdir(), 'normlab_data'))
+
+
+def _prepare_digits(folder: str) -> Digits:
+  with quiet():
+    builder = Digits(data_dir=folder, file_format='array_record')
+    try:
+      builder.download_and_prepare()
+    except OSError:
+      # Another process may have finished the same a moment ago.
+      builder = Digits(data_dir=folder, file_format='array_record')
+      if not builder.info.splits:
+        raise
+  return builder
+
+
+@contextlib.contextmanager
+def quiet():
+  """Silences TFDS's bars and its advice to install OpenCV."""
+  verbosity = logging.get_verbosity()
+  logging.set_verbosity(logging.ERROR)
+  tfds.disable_progress_bar()
+  try:
+    with contextlib.redirect_stdout(None):
+      yield
+  finally:
+    tfds.enable_progress_bar()
+    logging.set_verbosity(verbosity)

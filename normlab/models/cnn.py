@@ -1,0 +1,40 @@
+"""A plain convolutional network."""
+
+from collections.abc import Sequence
+
+import jax
+from flax import linen as nn
+
+from normlab.models import blocks
+
+
+class CNN(nn.Module):
+  """3x3 convolutions, each after the first with stride 2; mean pool; dense.
+
+  Attributes:
+    num_classes: length of the logits.
+    widths: channels of each convolution.
+    norm: makes the norms; None is no norm.
+    activation: after each norm.
+    dropout: share of the pooled features dropped in training.
+  """
+
+  num_classes: int
+  widths: Sequence[int] = (32, 64, 128)
+  norm: blocks.Norm = None
+  activation: blocks.Activation = nn.relu
+  dropout: float = 0.0
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    """Maps images [batch, height, width, channels] to logits."""
+    for i, width in enumerate(self.widths, start=1):
+      x = blocks.ConvNormAct(
+        width,
+        strides=1 if i == 1 else 2,
+        norm=self.norm,
+        activation=self.activation,
+        name=f'layer{i}',
+      )(x, train=train)
+    x = x.mean((1, 2))
+    return blocks.classifier(x, self.num_classes, self.dropout, train=train)

@@ -1,0 +1,209 @@
+"""What the norms share: constructor fields, parameters and checks.
+
+The mixins exist so that each field is declared once while every layer keeps the
+positional order of its `flax.linen` namesake: dataclass fields are collected
+from the last base to the first.
+"""
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.linen import dtypes
+
+from normlab.norms import moments as moments_lib
+from normlab.norms.moments import Moments
+from normlab.norms.standardize import standardize
+
+Axes = int | Sequence[int]
+
+
+class Affine(nn.Module):
+  """Standardization with a learned scale and bias.
+
+  Attributes:
+    epsilon: added to the variance, inside the root.
+    dtype: of the result; None takes it from the input and the parameters.
+    param_dtype: of `scale` and `bias`.
+    use_bias: adds a learned bias.
+    use_scale: multiplies by a learned scale.
+    bias_init: of the bias; zeros.
+    scale_init: of the scale; ones.
+  """
+
+  epsilon: float = 1e-6
+  dtype: Any = None
+  param_dtype: Any = jnp.float32
+  use_bias: bool = True
+  use_scale: bool = True
+  bias_init: nn.initializers.Initializer = nn.initializers.zeros
+  scale_init: nn.initializers.Initializer = nn.initializers.ones
+
+  # Whether a bias in front of this layer would be redundant.
+  absorbs_bias: ClassVar[bool] = True
+
+  def normalize(
+    self,
+    x: jax.Array,
+    statistics: Moments,
+    feature_axes: Sequence[int],
+    *,
+    correction: tuple[jax.Array, jax.Array] | None = None,
+  ) -> jax.Array:
+    """Standardizes `x`, then applies this layer's scale and bias.
+
+    Args:
+      x: the layer's input.
+      statistics: shaped to broadcast against `x`.
+      feature_axes: the axes that have a scale and bias of their own.
+      correction: (r, d), broadcastable to `x`: y = (x_hat * r + d) * scale +
+        bias, for BatchRenorm.
+    """
+    shape = [x.shape[axis] for axis in feature_axes]
+    broadcast = [
+      size if axis in feature_axes else 1 for axis, size in enumerate(x.shape)
+    ]
+    scale = bias = None
+    if self.use_scale:
+      scale = self.param('scale', self.scale_init, shape, self.param_dtype)
+      scale = scale.reshape(broadcast)
+    if self.use_bias:
+      bias = self.param('bias', self.bias_init, shape, self.param_dtype)
+      bias = bias.reshape(broadcast)
+    operands = [a for a in (x, scale, bias) if a is not None]
+    dtype = dtypes.canonicalize_dtype(*operands, dtype=self.dtype)
+    if correction is not None:
+      r, d = correction
+      shifted = d if scale is None else d * scale
+      scale = r if scale is None else r * scale
+      bias = shifted if bias is None else bias + shifted
+    y = standardize(
+      x, statistics, epsilon=self.epsilon, scale=scale, bias=bias
+    )
+    return y.astype(dtype)
+
+
+class Statistics(nn.Module):
+  """How a norm computes its mean and variance.
+
+  Attributes:
+    axis_name: joins the statistics over this axis of `jax.shard_map` or
+      `jax.pmap`, weighted by counts. Not for plain `jit`, where a sharded
+      batch has global statistics anyway.
+    axis_index_groups: joins within these groups of devices only.
+    use_fast_variance: accepted so that `flax.linen` constructors work; both
+      values give the same accurate variance (see `moments`).
+    force_float32_reductions: statistics in float32 at least. False computes
+      them in the precision of the input, and running ones in `param_dtype`.
+  """
+
+  axis_name: str | None = None
+  axis_index_groups: Any = None
+  use_fast_variance: bool = True
+  force_float32_reductions: bool = True
+
+  def prepare(
+    self, x: jax.Array, mask: jax.Array | None
+  ) -> tuple[jax.Array, jax.Array | None]:
+    """Checks the input, and replaces NaN and inf under the mask by zero.
+
+    What is masked must not matter, and NaN times a zero gradient is NaN: so it
+    goes before anything is computed from it.
+    """
+    x = jnp.asarray(x)
+    name = type(self).__name__
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+      raise TypeError(
+        f'{name}: the input has dtype {x.dtype}; allowed are floating point '
+        'and complex dtypes, so cast it first'
+      )
+    if self.epsilon < 0:
+      raise ValueError(f'{name}: epsilon={self.epsilon!r} must not be negative')
+    if x.size == 0:
+      raise ValueError(
+        f'{name}: the input has shape {x.shape}, which holds no values'
+      )
+    if mask is None:
+      return x, None
+    mask = jnp.asarray(mask, bool)
+    try:
+      fits = jnp.broadcast_shapes(mask.shape, x.shape) == x.shape
+    except ValueError:
+      fits = False
+    if not fits:
+      raise ValueError(
+        f'{name}: mask has shape {mask.shape}, which does not broadcast to '
+        f'that of the input, {x.shape}'
+      )
+    return jnp.where(mask | jnp.isfinite(x), x, 0), mask
+
+  def moments(
+    self,
+    x: jax.Array,
+    axes: Sequence[int],
+    mask: jax.Array | None,
+    *,
+    center: bool = True,
+    synchronize: bool = True,
+  ) -> Moments:
+    """Statistics of `x` over `axes`, and over the devices of `axis_name`."""
+    result = moments_lib.moments(
+      x.astype(self.statistics_dtype(x)), axes, mask=mask, center=center
+    )
+    return self.synchronized(result) if synchronize else result
+
+  def synchronized(self, part: Moments) -> Moments:
+    """Joins the statistics over `axis_name`, where that is set."""
+    # While initializing, the mapped axis need not exist yet (as in flax).
+    if self.axis_name is None or self.is_initializing():
+      return part
+    try:
+      return moments_lib.pool_devices(
+        part, self.axis_name, self.axis_index_groups
+      )
+    except NameError as error:
+      raise ValueError(
+        f'{type(self).__name__}: axis_name={self.axis_name!r} is not an axis '
+        'of a surrounding jax.shard_map, jax.pmap or jax.vmap; under plain '
+        'jax.jit leave axis_name=None: statistics of a sharded batch are '
+        'global there'
+      ) from error
+
+  def statistics_dtype(self, x: jax.Array) -> Any:
+    """Precision of the statistics of `x`."""
+    dtype = self.dtype or x.dtype
+    if not self.force_float32_reductions:
+      return dtype
+    return jnp.promote_types(jnp.promote_types(dtype, x.dtype), jnp.float32)
+
+
+class ReductionAxes(nn.Module):
+  """The axes of a norm that may reduce any of them.
+
+  Attributes:
+    reduction_axes: the axes that share a mean and variance.
+    feature_axes: the axes that have a scale and bias of their own.
+  """
+
+  reduction_axes: Axes = -1
+  feature_axes: Axes = -1
+
+
+def canonical_axes(layer: str, field: str, ndim: int, axes: Axes) -> list[int]:
+  """Sorted, non-negative, distinct axes of an array of rank `ndim`.
+
+  Raises:
+    ValueError: an axis that the array does not have.
+  """
+  axes = list(axes) if isinstance(axes, Iterable) else [axes]
+  axes = [operator.index(axis) for axis in axes]
+  for axis in axes:
+    if not -ndim <= axis < ndim:
+      raise ValueError(
+        f'{layer}: {field}={axis} is not an axis of an input of rank {ndim}; '
+        f'allowed are {-ndim} to {ndim - 1}'
+      )
+  return sorted({axis % ndim for axis in axes})

@@ -1,0 +1,175 @@
+"""Group and instance normalization (arXiv:1803.08494, arXiv:1607.08022)."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from normlab.norms import fields
+from normlab.norms.moments import Moments, pool
+
+
+class Groups(nn.Module):
+  """How channels are grouped: one of the two fields, the other None.
+
+  Attributes:
+    num_groups: the number of groups.
+    group_size: the number of channels in a group.
+  """
+
+  num_groups: int | None = 32
+  group_size: int | None = None
+
+  def groups_of(self, channels: int) -> int:
+    """The number of groups of `channels` channels.
+
+    Raises:
+      ValueError: neither or both fields, or a number that does not divide.
+    """
+    if (self.num_groups is None) == (self.group_size is None):
+      raise ValueError(
+        f'GroupNorm: num_groups={self.num_groups!r} and '
+        f'group_size={self.group_size!r}; set one of them and let the other '
+        'be None'
+      )
+    field = 'num_groups' if self.group_size is None else 'group_size'
+    size = getattr(self, field)
+    if size <= 0 or channels % size:
+      divisors = [d for d in range(1, channels + 1) if channels % d == 0]
+      raise ValueError(
+        f'GroupNorm: {field}={size!r} does not divide the {channels} channels '
+        f'of the input; allowed are {", ".join(map(str, divisors))}'
+      )
+    return size if self.group_size is None else channels // size
+
+
+class OptionalReductionAxes(nn.Module):
+  """The axes of GroupNorm.
+
+  Attributes:
+    reduction_axes: the axes that share statistics, the last one included;
+      None: all but the first. Give them where an example has extra batch axes.
+  """
+
+  reduction_axes: Sequence[int] | None = None
+
+
+class GroupNorm(
+  fields.Statistics, OptionalReductionAxes, fields.Affine, Groups
+):
+  """Normalizes each example over space and over groups of channels.
+
+  Drop-in for `flax.linen.GroupNorm`. One group is LayerNorm over all axes of an
+  example, a group per channel is InstanceNorm.
+  """
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    use_running_average: bool | None = None,
+    *,
+    mask: jax.Array | None = None,
+  ) -> jax.Array:
+    """Normalizes each example by the statistics of its groups.
+
+    Args:
+      x: [batch, ..., channels].
+      use_running_average: ignored; accepted so that all norms are called alike.
+      mask: boolean, broadcastable to `x`; False values do not count.
+
+    Returns:
+      The shape of `x`.
+
+    Raises:
+      ValueError: groups that do not divide the channels, a bad mask or field.
+      TypeError: integer input.
+    """
+    del use_running_average
+    x, mask = self.prepare(x, mask)
+    channel = x.ndim - 1
+    axes = self.reduction_axes
+    axes = range(1, x.ndim) if axes is None else axes
+    axes = fields.canonical_axes('GroupNorm', 'reduction_axes', x.ndim, axes)
+    if channel not in axes:
+      raise ValueError(
+        f'GroupNorm: reduction_axes={self.reduction_axes!r} must include the '
+        f'last axis, {channel}, the channels'
+      )
+    groups = self.groups_of(x.shape[channel])
+    per_channel = self.moments(
+      x, [a for a in axes if a != channel], mask, synchronize=False
+    )
+    # Pooling tiny per-channel statistics leaves one big pass over x, which
+    # keeps its layout; reducing x reshaped to [..., group, channel] is slower.
+    statistics = self.synchronized(pool_groups(per_channel, groups))
+    return self.normalize(x, spread_groups(statistics, x.shape[-1]), [channel])
+
+
+def pool_groups(statistics: Moments, groups: int) -> Moments:
+  """Joins statistics [..., channels] within groups: [..., groups]."""
+
+  def grouped(value: jax.Array | float) -> jax.Array | float:
+    if not isinstance(value, jax.Array):
+      return value
+    return value.reshape(*value.shape[:-1], groups, -1)
+
+  pooled = pool(Moments(*map(grouped, statistics)), [statistics.mean.ndim])
+  count = pooled.count
+  return Moments(
+    pooled.mean[..., 0],
+    pooled.var[..., 0],
+    count[..., 0] if isinstance(count, jax.Array) else count,
+  )
+
+
+def spread_groups(statistics: Moments, channels: int) -> Moments:
+  """Gives each channel the statistics of its group: [..., channels]."""
+  repeats = channels // statistics.mean.shape[-1]
+  mean, var = (
+    jnp.repeat(value, repeats, axis=-1)
+    for value in (statistics.mean, statistics.var)
+  )
+  return Moments(mean, var, statistics.count)
+
+
+class FeatureAxes(nn.Module):
+  """The axes of InstanceNorm.
+
+  Attributes:
+    feature_axes: the axes that have statistics, scale and bias of their own;
+      all but these and the first are reduced.
+  """
+
+  feature_axes: fields.Axes = -1
+
+
+class InstanceNorm(fields.Statistics, FeatureAxes, fields.Affine):
+  """Normalizes each channel of each example over space.
+
+  Drop-in for `flax.linen.InstanceNorm`. On vectors [batch, features] there is
+  no space: every value is its own mean, and the result is the bias.
+  """
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    use_running_average: bool | None = None,
+    *,
+    mask: jax.Array | None = None,
+  ) -> jax.Array:
+    """Normalizes; the arguments and errors are those of `LayerNorm`."""
+    del use_running_average
+    x, mask = self.prepare(x, mask)
+    features = fields.canonical_axes(
+      'InstanceNorm', 'feature_axes', x.ndim, self.feature_axes
+    )
+    if 0 in features:
+      raise ValueError(
+        f'InstanceNorm: feature_axes={self.feature_axes!r} must not include '
+        'the first axis, the batch'
+      )
+    reduced = [a for a in range(1, x.ndim) if a not in features]
+    return self.normalize(x, self.moments(x, reduced, mask), features)

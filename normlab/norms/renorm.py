@@ -1,0 +1,131 @@
+"""Batch renormalization (Ioffe 2017, arXiv:1702.03275)."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+
+from normlab.norms import fields
+from normlab.norms.batch import BatchFields, squeezed
+from normlab.norms.moments import Moments, running_average
+
+Schedule = Callable[[jax.Array], jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ramp:
+  """A value that rises linearly between two steps, and is constant outside.
+
+  Attributes:
+    start: the value until step `begin`.
+    stop: the value from step `end` on.
+    begin: first step of the ramp.
+    end: last step of the ramp.
+  """
+
+  start: float
+  stop: float
+  begin: int
+  end: int
+
+  def __call__(self, step: jax.Array) -> jax.Array:
+    """The value at `step`."""
+    progress = (step - self.begin) / (self.end - self.begin)
+    return self.start + (self.stop - self.start) * jnp.clip(progress, 0, 1)
+
+
+# Section 4.1 of the paper; that the ramp is linear is our reading of "gradually
+# relaxed".
+PAPER_R_MAX = Ramp(1.0, 3.0, 5_000, 40_000)
+PAPER_D_MAX = Ramp(0.0, 5.0, 5_000, 25_000)
+
+
+class BatchRenorm(fields.Statistics, fields.Affine, BatchFields):
+  """y = ((x - mean_B) / std_B * r + d) * scale + bias (Algorithm 1).
+
+  r = clip(std_B / std, 1/r_max, r_max) and d = clip((mean_B - mean) / std,
+  -d_max, d_max) are constants for the gradient, std_B = sqrt(var_B + epsilon),
+  and `mean`, `std` are the running ones before the update. Unclipped, training
+  computes what inference does: (x - mean) / std.
+
+  The fields are those of `BatchNorm`, and keyword-only ones. State, in
+  `batch_stats`: `mean` and `std` (the running standard *deviation*, with
+  epsilon already in it), float32, and `step`, int32.
+
+  Attributes:
+    r_max: at least 1: a number, or a function of the layer's own step counter;
+      default: the paper's schedule, 1 until step 5,000, 3 from 40,000.
+    d_max: at least 0, likewise; default: 0 until step 5,000, 5 from 25,000.
+    schedule_scale: stretches the steps of the schedules: 0.01 takes the paper's
+      from 40,000 steps to 400.
+  """
+
+  epsilon: float = 1e-5
+  r_max: float | Schedule = dataclasses.field(default=PAPER_R_MAX, kw_only=True)
+  d_max: float | Schedule = dataclasses.field(default=PAPER_D_MAX, kw_only=True)
+  schedule_scale: float = dataclasses.field(default=1.0, kw_only=True)
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    use_running_average: bool | None = None,
+    *,
+    mask: jax.Array | None = None,
+  ) -> jax.Array:
+    """Normalizes; the arguments and errors are those of `BatchNorm`."""
+    use_running_average = self.uses_running_average(use_running_average)
+    self.check_limits()
+    x, mask = self.prepare(x, mask)
+    features, reduced = self.feature_and_reduction_axes(x)
+    shape = [x.shape[axis] for axis in features]
+    mean = self.variable('batch_stats', 'mean', jnp.zeros, shape, jnp.float32)
+    std = self.variable('batch_stats', 'std', jnp.ones, shape, jnp.float32)
+    step = self.variable('batch_stats', 'step', jnp.zeros, (), jnp.int32)
+    running_mean = jnp.expand_dims(mean.value, reduced)
+    running_std = jnp.expand_dims(std.value, reduced)
+    if use_running_average:
+      # The running deviation holds epsilon: take it out, `normalize` adds it.
+      var = lax.square(running_std) - self.epsilon
+      return self.normalize(x, Moments(running_mean, var, 1.0), features)
+
+    statistics = self.moments(x, reduced, mask)
+    batch_std = jnp.sqrt(statistics.var + self.epsilon)
+    r_max = self.limit(self.r_max, step.value)
+    d_max = self.limit(self.d_max, step.value)
+    r = jnp.clip(batch_std / running_std, 1 / r_max, r_max)
+    d = jnp.clip((statistics.mean - running_mean) / running_std, -d_max, d_max)
+    if not self.is_initializing():
+      batch = squeezed(statistics, reduced)
+      averages = ((mean, batch.mean), (std, batch_std.squeeze(reduced)))
+      for running, value in averages:
+        running.value = running_average(
+          running.value, value, self.momentum, batch.count
+        )
+      step.value += 1
+    correction = (lax.stop_gradient(r), lax.stop_gradient(d))
+    return self.normalize(x, statistics, features, correction=correction)
+
+  def limit(self, value: float | Schedule, step: jax.Array) -> jax.Array:
+    """r_max or d_max at this step of the layer."""
+    if callable(value):
+      value = value(step / self.schedule_scale)
+    return jnp.asarray(value, jnp.float32)
+
+  def check_limits(self) -> None:
+    """Raises ValueError where r_max, d_max or schedule_scale make no sense."""
+    lowest = {'r_max': 1, 'd_max': 0}
+    for field, low in lowest.items():
+      value = getattr(self, field)
+      if not callable(value) and not value >= low:
+        raise ValueError(
+          f'BatchRenorm: {field}={value!r} must be at least {low}, or a '
+          'function of the step'
+        )
+    if not self.schedule_scale > 0:
+      raise ValueError(
+        f'BatchRenorm: schedule_scale={self.schedule_scale!r} must be positive'
+      )

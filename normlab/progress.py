@@ -1,0 +1,106 @@
+"""Shows how a run gets on: a bar on a terminal, plain lines in a log."""
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+import tqdm
+
+
+class Progress(Protocol):
+  """Is told of every step and evaluation."""
+
+  def step(self, step: int, values: Mapping[str, float]) -> None:
+    """The run has made `step` updates; `values` are those of its last batch."""
+
+  def evaluated(
+    self, step: int, split: str, values: Mapping[str, float]
+  ) -> None:
+    """The run was evaluated after `step` updates."""
+
+  def close(self) -> None:
+    """The run has ended."""
+
+
+class Silent:
+  """Shows nothing."""
+
+  def step(self, step: int, values: Mapping[str, float]) -> None:
+    """Ignores it."""
+
+  def evaluated(
+    self, step: int, split: str, values: Mapping[str, float]
+  ) -> None:
+    """Ignores it."""
+
+  def close(self) -> None:
+    """Nothing to end."""
+
+
+class Bar:
+  """A bar with rate, remaining time, loss and accuracy."""
+
+  def __init__(self, total_steps: int):
+    """Draws the bar."""
+    self._bar = tqdm.tqdm(total=total_steps, unit='step', dynamic_ncols=True)
+    self._validation = ''
+
+  def step(self, step: int, values: Mapping[str, float]) -> None:
+    """Moves the bar."""
+    text = f'loss {values["loss"]:.4f}{self._validation}'
+    self._bar.set_postfix_str(text, refresh=False)
+    self._bar.update(step - self._bar.n)
+
+  def evaluated(
+    self, step: int, split: str, values: Mapping[str, float]
+  ) -> None:
+    """Keeps the newest evaluation beside the loss."""
+    del step
+    self._validation = f', {split} accuracy {values["accuracy"]:.2%}'
+
+  def close(self) -> None:
+    """Leaves the bar standing."""
+    self._bar.close()
+
+
+class Lines:
+  """A line an evaluation, with rate and remaining time."""
+
+  def __init__(self, total_steps: int):
+    """Starts the clock at the first step, which compiles."""
+    self._total = total_steps
+    self._start: tuple[int, float] | None = None
+    self._loss = float('nan')
+
+  def step(self, step: int, values: Mapping[str, float]) -> None:
+    """Remembers the loss."""
+    if self._start is None:
+      self._start = step, time.monotonic()
+    self._loss = values['loss']
+
+  def evaluated(
+    self, step: int, split: str, values: Mapping[str, float]
+  ) -> None:
+    """Writes the line."""
+    rate = ''
+    if self._start is not None and step > self._start[0]:
+      seconds = time.monotonic() - self._start[1]
+      per_second = (step - self._start[0]) / max(seconds, 1e-9)
+      left = (self._total - step) / per_second
+      rate = f', {per_second:.1f} steps/s, {left:.0f} s left'
+    print(
+      f'step {step}/{self._total}: loss {self._loss:.4f}, {split} loss '
+      f'{values["loss"]:.4f}, accuracy {values["accuracy"]:.2%}{rate}',
+      file=sys.stderr,
+      flush=True,
+    )
+
+  def close(self) -> None:
+    """Nothing to end."""
+
+
+def for_terminal(total_steps: int) -> Progress:
+  """A bar where a person watches, else lines."""
+  kind = Bar if sys.stderr.isatty() else Lines
+  return kind(total_steps)

@@ -1,0 +1,206 @@
+"""A run on disk: its folder, config, metrics and status.
+
+  config.json     the resolved config
+  metrics.jsonl   one object a line: step, split, values
+  status.json     running, done, diverged at a step, failed or interrupted
+  events.out...   the same metrics for TensorBoard
+
+This file is what plots and reports read, and it needs neither JAX nor TFDS.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import ml_collections
+
+CONFIG, METRICS, STATUS = 'config.json', 'metrics.jsonl', 'status.json'
+LOCK = '.lock'
+# A run that ended in one of these has its result, and is not trained again.
+FINISHED = ('done', 'diverged')
+
+
+class RecordError(ValueError):
+  """A work directory that cannot be used; the text is one line for a person."""
+
+
+class Record:
+  """The folder of one run."""
+
+  def __init__(self, path: str | os.PathLike[str]):
+    """Names the folder, which need not exist yet."""
+    self.path = pathlib.Path(path)
+
+  @property
+  def config(self) -> dict[str, Any] | None:
+    """The resolved config; None where there is no run.
+
+    Raises:
+      RecordError: a file that is not JSON.
+    """
+    return self._read_json(CONFIG)
+
+  @property
+  def status(self) -> dict[str, Any]:
+    """'status' and what belongs to it; {'status': 'absent'} without a run."""
+    return self._read_json(STATUS) or {'status': 'absent'}
+
+  @property
+  def is_finished(self) -> bool:
+    """Whether the run has its result."""
+    return self.status['status'] in FINISHED
+
+  def metrics(self) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl that are complete, in the order written."""
+    path = self.path / METRICS
+    if not path.exists():
+      return []
+    rows = []
+    for line in path.read_text(encoding='utf-8').splitlines():
+      with contextlib.suppress(json.JSONDecodeError):
+        rows.append(json.loads(line))
+    return rows
+
+  def last_step(self) -> int:
+    """The step of the newest row; 0 where there is none."""
+    rows = self.metrics()
+    return rows[-1]['step'] if rows else 0
+
+  def write_config(self, config: ml_collections.ConfigDict) -> None:
+    """Writes the resolved config."""
+    self._write_json(CONFIG, resolved(config))
+
+  def write_status(self, status: str, **details: Any) -> None:
+    """Replaces the status, at once and whole."""
+    self._write_json(STATUS, {'status': status, **details})
+
+  def check_usable(self, config: ml_collections.ConfigDict) -> None:
+    """Refuses a folder that a run of `config` must not write to.
+
+    Raises:
+      RecordError: the folder holds a run of another config, or files that are
+        not a run's; or it is not a folder, or cannot be written.
+    """
+    if self.path.exists() and not self.path.is_dir():
+      raise RecordError(f'workdir {str(self.path)!r} is a file, not a folder')
+    stored = self.config
+    if stored is None:
+      strangers = [f for f in (METRICS, STATUS) if (self.path / f).exists()]
+      if strangers:
+        raise RecordError(
+          f'workdir {str(self.path)!r} holds {strangers[0]} but no {CONFIG}, '
+          'so it is no run that can be continued; choose another --workdir'
+        )
+    elif difference := differences(stored, resolved(config)):
+      field, (there, here) = next(iter(difference.items()))
+      raise RecordError(
+        f'workdir {str(self.path)!r} holds a run of another config '
+        f'({field} is {there!r} there, {here!r} here); choose another --workdir'
+      )
+    parent = next(p for p in (self.path, *self.path.parents) if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+      raise RecordError(
+        f'workdir {str(self.path)!r} cannot be written: no permission in '
+        f'{str(parent)!r}'
+      )
+
+  @contextlib.contextmanager
+  def locked(self) -> Iterator[None]:
+    """Creates the folder and keeps other processes from training in it.
+
+    The lock dies with the process that holds it.
+
+    Raises:
+      RecordError: the folder cannot be written, or another process trains.
+    """
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
+      file = (self.path / LOCK).open('w')
+    except OSError as error:
+      raise RecordError(
+        f'workdir {str(self.path)!r} cannot be written: {error.strerror}'
+      ) from error
+    with file:
+      try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except OSError as error:
+        raise RecordError(
+          f'workdir {str(self.path)!r} is in use by another process'
+        ) from error
+      yield
+
+  def _read_json(self, name: str) -> dict[str, Any] | None:
+    try:
+      return json.loads((self.path / name).read_text(encoding='utf-8'))
+    except (FileNotFoundError, NotADirectoryError):
+      return None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+      raise RecordError(
+        f'{str(self.path / name)!r} is damaged: not JSON ({error})'
+      ) from error
+
+  def _write_json(self, name: str, value: dict[str, Any]) -> None:
+    # Written beside and moved: a reader never sees half a file.
+    temporary = self.path / f'.{name}.{os.getpid()}'
+    temporary.write_text(json.dumps(value, indent=2) + '\n', encoding='utf-8')
+    temporary.replace(self.path / name)
+
+
+def load(folder: str | os.PathLike[str]) -> list[Record]:
+  """All runs in a folder of runs, in the order of their names."""
+  configs = sorted(pathlib.Path(folder).glob(f'*/{CONFIG}'))
+  return [Record(path.parent) for path in configs]
+
+
+def run_name(config: ml_collections.ConfigDict) -> str:
+  """A readable label and a hash of the resolved config: 'digits_cnn-4f2a...'.
+
+  Two configs that train the same have the same hash: see `comparable`.
+  """
+  text = json.dumps(comparable(resolved(config)), sort_keys=True)
+  digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+  label = re.sub(r'[^A-Za-z0-9_.=-]+', '-', config.label)
+  return f'{label}-{digest}'
+
+
+def resolved(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """The config as plain JSON values, references resolved, tuples as lists."""
+  return json.loads(config.copy_and_resolve_references().to_json())
+
+
+def comparable(config: dict[str, Any]) -> dict[str, Any]:
+  """A resolved config without what does not change the result.
+
+  That is the run's label, and where the data lie.
+  """
+  data = {k: v for k, v in config['data'].items() if k != 'data_dir'}
+  return {k: v for k, v in config.items() if k != 'label'} | {'data': data}
+
+
+def differences(
+  there: dict[str, Any], here: dict[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+  """The fields, by dotted path, in which two resolved configs differ."""
+  flat_there, flat_here = flatten(comparable(there)), flatten(comparable(here))
+  return {
+    key: (flat_there.get(key), flat_here.get(key))
+    for key in sorted({*flat_there, *flat_here})
+    if flat_there.get(key) != flat_here.get(key)
+  }
+
+
+def flatten(config: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+  """Nested fields as {'optimizer.learning_rate': ...}."""
+  flat = {}
+  for key, value in config.items():
+    if isinstance(value, dict):
+      flat.update(flatten(value, f'{prefix}{key}.'))
+    else:
+      flat[prefix + key] = value
+  return flat
