@@ -109,7 +109,9 @@ def exponential(decay_rate: float, decay_steps: float) -> optax.Schedule:
   return optax.exponential_decay(1.0, decay_steps, decay_rate)
 
 
-def step(boundaries: tuple[int, ...], decay_rate: float = 0.1) -> optax.Schedule:
+def step(
+  boundaries: tuple[int, ...], decay_rate: float = 0.1
+) -> optax.Schedule:
   """Multiplies the learning rate by `decay_rate` at each boundary (a step)."""
   return optax.piecewise_constant_schedule(
     1.0, {int(boundary): decay_rate for boundary in boundaries}

@@ -101,9 +101,7 @@ def train_step(
   optimizer = optim.build(
     name=program.optimizer, learning_rate=learning_rate, **hyper
   )
-  updates, opt_state = optimizer.update(
-    gradient, state.opt_state, state.params
-  )
+  updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
   new = TrainState(state.step + 1, params, dict(model_state), opt_state)
   return new, means

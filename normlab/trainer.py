@@ -23,7 +23,11 @@ from normlab.writers import (
 
 # Jitted once for the process: runs with equal programs share what is compiled.
 _jit = functools.partial(jax.jit, static_argnames='program')
-_init_state = _jit(steps.init_state)
+# Initializers are long chains of random bits that run once: optimizing them took
+# 20 s for the small Inception on one core, and 2 s without.
+_init_state = _jit(
+  steps.init_state, compiler_options={'xla_backend_optimization_level': 0}
+)
 _train_step = _jit(steps.train_step, donate_argnames='state')
 _train_steps = _jit(steps.train_steps, donate_argnames='state')
 _eval_step = _jit(steps.eval_step)
@@ -99,10 +103,14 @@ def train(
 def prepare(config: ml_collections.ConfigDict) -> Run:
   """Loads the data and initializes the model."""
   splits = data.load(config.data.name, config.data.data_dir)
-  num_classes = data.describe(config.data.name, config.data.data_dir).num_classes
+  num_classes = data.describe(
+    config.data.name, config.data.data_dir
+  ).num_classes
   built = program.build(config, num_classes)
   hyper = program.hyperparameters(config)
-  init_key, order_key, step_key = jax.random.split(jax.random.key(config.seed), 3)
+  init_key, order_key, step_key = jax.random.split(
+    jax.random.key(config.seed), 3
+  )
   on_device = data.to_device(splits)
   train_split = on_device['train']
   images = train_split.standardize(train_split.images[:1])
@@ -187,7 +195,12 @@ def evaluate(
   sums = None
   for rows, valid in data.ordered_rows(len(examples.labels), size):
     part = _eval_step(
-      state.params, state.model_state, examples, rows, valid, program=run.program
+      state.params,
+      state.model_state,
+      examples,
+      rows,
+      valid,
+      program=run.program,
     )
     sums = part if sums is None else jax.tree.map(jnp.add, sums, part)
   values = metrics.divide_totals(jax.device_get(sums))

@@ -47,9 +47,11 @@ WIDTHS = Rule(
   'whole numbers of at least 1, one a layer, as (32, 64)',
 )
 BOUNDARIES = Rule(
-  lambda v: len(v) > 0
-  and all(isinstance(b, int) and b >= 1 for b in v)
-  and list(v) == sorted(set(v)),
+  lambda v: (
+    len(v) > 0
+    and all(isinstance(b, int) and b >= 1 for b in v)
+    and list(v) == sorted(set(v))
+  ),
   'rising whole numbers of at least 1, as (400, 800)',
 )
 

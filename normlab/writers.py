@@ -32,7 +32,9 @@ class JsonLinesWriter:
   def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
     """Appends a line, at once visible to readers."""
     finite = {k: v if math.isfinite(v) else None for k, v in values.items()}
-    self._file.write(json.dumps({'step': step, 'split': split, **finite}) + '\n')
+    self._file.write(
+      json.dumps({'step': step, 'split': split, **finite}) + '\n'
+    )
     self._file.flush()
 
   def close(self) -> None:

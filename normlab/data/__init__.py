@@ -14,6 +14,7 @@ from normlab.data.sources import (
   default_data_dir,
   describe,
   load,
+  prepare,
 )
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
   'describe',
   'load',
   'ordered_rows',
+  'prepare',
   'to_device',
 ]

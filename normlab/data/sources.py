@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import importlib.util
 import os
 import pathlib
 import tempfile
@@ -127,6 +128,31 @@ def read(builder: tfds.core.DatasetBuilder, split: str) -> Split:
   images = np.stack([example['image'] for example in examples])
   labels = np.array([example['label'] for example in examples], np.int32)
   return Split(images, labels)
+
+
+def prepare(name: str, data_dir: str | None = None) -> str:
+  """Downloads a data set and writes it as array_record; returns its folder.
+
+  Args:
+    name: a key of `DATASETS`.
+    data_dir: where to; None is `default_data_dir()`.
+
+  Raises:
+    names.ConfigError: an unknown name, or TensorFlow is missing, with which
+      TFDS unpacks the downloads.
+  """
+  names.lookup('data set', name, DATASETS)
+  if name == 'digits':
+    return str(prepare_digits(data_dir).data_path)
+  if importlib.util.find_spec('tensorflow') is None:
+    raise names.ConfigError(
+      f'preparing {name!r} needs the prepare extra, once: pip install -e '
+      "'.[prepare]' (reading what is prepared does not)"
+    )
+  folder = os.path.expanduser(data_dir or default_data_dir())
+  builder = tfds.builder(name, data_dir=folder, file_format='array_record')
+  builder.download_and_prepare()
+  return str(builder.data_path)
 
 
 def prepared_builder(

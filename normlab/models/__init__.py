@@ -48,5 +48,7 @@ def build(*, name: str, activation: str = 'relu', **fields: Any) -> nn.Module:
   ]
   names.check_fields(f'model {name!r}', fields, known)
   function = names.lookup('activation', activation, ACTIVATIONS)
-  fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+  fields = {
+    k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+  }
   return model(activation=function, **fields)

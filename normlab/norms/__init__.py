@@ -1,9 +1,9 @@
 """Normalization layers for Flax linen, and the table of their names.
 
-  from normlab import norms
-  norms.BatchNorm(momentum=0.9)              # a layer, as in flax.linen
-  norm = norms.build(name='group', num_groups=8)   # a factory, for a model
-  norm(name='norm1')(x, use_running_average=not train)
+from normlab import norms
+norms.BatchNorm(momentum=0.9)              # a layer, as in flax.linen
+norm = norms.build(name='group', num_groups=8)   # a factory, for a model
+norm(name='norm1')(x, use_running_average=not train)
 """
 
 import dataclasses
@@ -88,5 +88,7 @@ def build(*, name: str, **fields: Any) -> NormFactory:
     if field.init and field.name not in ('name', 'parent')
   )
   names.check_fields(f'norm {name!r}', fields, known)
-  pairs = ((k, tuple(v) if isinstance(v, list) else v) for k, v in fields.items())
+  pairs = (
+    (k, tuple(v) if isinstance(v, list) else v) for k, v in fields.items()
+  )
   return NormFactory(layer, tuple(sorted(pairs)))

@@ -80,9 +80,7 @@ class Affine(nn.Module):
       shifted = d if scale is None else d * scale
       scale = r if scale is None else r * scale
       bias = shifted if bias is None else bias + shifted
-    y = standardize(
-      x, statistics, epsilon=self.epsilon, scale=scale, bias=bias
-    )
+    y = standardize(x, statistics, epsilon=self.epsilon, scale=scale, bias=bias)
     return y.astype(dtype)
 
 

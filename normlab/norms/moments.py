@@ -157,5 +157,7 @@ def _or_neutral(result: Moments) -> Moments:
     return result
   some = result.count > 0
   return Moments(
-    jnp.where(some, result.mean, 0), jnp.where(some, result.var, 1), result.count
+    jnp.where(some, result.mean, 0),
+    jnp.where(some, result.var, 1),
+    result.count,
   )

@@ -1,0 +1,26 @@
+"""The speed-up experiment on CIFAR-10 at full width, for one GPU.
+
+The baseline of the experiment `speedup`: the small Inception without a norm.
+
+Time: not measured yet; 21 runs of 20,000 steps at batch 32.
+
+  python scripts/reproduce.py speedup --scale=cifar10 --workdir=runs \
+      --data_dir=DIR
+"""
+
+import ml_collections
+
+from configs import digits_speedup
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """As on the digits, on photographs: wider and longer."""
+  config = digits_speedup.get_config()
+  config.label = 'cifar10_speedup'
+  config.data.name = 'cifar10'
+  config.model.width = 1.0
+  config.total_steps = 20_000
+  config.eval_every = 250
+  config.log_every = 250
+  config.schedule.decay_steps = 20_000
+  return config

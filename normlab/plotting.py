@@ -1,0 +1,165 @@
+"""Figures: one colour per norm everywhere, lines with bands, legends outside.
+
+Nothing here reads a file, and importing it changes no setting of matplotlib.
+"""
+
+import colorsys
+import math
+import pathlib
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import colors, ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe & Ito's palette, which colour-blind people can tell apart, and black.
+COLORS = {
+  'none': '#000000',
+  'batch': '#0072b2',
+  'batch_renorm': '#56b4e9',
+  'layer': '#e69f00',
+  'group': '#009e73',
+  'instance': '#cc79a7',
+  'rms': '#d55e00',
+}
+
+
+def style(
+  norm: str, multiplier: float = 1, activation: str = 'relu'
+) -> dict[str, Any]:
+  """How a network's line looks, the same in every figure.
+
+  The hue is the norm, the shade the learning-rate multiplier (higher is
+  lighter), dots are a sigmoid, and dashes a multiplier other than one, so that
+  a print without colours can be read.
+
+  Args:
+    norm: a key of `COLORS`.
+    multiplier: of the learning rate.
+    activation: name of the activation.
+  """
+  hue, lightness, saturation = colorsys.rgb_to_hls(*colors.to_rgb(COLORS[norm]))
+  lift = 0.33 * min(1, math.log10(max(multiplier, 1)) / math.log10(30))
+  lightness += lift * (1 - lightness) / 0.67
+  color = colors.to_hex(colorsys.hls_to_rgb(hue, lightness, saturation))
+  dashes = {1: '-', 5: (0, (5, 1.5)), 30: (0, (7, 1.5, 1.5, 1.5))}
+  line = dashes.get(multiplier, '-')
+  return {
+    'color': color,
+    'linestyle': (0, (1, 1)) if activation == 'sigmoid' else line,
+    'linewidth': 1.8,
+  }
+
+
+def panels(count: int) -> tuple[Figure, list[Axes]]:
+  """A figure with panels side by side; not registered with pyplot."""
+  figure = Figure(figsize=(5.6 * count, 5.4), dpi=150)
+  axes = figure.subplots(1, count, squeeze=False)[0]
+  for panel in axes:
+    panel.spines[['top', 'right']].set_visible(False)
+    panel.grid(color='0.92')
+    panel.set_axisbelow(True)
+  return figure, list(axes)
+
+
+def band(axes: Axes, curves: pd.DataFrame, *, label: str, **style: Any) -> None:
+  """Accuracy against steps: the mean over seeds, and their range.
+
+  Args:
+    axes: where to draw.
+    curves: one row an evaluation: 'step', 'accuracy'.
+    label: for the legend.
+    **style: from `style`.
+  """
+  by_step = curves.dropna(subset='accuracy').groupby('step')['accuracy']
+  low, mean, high = by_step.min(), by_step.mean(), by_step.max()
+  axes.plot(mean.index, mean, label=label, **style)
+  axes.fill_between(
+    mean.index, low, high, color=style['color'], alpha=0.15, linewidth=0
+  )
+
+
+def diamond(axes: Axes, x: float, y: float, color: str) -> None:
+  """Marks where a network matches the target."""
+  axes.plot(
+    [x], [y], 'D', color=color, markersize=8, markeredgecolor='white', zorder=5
+  )
+
+
+def crosses(axes: Axes, steps: pd.Series, style: dict[str, Any]) -> None:
+  """Marks at the bottom where runs diverged; NaN for those that did not."""
+  steps = steps.dropna()
+  axes.plot(
+    steps,
+    np.full(len(steps), 0.02),
+    'x',
+    color=style['color'],
+    markersize=8,
+    markeredgewidth=2,
+    transform=axes.get_xaxis_transform(),
+    clip_on=False,
+  )
+
+
+def accuracy_axis(axes: Axes, best: float) -> None:
+  """Percent; where accuracies come close to one, on the logit scale.
+
+  Equal distances are then equal factors of the error, so that 98% and 99% are
+  as far apart as they are in fact.
+  """
+  if best > 0.95:
+    top = 1 - (1 - min(best, 0.9975)) / 2
+    axes.set_yscale('logit')
+    axes.set_ylim(0.05, top)
+    ticks = [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999]
+    axes.set_yticks([tick for tick in ticks if tick <= top])
+    axes.yaxis.set_minor_locator(ticker.NullLocator())
+  else:
+    axes.set_ylim(0, None)
+  axes.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=None))
+  axes.set_xlim(0, None)
+
+
+def legend_outside(figure: Figure, axes: Axes) -> None:
+  """One legend for the figure, in a row above the panels."""
+  handles, labels = axes.get_legend_handles_labels()
+  figure.legend(
+    handles,
+    labels,
+    loc='upper center',
+    ncols=min(len(labels), 7),
+    frameon=False,
+    handlelength=3,
+    columnspacing=1.4,
+  )
+  figure.subplots_adjust(top=0.86)
+
+
+def add_caption(figure: Figure, text: str) -> None:
+  """Small print below the panels."""
+  lines = text.count('\n') + 1
+  height = figure.get_size_inches()[1]
+  # A line of 7.5 points, with spacing, is 0.145 inches.
+  figure.subplots_adjust(
+    left=0.07, right=0.98, bottom=(0.75 + 0.145 * lines) / height
+  )
+  figure.text(0.07, 0.02, text, fontsize=7.5, va='bottom', color='0.3')
+
+
+def save(figure: Figure, path: pathlib.Path) -> list[pathlib.Path]:
+  """Writes PNG and SVG beside each other: `path` with the two suffixes.
+
+  The same figure gives the same bytes: the SVG has no date and fixed names.
+  """
+  written = []
+  with matplotlib.rc_context(
+    {'svg.hashsalt': path.name, 'svg.fonttype': 'none'}
+  ):
+    for suffix, metadata in (('.png', None), ('.svg', {'Date': None})):
+      target = path.with_suffix(suffix)
+      figure.savefig(target, metadata=metadata)
+      written.append(target)
+  return written

@@ -1,0 +1,128 @@
+"""Carries out an experiment: trains, reads the records, writes its results."""
+
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import ml_collections
+import pandas as pd
+from matplotlib.figure import Figure
+
+from normlab import names, plotting, records, tables
+from normlab.sweeps import processes as runner
+
+
+class Run(Protocol):
+  """What an experiment lists."""
+
+  labels: Mapping[str, Any]
+  config: ml_collections.ConfigDict
+
+
+class Experiment(Protocol):
+  """A module of `experiments`."""
+
+  SCALES: Mapping[str, Any]
+
+  def runs(self, scale: str) -> Sequence[Run]:
+    """All runs of a scale."""
+
+  def analyze(self, table: pd.DataFrame) -> pd.DataFrame:
+    """The evaluations, summarized in numbers."""
+
+  def present(self, table: pd.DataFrame) -> pd.DataFrame:
+    """The same as text, for people."""
+
+  def judge(self, table: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts on the claims."""
+
+  def caption(self, scale: str) -> str:
+    """What was run, and what differs from the paper."""
+
+  def plot(self, table: pd.DataFrame, scale: str) -> Figure:
+    """The figure."""
+
+
+def reproduce(
+  name: str,
+  experiment: Experiment,
+  *,
+  scale: str,
+  workdir: str,
+  data_dir: str | None = None,
+  processes: int | None = None,
+  plot_only: bool = False,
+) -> int:
+  """Trains the runs that have no result, prints the tables, writes all files.
+
+  Args:
+    name: of the experiment, and so of its files.
+    experiment: its module.
+    scale: a key of its SCALES.
+    workdir: folder of the runs, and of the results `name_scale.*`.
+    data_dir: where TFDS prepared the data.
+    processes: runs beside each other; see `sweeps.processes`.
+    plot_only: trains nothing.
+
+  Returns:
+    0, or 1 if a run has no result; then no table or figure is written.
+
+  Raises:
+    names.ConfigError, records.RecordError: what cannot be carried out; nothing
+      is written.
+  """
+  names.lookup(f'scale of {name}', scale, experiment.SCALES)
+  listed = experiment.runs(scale)
+  for run in listed:
+    run.config.data.data_dir = data_dir
+  folders = [
+    pathlib.Path(workdir) / records.run_name(run.config) for run in listed
+  ]
+  if not plot_only:
+    runner.train_all(
+      {
+        str(path): run.config for path, run in zip(folders, listed, strict=True)
+      },
+      processes=processes,
+    )
+  found = [
+    (run.labels, records.Record(path))
+    for path, run in zip(folders, listed, strict=True)
+  ]
+  missing = [record for _, record in found if not record.is_finished]
+  if missing:
+    report_missing(missing, len(found))
+    return 1
+  table = tables.evaluations(found)
+  write(experiment, table, scale, pathlib.Path(workdir) / f'{name}_{scale}')
+  return 0
+
+
+def report_missing(missing: Sequence[records.Record], total: int) -> None:
+  """Says which runs have no result, on standard error."""
+  print(f'{len(missing)} of {total} runs have no result:', file=sys.stderr)
+  for record in missing:
+    status = record.status
+    why = f': {status["error"]}' if 'error' in status else ''
+    print(f'  {record.path}: {status["status"]}{why}', file=sys.stderr)
+
+
+def write(
+  experiment: Experiment, table: pd.DataFrame, scale: str, path: pathlib.Path
+) -> None:
+  """Prints the tables; writes them and the figure to `path` with suffixes."""
+  summary = markdown(experiment.present(table))
+  verdicts = markdown(experiment.judge(table))
+  text = f'{summary}\n\n{verdicts}\n\n{experiment.caption(scale)}\n'
+  print(text)
+  path.with_suffix('.md').write_text(text, encoding='utf-8')
+  experiment.analyze(table).to_csv(path.with_suffix('.csv'), index=False)
+  plotting.save(experiment.plot(table, scale), path)
+  for suffix in ('.md', '.csv', '.png', '.svg'):
+    print(f'wrote {path.with_suffix(suffix)}')
+
+
+def markdown(table: pd.DataFrame) -> str:
+  """A table of text as Markdown."""
+  return table.to_markdown(index=False, disable_numparse=True)
