@@ -154,10 +154,7 @@ def build_schedule(
     fields.setdefault('decay_steps', max(1, total_steps - warmup_steps))
   missing = names.missing_arguments(function, fields)
   if missing:
-    raise names.ConfigError(
-      f'schedule {name!r} needs {" and ".join(missing)}; set '
-      f'schedule.{missing[0]}'
-    )
+    raise names.ConfigError(f'schedule {name!r} needs {" and ".join(missing)}')
   after = function(**fields)
   if not warmup_steps:
     return after

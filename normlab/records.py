@@ -87,8 +87,12 @@ class Record:
       RecordError: the folder holds a run of another config, or files that are
         not a run's; or it is not a folder, or cannot be written.
     """
-    if self.path.exists() and not self.path.is_dir():
-      raise RecordError(f'workdir {str(self.path)!r} is a file, not a folder')
+    parent = next(p for p in (self.path, *self.path.parents) if p.exists())
+    if not parent.is_dir():
+      raise RecordError(
+        f'workdir {str(self.path)!r} cannot be a folder: {str(parent)!r} is a '
+        'file'
+      )
     stored = self.config
     if stored is None:
       strangers = [f for f in (METRICS, STATUS) if (self.path / f).exists()]
@@ -103,12 +107,25 @@ class Record:
         f'workdir {str(self.path)!r} holds a run of another config '
         f'({field} is {there!r} there, {here!r} here); choose another --workdir'
       )
-    parent = next(p for p in (self.path, *self.path.parents) if p.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+    if not os.access(parent, os.W_OK | os.X_OK):
       raise RecordError(
         f'workdir {str(self.path)!r} cannot be written: no permission in '
         f'{str(parent)!r}'
       )
+
+  def create(self) -> None:
+    """Creates the folder, and makes sure that it can be written.
+
+    Raises:
+      RecordError: it cannot.
+    """
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
+      (self.path / LOCK).touch()
+    except OSError as error:
+      raise RecordError(
+        f'workdir {str(self.path)!r} cannot be written: {error.strerror}'
+      ) from error
 
   @contextlib.contextmanager
   def locked(self) -> Iterator[None]:
@@ -119,14 +136,8 @@ class Record:
     Raises:
       RecordError: the folder cannot be written, or another process trains.
     """
-    try:
-      self.path.mkdir(parents=True, exist_ok=True)
-      file = (self.path / LOCK).open('w')
-    except OSError as error:
-      raise RecordError(
-        f'workdir {str(self.path)!r} cannot be written: {error.strerror}'
-      ) from error
-    with file:
+    self.create()
+    with (self.path / LOCK).open('w') as file:
       try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
       except OSError as error:
@@ -195,11 +206,16 @@ def differences(
   }
 
 
-def flatten(config: dict[str, Any], prefix: str = '') -> dict[str, Any]:
-  """Nested fields as {'optimizer.learning_rate': ...}."""
+def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
+  """Nested fields as {'optimizer.learning_rate': ...}.
+
+  Args:
+    config: a dictionary or ConfigDict.
+    prefix: of the paths.
+  """
   flat = {}
   for key, value in config.items():
-    if isinstance(value, dict):
+    if isinstance(value, dict | ml_collections.ConfigDict):
       flat.update(flatten(value, f'{prefix}{key}.'))
     else:
       flat[prefix + key] = value

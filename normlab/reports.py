@@ -92,20 +92,27 @@ def reproduce(
   ]
   missing = [record for _, record in found if not record.is_finished]
   if missing:
-    report_missing(missing, len(found))
+    print(missing_runs(missing, len(found)), file=sys.stderr)
     return 1
   table = tables.evaluations(found)
   write(experiment, table, scale, pathlib.Path(workdir) / f'{name}_{scale}')
   return 0
 
 
-def report_missing(missing: Sequence[records.Record], total: int) -> None:
-  """Says which runs have no result, on standard error."""
-  print(f'{len(missing)} of {total} runs have no result:', file=sys.stderr)
-  for record in missing:
-    status = record.status
-    why = f': {status["error"]}' if 'error' in status else ''
-    print(f'  {record.path}: {status["status"]}{why}', file=sys.stderr)
+def missing_runs(missing: Sequence[records.Record], total: int) -> str:
+  """Says in one line how many runs have no result, and why the first has not.
+
+  Args:
+    missing: the records of runs that have none.
+    total: number of all runs.
+  """
+  status = missing[0].status
+  why = status.get('error', 'never trained' if len(status) == 1 else '')
+  return (
+    f'{len(missing)} of {total} runs have no result, the first of them '
+    f'{str(missing[0].path)!r} ({status["status"]}{why and ": " + why}); '
+    'without --plot_only the missing ones are trained'
+  )
 
 
 def write(

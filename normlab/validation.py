@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from normlab import data, names, optim, program
+from normlab import data, names, optim, program, records
 
 ConfigError = names.ConfigError
 
@@ -134,7 +134,7 @@ def check(config: ml_collections.ConfigDict) -> data.Description:
 
 def check_values(config: ml_collections.ConfigDict) -> None:
   """Every number in its range, and nothing missing."""
-  for field, value in flat(config):
+  for field, value in records.flatten(config).items():
     section = field.split('.')[0] if '.' in field else None
     optional = field in OPTIONAL or (
       section in OPTIONAL_SECTIONS and field not in REQUIRED
@@ -197,16 +197,3 @@ def check_shapes(
       f'config.model.name={config.model.name!r} with config.norm.name='
       f'{config.norm.name!r}: {first_line}'
     ) from error
-
-
-def flat(
-  config: ml_collections.ConfigDict, prefix: str = ''
-) -> list[tuple[str, Any]]:
-  """All fields as pairs of dotted path and value."""
-  pairs = []
-  for key, value in config.items():
-    if isinstance(value, ml_collections.ConfigDict):
-      pairs += flat(value, f'{prefix}{key}.')
-    else:
-      pairs.append((prefix + key, value))
-  return pairs

@@ -1,19 +1,33 @@
 """What the scripts share: flags, and errors as one line with an exit status."""
 
+import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 
 from absl import flags
+from ml_collections import config_flags
+
+from normlab import names, records
 
 FLAGS = flags.FLAGS
 INPUT_ERROR, USAGE_ERROR, INTERRUPTED = 1, 2, 130
+OVERRIDE = re.compile(r'--?(?:no)?config\.([^=]+)')
+VALUES = {
+  int: 'a whole number',
+  float: 'a number',
+  bool: 'true or false',
+  tuple: "numbers in brackets, as '(32, 64)'",
+}
 
 
 def run(
   main: Callable[..., int | None],
   argv: Sequence[str],
+  *,
   arguments: Sequence[str] = (),
+  required: Sequence[str] = (),
 ) -> int:
   """Parses the flags, runs `main`, and returns the exit status.
 
@@ -22,6 +36,7 @@ def run(
       status or None.
     argv: the command line.
     arguments: the names of the positional arguments.
+    required: the names of the flags that must be given.
 
   Returns:
     0; 1 for input that cannot be used and 2 for a wrong command line, each with
@@ -34,24 +49,15 @@ def run(
     print(sys.modules['__main__'].__doc__, FLAGS.main_module_help(), sep='\n')
     return 0
   try:
-    given = FLAGS(list(argv))[1:]
+    return main(*parse(argv, arguments, required)) or 0
   except flags.Error as error:
     return fail(USAGE_ERROR, error)
-  except Exception as error:  # From a config file, or --config.field=value.
-    return fail(INPUT_ERROR, error)
-  if len(given) != len(arguments):
-    wanted = ' '.join(arguments) or 'none'
-    return fail(USAGE_ERROR, f'arguments are {given}; needed: {wanted}')
-  try:
-    return main(*given) or 0
+  except KeyboardInterrupt:
+    return fail(INTERRUPTED, 'interrupted')
   except ValueError as error:
-    from normlab import names, records
-
     if not isinstance(error, names.ConfigError | records.RecordError):
       raise
     return fail(INPUT_ERROR, error)
-  except KeyboardInterrupt:
-    return fail(INTERRUPTED, 'interrupted')
 
 
 def fail(status: int, error: object) -> int:
@@ -59,3 +65,73 @@ def fail(status: int, error: object) -> int:
   line = ' '.join(str(error).split())
   print(f'{os.path.basename(sys.argv[0])}: {line}', file=sys.stderr)
   return status
+
+
+def parse(
+  argv: Sequence[str], arguments: Sequence[str], required: Sequence[str]
+) -> list[str]:
+  """Parses the flags; returns the positional arguments.
+
+  Raises:
+    flags.Error: a wrong command line.
+    names.ConfigError: a config that cannot be loaded, or a field or value that
+      it does not take.
+  """
+  types = config_types(argv) if 'config' in FLAGS else {}
+  check_overrides(argv, types)
+  try:
+    given = FLAGS(list(argv))[1:]
+  except flags.IllegalFlagValueError as error:
+    raise names.ConfigError(bad_value(error, types)) from error
+  for name in required:
+    if FLAGS[name].value is None:
+      raise flags.Error(f'--{name} is needed')
+  if len(given) != len(arguments):
+    wanted = ' '.join(arguments) or 'none'
+    raise flags.Error(f'arguments are {given}; needed: {wanted}')
+  return given
+
+
+def config_types(argv: Sequence[str]) -> dict[str, type]:
+  """The type of each field of the config file, by dotted path.
+
+  The file is loaded here without the overrides, so that an error in either can
+  be told apart, and said in one line.
+
+  Raises:
+    names.ConfigError: a file that is missing, or that fails.
+  """
+  probe = flags.FlagValues()
+  config_flags.DEFINE_config_file('config', flag_values=probe, sys_argv=[])
+  try:
+    probe(list(argv), known_only=True)
+    config = probe['config'].value
+    types = {}
+    for path in records.flatten(config) if config is not None else ():
+      *sections, field = path.split('.')
+      section = functools.reduce(getattr, sections, config)
+      types[path] = section.get_type(field)
+    return types
+  except Exception as error:  # A config is a program: it can raise anything.
+    reason = str(error).strip().splitlines()[-1].strip()
+    raise names.ConfigError(
+      f'--config cannot be loaded: {type(error).__name__}: {reason}'
+    ) from error
+
+
+def check_overrides(argv: Sequence[str], types: dict[str, type]) -> None:
+  """Refuses --config.field=value for a field that the config lacks."""
+  for word in argv:
+    if (match := OVERRIDE.match(word)) and match[1] not in types:
+      raise names.ConfigError(names.unknown('config field', match[1], types))
+
+
+def bad_value(
+  error: flags.IllegalFlagValueError, types: dict[str, type]
+) -> str:
+  """Says what a field takes, where ml_collections says what Python raised."""
+  match = re.match(r'flag --config\.([^=]+)=(.*?): ', str(error), re.DOTALL)
+  if match is None:
+    return str(error)
+  allowed = VALUES.get(types[match[1]], 'text')
+  return f'config.{match[1]}={match[2]!r} is not allowed: must be {allowed}'

@@ -22,4 +22,4 @@ def main(name: str) -> None:
 
 
 if __name__ == '__main__':
-  sys.exit(cli.run(main, sys.argv, ['NAME']))
+  sys.exit(cli.run(main, sys.argv, arguments=['NAME']))

@@ -23,13 +23,12 @@ PROCESSES = flags.DEFINE_integer(
   'processes', None, 'Runs at a time; default: one a CPU core.', lower_bound=1
 )
 PLOT_ONLY = flags.DEFINE_bool('plot_only', False, 'Reads records, trains none.')
-flags.mark_flag_as_required('workdir')
 
 
 def main(name: str) -> int:
   """Reproduces one experiment; 1 if a run has no result."""
   names.lookup('experiment', name, experiments.EXPERIMENTS)
-  from normlab import reports  # After the flags: their errors come at once.
+  from normlab import reports  # After the flags, whose errors are quick.
 
   return reports.reproduce(
     name,
@@ -43,4 +42,6 @@ def main(name: str) -> int:
 
 
 if __name__ == '__main__':
-  sys.exit(cli.run(main, sys.argv, ['EXPERIMENT']))
+  sys.exit(
+    cli.run(main, sys.argv, arguments=['EXPERIMENT'], required=['workdir'])
+  )

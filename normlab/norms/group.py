@@ -9,16 +9,19 @@ from flax import linen as nn
 from normlab.norms import fields
 from normlab.norms.moments import Moments, pool
 
+# Of the paper's Table 3.
+DEFAULT_GROUPS = 32
+
 
 class Groups(nn.Module):
-  """How channels are grouped: one of the two fields, the other None.
+  """How channels are grouped: by one of the two fields, the other None.
 
   Attributes:
-    num_groups: the number of groups.
+    num_groups: the number of groups; the default gives way to `group_size`.
     group_size: the number of channels in a group.
   """
 
-  num_groups: int | None = 32
+  num_groups: int | None = DEFAULT_GROUPS
   group_size: int | None = None
 
   def groups_of(self, channels: int) -> int:
@@ -27,7 +30,10 @@ class Groups(nn.Module):
     Raises:
       ValueError: neither or both fields, or a number that does not divide.
     """
-    if (self.num_groups is None) == (self.group_size is None):
+    num_groups = self.num_groups
+    if self.group_size is not None and num_groups == DEFAULT_GROUPS:
+      num_groups = None
+    if (num_groups is None) == (self.group_size is None):
       raise ValueError(
         f'GroupNorm: num_groups={self.num_groups!r} and '
         f'group_size={self.group_size!r}; set one of them and let the other '

@@ -47,13 +47,18 @@ class Display:
       self._steps[path] = records.Record(path).last_step()
     self._draw()
 
-  def ended(self, path: str) -> None:
-    """Counts a run that has ended, however it did."""
+  def ended(self, path: str, problem: str | None = None) -> None:
+    """Counts a run that has ended.
+
+    Args:
+      path: its folder.
+      problem: what went wrong, if it failed.
+    """
     record = records.Record(path)
     status = record.status
     self._ended.add(path)
     self._steps[path] = self._lengths[path]
-    self._counts[status['status']] += 1
+    self._counts['failed' if problem else status['status']] += 1
     best = max(
       (
         row['accuracy']
@@ -64,7 +69,9 @@ class Display:
     )
     self._best = max(self._best, best)
     self._draw()
-    if self._bar.disable or status['status'] == 'failed':
+    if problem:
+      self._line(f'{path}: failed: {problem}')
+    elif self._bar.disable:
       self._line(self._summary(record, status, best))
 
   def close(self) -> None:
@@ -78,8 +85,6 @@ class Display:
     outcome = str(status['status'])
     if outcome == 'diverged':
       outcome += f' at step {status["step"]}'
-    if outcome == 'failed':
-      outcome += f': {status["error"]}'
     seconds = time.monotonic() - self._start
     share = sum(self._steps.values()) / sum(self._lengths.values())
     left = seconds * (1 - share) / share

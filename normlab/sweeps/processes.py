@@ -52,14 +52,16 @@ def train_all(
   }
   if not waiting:
     return found
+  for path in waiting:
+    found[path].create()
   processes = min(processes or default_processes(), len(waiting))
   lengths = {path: config.total_steps for path, config in waiting.items()}
   with contextlib.closing(
     Display(lengths, finished=len(configs) - len(waiting))
   ) as display:
     train = _train_one_by_one if processes == 1 else _train_in_pool
-    for path in train(waiting, processes, display.poll):
-      display.ended(path)
+    for path, problem in train(waiting, processes, display.poll):
+      display.ended(path, problem)
   return found
 
 
@@ -79,7 +81,7 @@ def _train_one_by_one(
   waiting: Mapping[str, ml_collections.ConfigDict],
   processes: int,
   poll: Callable[[], None],
-) -> Iterator[str]:
+) -> Iterator[tuple[str, str | None]]:
   del processes
 
   class Polling(progress.Silent):
@@ -87,15 +89,14 @@ def _train_one_by_one(
       poll()
 
   for path, config in waiting.items():
-    _train(config, path, Polling())
-    yield path
+    yield path, _train(config, path, Polling())
 
 
 def _train_in_pool(
   waiting: Mapping[str, ml_collections.ConfigDict],
   processes: int,
   poll: Callable[[], None],
-) -> Iterator[str]:
+) -> Iterator[tuple[str, str | None]]:
   # JAX has threads, and forking a process with threads can hang it.
   context = multiprocessing.get_context('spawn')
   cores = context.Queue()
@@ -115,8 +116,8 @@ def _train_in_pool(
       )
       poll()
       for future in done:
-        future.result()  # A worker that died, not a run that failed.
-        yield futures.pop(future)
+        # This raises where a worker died; a run that failed is a result.
+        yield futures.pop(future), future.result()
 
 
 def _pin(cores: multiprocessing.Queue) -> None:
@@ -131,7 +132,10 @@ def _train(
   config: ml_collections.ConfigDict,
   path: str,
   display: progress.Progress | None = None,
-) -> None:
-  """Trains a run; its failure is in its record."""
-  with contextlib.suppress(Exception):
+) -> str | None:
+  """Trains a run; returns what went wrong, in one line, or None."""
+  try:
     trainer.train(config, path, progress=lambda _: display or progress.Silent())
+  except Exception as error:
+    return ' '.join(repr(error).split())
+  return None
