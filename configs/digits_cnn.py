@@ -12,10 +12,8 @@ from configs import base
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """The base config as it is, with a name and faster running averages."""
+  """The base config, with a learning rate that falls to zero."""
   config = base.get_config()
   config.label = 'digits_cnn'
-  # The default, 0.99, still remembers the start value after 200 steps.
-  config.norm.momentum = 0.9
   config.schedule.name = 'cosine'
   return config

@@ -368,3 +368,4 @@ def draw_paper(axes: Any) -> None:
     ylim=(0.4, 0.8),
     xlim=(0, 32),
   )
+  plotting.percent(axes)

@@ -119,8 +119,13 @@ def accuracy_axis(axes: Axes, best: float) -> None:
     axes.yaxis.set_minor_locator(ticker.NullLocator())
   else:
     axes.set_ylim(0, None)
-  axes.yaxis.set_major_formatter(ticker.PercentFormatter(1, decimals=None))
+  percent(axes)
   axes.set_xlim(0, None)
+
+
+def percent(axes: Axes) -> None:
+  """Writes shares on the vertical axis as percent: 99.5%, not 0.995."""
+  axes.yaxis.set_major_formatter(lambda value, _: f'{100 * value:.4g}%')
 
 
 def legend_outside(figure: Figure, axes: Axes) -> None:

@@ -112,11 +112,9 @@ def prepare(config: ml_collections.ConfigDict) -> Run:
     jax.random.key(config.seed), 3
   )
   on_device = data.to_device(splits)
-  train_split = on_device['train']
-  images = train_split.standardize(train_split.images[:1])
   return Run(
     program=built,
-    state=_init_state(init_key, images, hyper, program=built),
+    state=initial_state(init_key, on_device['train'], hyper, built),
     splits=on_device,
     rows=data.ShuffledRows(
       order_key, len(splits['train'].labels), config.batch_size
@@ -125,6 +123,17 @@ def prepare(config: ml_collections.ConfigDict) -> Run:
     hyper=hyper,
     key=step_key,
   )
+
+
+def initial_state(
+  key: jax.Array,
+  split: data.DeviceSplit,
+  hyper: dict[str, np.ndarray],
+  built: program.Program,
+) -> steps.TrainState:
+  """The state before the first step, for images like those of `split`."""
+  images = split.standardize(split.images[:1])
+  return _init_state(key, images, hyper, program=built)
 
 
 def loop(

@@ -82,7 +82,9 @@ def parse(
   try:
     given = FLAGS(list(argv))[1:]
   except flags.IllegalFlagValueError as error:
-    raise names.ConfigError(bad_value(error, types)) from error
+    if (problem := bad_value(error, types)) is None:
+      raise
+    raise names.ConfigError(problem) from error
   for name in required:
     if FLAGS[name].value is None:
       raise flags.Error(f'--{name} is needed')
@@ -128,10 +130,10 @@ def check_overrides(argv: Sequence[str], types: dict[str, type]) -> None:
 
 def bad_value(
   error: flags.IllegalFlagValueError, types: dict[str, type]
-) -> str:
-  """Says what a field takes, where ml_collections says what Python raised."""
+) -> str | None:
+  """Says what a config field takes; None where the flag is no config field."""
   match = re.match(r'flag --config\.([^=]+)=(.*?): ', str(error), re.DOTALL)
   if match is None:
-    return str(error)
+    return None
   allowed = VALUES.get(types[match[1]], 'text')
   return f'config.{match[1]}={match[2]!r} is not allowed: must be {allowed}'

@@ -1,0 +1,171 @@
+import importlib.util
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from normlab import names
+from normlab.data import sources
+
+REAL = {
+  'cifar10': ((45_000, 5_000, 10_000), (32, 32, 3)),
+  'mnist': ((55_000, 5_000, 10_000), (28, 28, 1)),
+}
+
+
+@pytest.fixture(params=list(REAL))
+def real(request):
+  return request.param
+
+
+@pytest.fixture
+def no_cache():
+  sources.load.cache_clear()
+  yield
+  sources.load.cache_clear()
+
+
+@pytest.fixture(scope='module')
+def tfrecord_dir(tmp_path_factory):
+  """A folder in which mnist is prepared, but as tfrecord."""
+  data_dir = tmp_path_factory.mktemp('tfrecord')
+  source = pathlib.Path(sources.prepare('digits', str(data_dir)))
+  target = data_dir / 'mnist' / '1.0.0'
+  target.mkdir(parents=True)
+  info = json.loads((source / 'dataset_info.json').read_text())
+  info |= {'name': 'mnist', 'fileFormat': 'tfrecord'}
+  (target / 'dataset_info.json').write_text(json.dumps(info))
+  features = (source / 'features.json').read_text()
+  (target / 'features.json').write_text(features)
+  return data_dir
+
+
+def test_describes_real_data(real, shared_data):
+  sizes, shape = REAL[real]
+  description = sources.describe(real, shared_data)
+  assert tuple(description.sizes) == ('train', 'validation', 'test')
+  assert tuple(description.sizes.values()) == sizes
+  assert description.image_shape == shape
+  assert description.num_classes == 10
+
+
+def test_reads_real_images(real, shared_data):
+  builder = sources.prepared_builder(real, shared_data)
+  split = sources.read(builder, 'train[:50]')
+  assert split.images.shape == (50, *REAL[real][1])
+  assert split.images.dtype == np.uint8
+  assert split.images.max() > 200
+  assert split.labels.shape == (50,)
+  assert split.labels.dtype == np.int32
+  assert 5 <= len(set(split.labels.tolist())) <= 10
+
+
+def test_slices_of_a_split_do_not_overlap(real, shared_data):
+  builder = sources.prepared_builder(real, shared_data)
+  whole = sources.read(builder, 'train[:40]')
+  head = sources.read(builder, 'train[:25]')
+  tail = sources.read(builder, 'train[25:40]')
+  joined = np.concatenate([head.images, tail.images])
+  np.testing.assert_array_equal(joined, whole.images)
+
+
+def test_loads_the_splits_that_describe_counts(
+  real, shared_data, monkeypatch, no_cache
+):
+  asked = {}
+
+  def count(builder, split):
+    asked[split] = builder.info.splits[split].num_examples
+    return asked[split]
+
+  monkeypatch.setattr(sources, 'read', count)
+  splits = sources.load(real, shared_data)
+  assert splits == sources.describe(real, shared_data).sizes
+  assert list(asked) == ['train[:-5000]', 'train[-5000:]', 'test']
+
+
+def test_describing_and_loading_write_nothing(tmp_path):
+  for function in (sources.describe, sources.load):
+    with pytest.raises(names.ConfigError):
+      function('cifar10', str(tmp_path))
+  assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('function', [sources.describe, sources.load])
+def test_data_that_are_not_prepared_say_the_command(function, tmp_path):
+  with pytest.raises(names.ConfigError) as error:
+    function('cifar10', str(tmp_path))
+  text = str(error.value)
+  assert f'python scripts/prepare_data.py cifar10 --data_dir={tmp_path}' in text
+  assert 'is not prepared' in text
+  assert '\n' not in text
+
+
+def test_default_folder_is_named_where_nothing_is_prepared(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
+  with pytest.raises(names.ConfigError, match=f'--data_dir={tmp_path}$'):
+    sources.describe('mnist')
+
+
+@pytest.mark.parametrize('function', [sources.describe, sources.load])
+def test_tfrecord_is_refused(function, tfrecord_dir):
+  with pytest.raises(names.ConfigError) as error:
+    function('mnist', str(tfrecord_dir))
+  text = str(error.value)
+  assert 'is stored as tfrecord' in text
+  assert 'allowed is array_record' in text
+  assert 'python scripts/prepare_data.py mnist' in text
+
+
+def test_same_files_as_array_record_are_not_refused(tfrecord_dir, tmp_path):
+  target = tmp_path / 'mnist' / '1.0.0'
+  target.mkdir(parents=True)
+  for file in (tfrecord_dir / 'mnist' / '1.0.0').iterdir():
+    text = file.read_text().replace('tfrecord', 'array_record')
+    (target / file.name).write_text(text)
+  builder = sources.prepared_builder('mnist', str(tmp_path))
+  assert builder.info.file_format is tfds.core.FileFormat.ARRAY_RECORD
+
+
+@pytest.mark.parametrize(
+  'function', [sources.describe, sources.load, sources.prepare]
+)
+def test_unknown_name_lists_the_known_ones(function):
+  with pytest.raises(names.ConfigError) as error:
+    function('cifar11')
+  text = str(error.value)
+  assert "unknown data set 'cifar11'" in text
+  assert "did you mean 'cifar10'?" in text
+  assert all(name in text for name in sources.DATASETS)
+
+
+def test_preparing_without_tensorflow_names_the_extra(tmp_path, monkeypatch):
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+  with pytest.raises(names.ConfigError) as error:
+    sources.prepare('mnist', str(tmp_path))
+  assert "pip install -e '.[prepare]'" in str(error.value)
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_preparing_downloads_as_array_record(tmp_path, monkeypatch):
+  calls = []
+
+  class Builder:
+    data_path = tmp_path / 'mnist'
+
+    def download_and_prepare(self):
+      calls.append('prepared')
+
+  def builder(name, **fields):
+    calls.append((name, fields))
+    return Builder()
+
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: 'here')
+  monkeypatch.setattr(tfds, 'builder', builder)
+  assert sources.prepare('mnist', str(tmp_path)) == str(tmp_path / 'mnist')
+  fields = {'data_dir': str(tmp_path), 'file_format': 'array_record'}
+  assert calls == [('mnist', fields), 'prepared']

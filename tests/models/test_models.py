@@ -1,0 +1,410 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from flax import traverse_util
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from normlab import models, names, norms
+from normlab.models import blocks
+
+SHAPES = [(8, 8, 1), (9, 7, 3), (32, 32, 3)]
+# Small enough to run, and divisible by what the norms divide by.
+SMALL = {
+  'mlp': {'widths': (8, 4)},
+  'cnn': {'widths': (8, 4)},
+  'inception': {'width': 1 / 16},
+}
+FIELDS = {'group': {'num_groups': 1}}
+
+
+def build(name, **fields):
+  return models.build(name=name, num_classes=10, **fields)
+
+
+def norm_factory(name):
+  return norms.build(name=name, **FIELDS.get(name, {}))
+
+
+def shapes(model, image_shape=(8, 8, 1)):
+  """Shapes of all variables, by collection; nothing is computed."""
+  images = jax.ShapeDtypeStruct((2, *image_shape), jnp.float32)
+  init = functools.partial(model.init, train=False)
+  variables = jax.eval_shape(init, jax.random.key(0), images)
+  return {
+    collection: {
+      path: array.shape
+      for path, array in traverse_util.flatten_dict(tree, sep='/').items()
+    }
+    for collection, tree in variables.items()
+  }
+
+
+def param_shapes(model, image_shape=(8, 8, 1)):
+  return shapes(model, image_shape)['params']
+
+
+def modules(model):
+  """Paths of all modules that are called, and their classes."""
+  seen = {}
+
+  def record(call, args, kwargs, context):
+    if context.method_name == '__call__':
+      seen['/'.join(context.module.path)] = type(context.module)
+    return call(*args, **kwargs)
+
+  with nn.intercept_methods(record):
+    shapes(model)
+  return seen
+
+
+@pytest.fixture(scope='module')
+def inception():
+  """Shapes of the parameters at width 1, without a norm."""
+  return param_shapes(build('inception'), (32, 32, 3))
+
+
+@pytest.mark.parametrize('image_shape', SHAPES)
+@pytest.mark.parametrize('name', list(models.MODELS))
+def test_logits_have_one_row_an_image(name, image_shape):
+  model = build(name, norm=norm_factory('batch'), **SMALL[name])
+  images = jax.ShapeDtypeStruct((5, *image_shape), jnp.float32)
+  init = functools.partial(model.init_with_output, train=False)
+  logits, _ = jax.eval_shape(init, jax.random.key(0), images)
+  assert logits.shape == (5, 10)
+  assert logits.dtype == jnp.float32
+
+
+def test_small_table_has_every_model():
+  assert set(SMALL) == set(models.MODELS)
+
+
+def test_inception_has_the_channels_of_the_paper(inception):
+  channels = {
+    path.removesuffix('/conv/kernel'): shape
+    for path, shape in inception.items()
+    if path.endswith('/conv/kernel')
+  }
+  assert channels == {
+    'stem': (3, 3, 3, 96),
+    'stage1_module1_1x1': (1, 1, 96, 32),
+    'stage1_module1_3x3': (3, 3, 96, 32),
+    'stage1_module2_1x1': (1, 1, 64, 32),
+    'stage1_module2_3x3': (3, 3, 64, 48),
+    'stage1_downsample_3x3': (3, 3, 80, 80),
+    # 80 channels of the convolution beside 80 of the pool.
+    'stage2_module1_1x1': (1, 1, 160, 112),
+    'stage2_module1_3x3': (3, 3, 160, 48),
+    'stage2_module2_1x1': (1, 1, 160, 96),
+    'stage2_module2_3x3': (3, 3, 160, 64),
+    'stage2_module3_1x1': (1, 1, 160, 80),
+    'stage2_module3_3x3': (3, 3, 160, 80),
+    'stage2_module4_1x1': (1, 1, 160, 48),
+    'stage2_module4_3x3': (3, 3, 160, 96),
+    'stage2_downsample_3x3': (3, 3, 144, 96),
+    # 96 beside 144.
+    'stage3_module1_1x1': (1, 1, 240, 176),
+    'stage3_module1_3x3': (3, 3, 240, 160),
+    'stage3_module2_1x1': (1, 1, 336, 176),
+    'stage3_module2_3x3': (3, 3, 336, 160),
+  }
+  assert inception['logits/kernel'] == (336, 10)
+
+
+def test_inception_has_1649402_parameters(inception):
+  # The number in table 1 of arXiv:1611.03530.
+  assert sum(map(np.prod, inception.values())) == 1_649_402
+
+
+def test_inception_halves_the_image_twice():
+  sizes = {}
+
+  def record(call, args, kwargs, context):
+    result = call(*args, **kwargs)
+    if isinstance(context.module, blocks.ConvNormAct):
+      sizes[context.module.name] = result.shape[1:3]
+    return result
+
+  with nn.intercept_methods(record):
+    shapes(build('inception', width=1 / 16), (28, 28, 1))
+  assert sizes['stem'] == sizes['stage1_module2_3x3'] == (28, 28)
+  assert sizes['stage1_downsample_3x3'] == (14, 14)
+  assert sizes['stage2_module4_1x1'] == (14, 14)
+  assert sizes['stage2_downsample_3x3'] == sizes['stage3_module2_3x3'] == (7, 7)
+
+
+def test_width_scales_every_convolution(inception):
+  half = param_shapes(build('inception', width=0.5), (32, 32, 3))
+  for path, shape in inception.items():
+    if path.endswith('conv/kernel'):
+      assert half[path][-1] == shape[-1] / 2
+  assert half['logits/kernel'] == (168, 10)
+
+
+def test_width_leaves_one_channel():
+  tiny = param_shapes(build('inception', width=1e-6))
+  convs = [s[-1] for path, s in tiny.items() if path.endswith('conv/kernel')]
+  assert set(convs) == {1}
+
+
+def test_widths_are_the_layers():
+  assert param_shapes(build('cnn', widths=(3, 5))) == {
+    'layer1/conv/kernel': (3, 3, 1, 3),
+    'layer1/conv/bias': (3,),
+    'layer2/conv/kernel': (3, 3, 3, 5),
+    'layer2/conv/bias': (5,),
+    'logits/kernel': (5, 10),
+    'logits/bias': (10,),
+  }
+  assert param_shapes(build('mlp', widths=(3, 5))) == {
+    'layer1/dense/kernel': (64, 3),
+    'layer1/dense/bias': (3,),
+    'layer2/dense/kernel': (3, 5),
+    'layer2/dense/bias': (5,),
+    'logits/kernel': (5, 10),
+    'logits/bias': (10,),
+  }
+
+
+@pytest.mark.parametrize('norm', [None, *norms.NORMS])
+@pytest.mark.parametrize('name', list(models.MODELS))
+def test_bias_stands_where_no_norm_absorbs_it(name, norm):
+  factory = norm and norm_factory(norm)
+  params = param_shapes(build(name, norm=factory, **SMALL[name]))
+  layers = [
+    path.removesuffix('/kernel')
+    for path in params
+    if path.endswith(('conv/kernel', 'dense/kernel'))
+  ]
+  assert layers
+  biased = factory is None or not factory.absorbs_bias
+  for layer in layers:
+    assert (f'{layer}/bias' in params) == biased
+
+
+def test_some_norms_absorb_a_bias_and_some_do_not():
+  absorbs = {name: norm_factory(name).absorbs_bias for name in norms.NORMS}
+  assert absorbs['batch'] and absorbs['batch_renorm']
+  assert not absorbs['none'] and not absorbs['rms']
+
+
+def test_factory_without_the_attribute_brings_its_own_bias():
+  assert not blocks.needs_bias(functools.partial(nn.BatchNorm))
+  assert blocks.needs_bias(None)
+
+
+class Constant(nn.Module):
+  """A norm that forgets its input."""
+
+  @nn.compact
+  def __call__(self, x, use_running_average):
+    return jnp.full_like(x, -2.0 if use_running_average else -3.0)
+
+
+@pytest.mark.parametrize('train, expected', [(True, 3.0), (False, 2.0)])
+@pytest.mark.parametrize(
+  'block, shape',
+  [(blocks.ConvNormAct, (1, 4, 4, 2)), (blocks.DenseNormAct, (1, 4))],
+)
+def test_norm_stands_between_layer_and_activation(
+  block, shape, train, expected
+):
+  # An activation in front of the norm would leave a negative output; the layer
+  # behind it, other values.
+  layer = block(3, norm=Constant, activation=jnp.abs)
+  y, _ = layer.init_with_output(jax.random.key(0), jnp.ones(shape), train=train)
+  np.testing.assert_array_equal(y, jnp.full((*shape[:-1], 3), expected))
+
+
+def test_block_without_a_norm_is_the_activated_layer():
+  x = jax.random.normal(jax.random.key(1), (2, 4))
+  block = blocks.DenseNormAct(3)
+  y, variables = block.init_with_output(jax.random.key(0), x, train=True)
+  dense = variables['params']['dense']
+  expected = jnp.maximum(x @ dense['kernel'] + dense['bias'], 0)
+  np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('name', list(models.MODELS))
+def test_modules_are_named_alike_for_all_norms(name):
+  paths = {
+    norm: set(modules(build(name, norm=norm_factory(norm), **SMALL[name])))
+    for norm in norms.NORMS
+  }
+  assert all(p == paths['none'] for p in paths.values())
+  layer = 'layer1' if name != 'inception' else 'stem'
+  kind = 'dense' if name == 'mlp' else 'conv'
+  assert {f'{layer}/{kind}', f'{layer}/norm', 'logits'} <= paths['none']
+
+
+@pytest.mark.parametrize('name', list(models.MODELS))
+def test_every_layer_has_its_norm(name):
+  model = build(name, norm=norm_factory('batch'), **SMALL[name])
+  seen = modules(model)
+  kinds = (blocks.ConvNormAct, blocks.DenseNormAct)
+  blocks_seen = [path for path, kind in seen.items() if issubclass(kind, kinds)]
+  assert len(blocks_seen) == {'mlp': 2, 'cnn': 2, 'inception': 19}[name]
+  for path in blocks_seen:
+    assert seen[f'{path}/norm'] is norms.BatchNorm
+
+
+def test_without_a_norm_there_is_no_norm_module():
+  assert not [path for path in modules(build('cnn')) if 'norm' in path]
+
+
+def flax_max_pool(x):
+  return nn.max_pool(x, (3, 3), strides=(2, 2), padding='SAME')
+
+
+@jax.jit
+def pools_and_gradients(x, weights):
+  def weighted(pool, x):
+    y = pool(x)
+    return (y * weights[:, : y.shape[1], : y.shape[2]]).sum(), y
+
+  gradient = jax.grad(weighted, argnums=1, has_aux=True)
+  return gradient(blocks.max_pool, x), gradient(flax_max_pool, x)
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**16))
+@settings(max_examples=20, deadline=None)
+def test_max_pool_is_that_of_flax(height, width, seed):
+  generator = np.random.default_rng(seed)
+  shape = (2, height, width, 2)
+  # Distinct values, half of them negative: the padding must never win.
+  values = generator.permutation(np.prod(shape)) - np.prod(shape) / 2
+  x = values.reshape(shape).astype(np.float32)
+  weights = generator.normal(size=shape).astype(np.float32)
+  (ours, y), (theirs, expected) = pools_and_gradients(x, weights)
+  np.testing.assert_array_equal(y, expected)
+  np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+def test_max_pool_of_negative_values_is_negative():
+  assert (blocks.max_pool(-jnp.ones((1, 5, 4, 1))) == -1).all()
+
+
+@pytest.fixture(scope='module', params=list(models.MODELS))
+def dropout_logits(request):
+  """Logits as a function of the key and `train`, with and without dropout."""
+  name = request.param
+  x = jax.random.normal(jax.random.key(0), (4, 8, 8, 1))
+  dropping = build(name, dropout=0.5, **SMALL[name])
+  keeping = build(name, dropout=0.0, **SMALL[name])
+  variables = jax.jit(functools.partial(keeping.init, train=False))(
+    jax.random.key(1), x
+  )
+
+  @functools.partial(jax.jit, static_argnames='train')
+  def logits(seed, train):
+    rngs = {'dropout': jax.random.key(seed)} if train else {}
+    return tuple(
+      model.apply(variables, x, train=train, rngs=rngs)
+      for model in (dropping, keeping)
+    )
+
+  return logits
+
+
+def test_dropout_acts_in_training_only(dropout_logits):
+  dropped, kept = dropout_logits(0, train=True)
+  evaluated, reference = dropout_logits(0, train=False)
+  np.testing.assert_allclose(evaluated, reference, rtol=1e-6)
+  np.testing.assert_allclose(kept, reference, rtol=1e-5, atol=1e-6)
+  assert not np.allclose(dropped, reference, atol=1e-4)
+
+
+def test_dropout_depends_on_the_key(dropout_logits):
+  first, _ = dropout_logits(0, train=True)
+  again, _ = dropout_logits(0, train=True)
+  other, _ = dropout_logits(1, train=True)
+  np.testing.assert_array_equal(first, again)
+  assert not np.allclose(first, other, atol=1e-4)
+
+
+def test_plain_flax_norm_can_be_passed_in():
+  norm = functools.partial(nn.BatchNorm, momentum=0.5)
+  model = build('cnn', widths=(2,), norm=norm)
+  x = 3 + jax.random.normal(jax.random.key(0), (4, 8, 8, 1))
+  variables = model.init(jax.random.key(1), x, train=False)
+  _, state = model.apply(variables, x, train=True, mutable=['batch_stats'])
+  before = variables['batch_stats']['layer1']['norm']['mean']
+  after = state['batch_stats']['layer1']['norm']['mean']
+  np.testing.assert_array_equal(before, 0)
+  assert (abs(after) > 1e-3).all()
+
+
+def test_flax_norm_and_ours_make_the_same_model():
+  ours = build('cnn', widths=(2, 3), norm=norm_factory('batch'))
+  theirs = build('cnn', widths=(2, 3), norm=functools.partial(nn.BatchNorm))
+  assert shapes(ours) == shapes(theirs)
+
+
+def test_unknown_model_lists_the_known_ones():
+  with pytest.raises(names.ConfigError) as error:
+    build('incepton')
+  text = str(error.value)
+  assert "unknown model 'incepton'; did you mean 'inception'?" in text
+  assert 'known: mlp, cnn, inception' in text
+
+
+def test_unknown_field_lists_those_of_the_model():
+  with pytest.raises(names.ConfigError) as error:
+    build('mlp', width=2)
+  text = str(error.value)
+  assert "model 'mlp': unknown field 'width'" in text
+  assert 'num_classes, widths, norm, dropout' in text
+  assert '(got width=2)' in text
+
+
+def test_unknown_activation_lists_the_known_ones():
+  with pytest.raises(names.ConfigError) as error:
+    build('cnn', activation='relo')
+  text = str(error.value)
+  assert "unknown activation 'relo'; did you mean 'relu'?" in text
+  assert all(name in text for name in models.ACTIVATIONS)
+
+
+@pytest.mark.parametrize(
+  'name, expected',
+  [
+    ('relu', lambda x: np.maximum(x, 0)),
+    ('sigmoid', lambda x: 1 / (1 + np.exp(-x))),
+    ('tanh', np.tanh),
+    # The approximation of Hendrycks & Gimpel (arXiv:1606.08415).
+    (
+      'gelu',
+      lambda x: x
+      / 2
+      * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+    ),
+    ('silu', lambda x: x / (1 + np.exp(-x))),
+    ('identity', lambda x: x),
+  ],
+)
+def test_activation_is_its_closed_form(name, expected):
+  x = np.linspace(-3, 3, 7)
+  y = build('mlp', activation=name).activation(jnp.asarray(x, jnp.float32))
+  np.testing.assert_allclose(y, expected(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('name', list(models.MODELS))
+def test_models_are_equal_and_hashable_by_value(name):
+  def make(**fields):
+    return build(name, norm=norm_factory('batch'), **SMALL[name], **fields)
+
+  assert make() == make()
+  assert hash(make()) == hash(make())
+  assert make() != make(dropout=0.1)
+  assert make() != make(activation='tanh')
+  assert make() != build(name, norm=norm_factory('rms'), **SMALL[name])
+
+
+def test_lists_are_taken_as_tuples():
+  as_list, as_tuple = build('cnn', widths=[2, 3]), build('cnn', widths=(2, 3))
+  assert as_list == as_tuple
+  assert hash(as_list) == hash(as_tuple)

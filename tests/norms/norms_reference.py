@@ -1,0 +1,83 @@
+"""What the norms compute, stated in float64 NumPy; and small inputs."""
+
+import functools
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# Derandomized: a test that fails now and then is worth less than one that never
+# does. No deadline: the first example compiles.
+FEW = hypothesis.settings(max_examples=20, deadline=None, derandomize=True)
+
+
+def normal(shape, seed=0, mean=0.0, std=1.0):
+  values = np.random.default_rng(seed).normal(mean, std, shape)
+  return values.astype(np.float32)
+
+
+def moments(x, axes, mask=None, center=True):
+  """Mean, variance and count; 0, 1, 0 where there is no value."""
+  x = np.asarray(x, np.float64)
+  axes = tuple(axes)
+  mask = np.broadcast_to(True if mask is None else mask, x.shape)
+  count = mask.sum(axes, keepdims=True)
+
+  def average(values):
+    total = np.where(mask, values, 0).sum(axes, keepdims=True)
+    return total / np.maximum(count, 1)
+
+  mean = average(x) if center else np.zeros_like(average(x))
+  var = np.where(count > 0, average((x - mean) ** 2), 1)
+  return mean, var, count
+
+
+def standardized(x, axes, *, epsilon, mask=None, center=True):
+  mean, var, _ = moments(x, axes, mask, center)
+  return (np.asarray(x, np.float64) - mean) / np.sqrt(var + epsilon)
+
+
+def randomized(layer, x, seed=0):
+  """Variables of the layer's own shapes, with no value at its neutral one."""
+  init = functools.partial(layer.init, use_running_average=False)
+  shapes = jax.eval_shape(init, jax.random.key(0), x)
+  generator = np.random.default_rng(seed)
+
+  def leaf(path, shape):
+    name = path[-1].key
+    if name == 'step':
+      return jnp.zeros(shape.shape, shape.dtype)
+    low, high = (-1, 1) if name in ('mean', 'bias') else (0.5, 2)
+    return jnp.asarray(generator.uniform(low, high, shape.shape), shape.dtype)
+
+  return jax.tree_util.tree_map_with_path(leaf, shapes)
+
+
+def train(layer, variables, x, **kwargs):
+  """The output of a training call, and the variables after it."""
+  y, state = layer.apply(
+    variables, x, use_running_average=False, mutable=['batch_stats'], **kwargs
+  )
+  return y, {**variables, **state}
+
+
+def evaluate(layer, variables, x, **kwargs):
+  return layer.apply(variables, x, use_running_average=True, **kwargs)
+
+
+def gradients(layer, variables, x, cotangent, **kwargs):
+  """Gradients of sum(y * cotangent) for the parameters and the input."""
+
+  def loss(params, x):
+    y, _ = train(layer, {**variables, 'params': params}, x, **kwargs)
+    return (y * cotangent).sum()
+
+  return jax.grad(loss, (0, 1))(variables.get('params', {}), x)
+
+
+def assert_trees_close(actual, desired, **tolerance):
+  assert jax.tree.structure(actual) == jax.tree.structure(desired)
+  for path, leaf in jax.tree_util.tree_leaves_with_path(actual):
+    other = functools.reduce(lambda tree, key: tree[key.key], path, desired)
+    np.testing.assert_allclose(leaf, other, err_msg=str(path), **tolerance)

@@ -1,0 +1,428 @@
+"""What every norm of `norms.NORMS` promises; a new entry is tested by itself."""
+
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import norms_reference as reference
+import numpy as np
+import pytest
+
+from normlab import names, norms
+
+# One shape for nearly all: JAX compiles each operation once a shape.
+SHAPE = (4, 3, 8)
+FIELDS = {'group': {'num_groups': 2}}
+
+every_norm = pytest.mark.parametrize('name', norms.NORMS)
+# Identity promises to change and to check nothing.
+NORMALIZING = [name for name in norms.NORMS if name != 'none']
+normalizing = pytest.mark.parametrize('name', NORMALIZING)
+# With a state in `batch_stats`.
+AVERAGING = ['batch', 'batch_renorm']
+
+
+def make(name, **fields):
+  return norms.build(name=name, **FIELDS.get(name, {}), **fields)()
+
+
+@functools.cache
+def ready(name):
+  """A norm, its variables, and an input with a mask."""
+  layer = make(name)
+  x = reference.normal(SHAPE, mean=0.5)
+  mask = reference.normal(SHAPE, seed=1) > -1
+  assert not mask.all()
+  return layer, reference.randomized(layer, x), x, mask
+
+
+def averages(variables):
+  """The running statistics; a step counter is none."""
+  stats = variables.get('batch_stats', {})
+  return {k: np.asarray(v) for k, v in stats.items() if k != 'step'}
+
+
+def assert_finite(tree):
+  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    assert np.isfinite(leaf).all(), path
+
+
+COTANGENT = reference.normal(SHAPE, seed=9)
+
+
+def test_each_source_file_has_a_test_file():
+  tests = pathlib.Path(__file__).parent
+  shared = {'__init__', 'fields'}  # Tested here, and through every norm.
+  sources = {
+    path.stem for path in pathlib.Path(norms.__file__).parent.glob('*.py')
+  }
+  assert shared < sources
+  missing = [
+    stem
+    for stem in sorted(sources - shared)
+    if not (tests / f'test_{stem}.py').is_file()
+  ]
+  assert not missing
+
+
+def test_the_norms_with_a_state_are_the_ones_tested_for_it():
+  found = [n for n in norms.NORMS if 'batch_stats' in ready(n)[1]]
+  assert found == AVERAGING
+
+
+@every_norm
+@pytest.mark.parametrize('given', [None, 'bfloat16', 'float16'])
+def test_result_has_the_dtype_asked_for_or_the_joint_one(name, given):
+  if name == 'none' and given is not None:
+    pytest.skip('Identity has no dtype')
+  layer = make(name) if given is None else make(name, dtype=given)
+  _, variables, x, _ = ready(name)
+  for dtype in (jnp.float32, jnp.bfloat16, jnp.float16):
+    y, _ = jax.eval_shape(
+      functools.partial(reference.train, layer, variables), x.astype(dtype)
+    )
+    joint = jnp.promote_types(
+      dtype, jnp.float32 if 'params' in variables else dtype
+    )
+    assert y.shape == x.shape
+    assert y.dtype == (joint if given is None else given)
+
+
+@normalizing
+def test_without_parameters_the_result_has_the_dtype_of_the_input(name):
+  layer = make(name, use_scale=False, use_bias=False)
+  x = jnp.zeros(SHAPE, jnp.bfloat16)
+  y, variables = jax.eval_shape(
+    functools.partial(layer.init_with_output, use_running_average=False),
+    jax.random.key(0),
+    x,
+  )
+  assert 'params' not in variables
+  assert y.dtype == jnp.bfloat16
+
+
+@normalizing
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
+def test_half_precision_input_has_float32_statistics(name, dtype):
+  _, variables, x, _ = ready(name)
+  # bfloat16 has 8 digits, of which 100 takes 7; 300^2 overflows float16.
+  x = jnp.asarray(20 * x + 300, dtype)
+  y, after = reference.train(make(name, dtype=dtype), variables, x)
+  full, after_full = reference.train(
+    make(name), variables, x.astype(jnp.float32)
+  )
+  assert y.dtype == dtype
+  epsilon = jnp.finfo(dtype).eps
+  np.testing.assert_allclose(
+    y.astype(jnp.float32), full, rtol=epsilon, atol=1e-6
+  )
+  for running in averages(after).values():
+    assert running.dtype == np.float32
+  reference.assert_trees_close(averages(after), averages(after_full), rtol=1e-6)
+
+
+@every_norm
+def test_all_are_called_alike(name):
+  layer, variables, x, mask = ready(name)
+  for use_running_average in (False, True):
+    for kwargs in ({}, {'mask': None}, {'mask': mask}):
+      y, _ = layer.apply(
+        variables, x, use_running_average, mutable=['batch_stats'], **kwargs
+      )
+      assert y.shape == x.shape
+      assert_finite(y)
+
+
+@every_norm
+def test_without_a_state_inference_is_training(name):
+  if name in AVERAGING:
+    pytest.skip('has a state')
+  layer, variables, x, _ = ready(name)
+  y, after = reference.train(layer, variables, x)
+  np.testing.assert_array_equal(reference.evaluate(layer, variables, x), y)
+  np.testing.assert_array_equal(layer.apply(variables, x), y)
+  assert 'batch_stats' not in after
+
+
+@pytest.mark.parametrize('name', AVERAGING)
+def test_only_a_training_call_moves_the_state(name):
+  layer, variables, x, _ = ready(name)
+  _, after = layer.apply(
+    variables, x, use_running_average=True, mutable=['batch_stats']
+  )
+  reference.assert_trees_close(
+    dict(after['batch_stats']), dict(variables['batch_stats']), rtol=0
+  )
+  _, after = reference.train(layer, variables, x)
+  for key, value in averages(after).items():
+    assert (value != variables['batch_stats'][key]).all()
+
+
+@pytest.mark.parametrize('name', AVERAGING)
+def test_initializing_leaves_the_state_at_its_initial_values(name):
+  layer, _, x, _ = ready(name)
+  state = layer.init(jax.random.key(0), x, False)['batch_stats']
+  for key, value in state.items():
+    np.testing.assert_array_equal(value, 1 if key in ('var', 'std') else 0)
+
+
+@pytest.mark.parametrize('name', AVERAGING)
+def test_inference_does_not_depend_on_the_rest_of_the_batch(name):
+  layer, variables, x, mask = ready(name)
+  y = reference.evaluate(layer, variables, x, mask=mask)
+  one = reference.evaluate(layer, variables, x[:1])
+  np.testing.assert_allclose(y[:1], one, rtol=1e-6)
+
+
+INPUTS = {
+  'zero': np.zeros(SHAPE, np.float32),
+  'constant': np.full(SHAPE, 3.3, np.float32),
+  'large_constant': np.full(SHAPE, 12345.678, np.float32),
+  'constant_channels': np.broadcast_to(reference.normal((8,)), SHAPE),
+  'one_example': reference.normal((1, *SHAPE[1:])),
+  'one_value': reference.normal((1, 1, 8)),
+}
+
+
+@every_norm
+@pytest.mark.parametrize('kind', INPUTS)
+def test_output_gradient_and_state_are_finite_on_degenerate_input(name, kind):
+  layer, variables, _, _ = ready(name)
+  x = INPUTS[kind]
+  y, after = reference.train(layer, variables, x)
+  assert_finite((y, after))
+  assert_finite(reference.evaluate(layer, after, x))
+  cotangent = np.broadcast_to(COTANGENT[:1, :1], x.shape)
+  assert_finite(reference.gradients(layer, variables, x, cotangent))
+
+
+@normalizing
+@pytest.mark.parametrize('kind', ['zero', 'constant', 'large_constant'])
+def test_a_constant_input_gives_the_bias(name, kind):
+  if name == 'rms' and kind != 'zero':
+    pytest.skip('RMSNorm does not centre')
+  layer, variables, _, _ = ready(name)
+  y, _ = reference.train(layer, variables, INPUTS[kind])
+  bias = variables['params'].get('bias', jnp.zeros(8))
+  if name == 'batch_renorm':  # At step 0: r = 1, d = 0.
+    assert variables['batch_stats']['step'] == 0
+  np.testing.assert_allclose(y, jnp.broadcast_to(bias, SHAPE), atol=1e-5)
+
+
+@every_norm
+def test_an_all_false_mask_leaves_the_running_statistics_as_they_were(name):
+  layer, variables, x, _ = ready(name)
+  mask = np.zeros(SHAPE, bool)
+  y, after = reference.train(layer, variables, x, mask=mask)
+  assert_finite(y)
+  assert_finite(reference.gradients(layer, variables, x, COTANGENT, mask=mask))
+  for key, value in averages(after).items():
+    np.testing.assert_array_equal(value, variables['batch_stats'][key])
+
+
+@normalizing
+@pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
+def test_what_is_under_the_mask_does_not_matter(name, bad):
+  layer, variables, x, mask = ready(name)
+  poisoned = np.where(mask, x, np.float32(bad))
+  other = np.where(mask, x, np.float32(5))
+
+  y, after = reference.train(layer, variables, poisoned, mask=mask)
+  desired, desired_after = reference.train(layer, variables, other, mask=mask)
+  assert_finite((y, after))
+  np.testing.assert_array_equal(y[mask], desired[mask])
+  reference.assert_trees_close(averages(after), averages(desired_after), rtol=0)
+  assert_finite(reference.evaluate(layer, variables, poisoned, mask=mask))
+
+  # Every output counts here, those under the mask too.
+  assert_finite(
+    reference.gradients(layer, variables, poisoned, COTANGENT, mask=mask)
+  )
+  # Where only the valid ones do, the gradients are those of any other filling.
+  valid = COTANGENT * mask
+  for x_, (params, gradient) in [
+    (x_, reference.gradients(layer, variables, x_, valid, mask=mask))
+    for x_ in (poisoned, other)
+  ][:1]:
+    desired = reference.gradients(layer, variables, other, valid, mask=mask)
+    reference.assert_trees_close(params, desired[0], rtol=1e-6)
+    np.testing.assert_allclose(gradient, desired[1], rtol=1e-6)
+    assert not gradient[~mask].any()
+
+
+@normalizing
+def test_the_largest_float_under_the_mask_does_not_matter(name):
+  layer, variables, x, mask = ready(name)
+  padded = np.where(mask, x, np.finfo(np.float32).max)
+  y, after = reference.train(layer, variables, padded, mask=mask)
+  desired, desired_after = reference.train(layer, variables, x, mask=mask)
+  np.testing.assert_array_equal(y[mask], desired[mask])
+  reference.assert_trees_close(averages(after), averages(desired_after), rtol=0)
+  gradients = reference.gradients(
+    layer, variables, padded, COTANGENT * mask, mask=mask
+  )
+  assert_finite(gradients)
+
+
+@normalizing
+def test_a_mask_of_ones_is_no_mask(name):
+  layer, variables, x, _ = ready(name)
+  y, after = reference.train(layer, variables, x, mask=np.ones(SHAPE, bool))
+  desired, desired_after = reference.train(layer, variables, x)
+  np.testing.assert_allclose(y, desired, rtol=1e-5, atol=1e-6)
+  reference.assert_trees_close(
+    averages(after), averages(desired_after), rtol=1e-6
+  )
+
+
+@normalizing
+@pytest.mark.parametrize('shape', [(4, 1, 1), (4, 3, 1), (3, 1), ()])
+def test_a_mask_broadcasts_to_the_input(name, shape):
+  layer, variables, x, _ = ready(name)
+  mask = np.ones(shape, bool)
+  if shape:
+    mask[0] = False
+  y, _ = reference.train(layer, variables, x, mask=mask)
+  full = np.broadcast_to(mask, SHAPE)
+  desired, _ = reference.train(layer, variables, x, mask=full)
+  np.testing.assert_array_equal(y, desired)
+
+
+@normalizing
+@pytest.mark.parametrize('name_of', ['training', 'inference'])
+def test_unit_deviation_survives_a_mean_of_1e4(name, name_of):
+  if name == 'rms':
+    pytest.skip('RMSNorm does not centre')
+  layer = make(name, use_scale=False, use_bias=False)
+  x = reference.normal((16, 8, 8), mean=1e4)
+  if name_of == 'training' or name not in AVERAGING:
+    y, _ = reference.train(layer, reference.randomized(layer, x), x)
+  else:
+    layer = make(name, use_scale=False, use_bias=False, momentum=0.0)
+    _, variables = reference.train(layer, reference.randomized(layer, x), x)
+    y = reference.evaluate(layer, variables, x)
+  np.testing.assert_allclose(np.std(y), 1, rtol=0.01)
+  np.testing.assert_allclose(np.mean(y), 0, atol=0.01)
+
+
+@normalizing
+@pytest.mark.parametrize('dtype', [np.int32, np.uint8, bool])
+def test_integer_input_is_a_type_error(name, dtype):
+  layer, variables, _, _ = ready(name)
+  with pytest.raises(TypeError, match=f'Norm|Renorm.*{np.dtype(dtype)}'):
+    reference.train(layer, variables, np.ones(SHAPE, dtype))
+
+
+@normalizing
+@pytest.mark.parametrize('shape', [(0, 3, 8), (4, 0, 8)])
+def test_empty_input_is_a_value_error(name, shape):
+  layer, variables, _, _ = ready(name)
+  with pytest.raises(ValueError, match='holds no values'):
+    reference.train(layer, variables, np.ones(shape, np.float32))
+
+
+@normalizing
+@pytest.mark.parametrize('shape', [(5,), (3, 3, 8), (1, 4, 3, 8), (2, 1, 1, 1)])
+def test_a_mask_that_does_not_broadcast_is_a_value_error(name, shape):
+  layer, variables, x, _ = ready(name)
+  with pytest.raises(ValueError, match='mask has shape'):
+    reference.train(layer, variables, x, mask=np.ones(shape, bool))
+
+
+@normalizing
+def test_negative_epsilon_is_a_value_error(name):
+  _, variables, x, _ = ready(name)
+  with pytest.raises(ValueError, match='epsilon=-0.001 must not be negative'):
+    reference.train(make(name, epsilon=-1e-3), variables, x)
+
+
+@normalizing
+def test_errors_name_the_layer(name):
+  layer, variables, x, _ = ready(name)
+  with pytest.raises(ValueError, match=f'^{norms.NORMS[name].__name__}: '):
+    reference.train(layer, variables, x, mask=np.ones(5, bool))
+
+
+@every_norm
+def test_a_bad_field_lists_the_known_ones(name):
+  with pytest.raises(names.ConfigError, match='epsilom') as error:
+    norms.build(name=name, epsilom=1e-3)
+  known = 'use_scale' if name != 'none' else '(none)'
+  assert known in str(error.value)
+  assert repr(name) in str(error.value)
+
+
+@every_norm
+def test_jit_changes_nothing(name):
+  layer, variables, x, mask = ready(name)
+  train = functools.partial(reference.train, layer)
+  y, after = jax.jit(train)(variables, x, mask=mask)
+  desired, desired_after = train(variables, x, mask=mask)
+  np.testing.assert_allclose(y, desired, rtol=1e-5, atol=1e-6)
+  reference.assert_trees_close(
+    averages(after), averages(desired_after), rtol=1e-5, atol=1e-6
+  )
+
+
+@every_norm
+def test_vmap_is_a_loop(name):
+  layer, variables, x, _ = ready(name)
+  stack = np.stack([x, 2 * x + 1])
+  train = functools.partial(reference.train, layer, variables)
+  y, after = jax.vmap(train)(stack)
+  for index in range(2):
+    desired, desired_after = train(stack[index])
+    np.testing.assert_allclose(y[index], desired, rtol=1e-5, atol=1e-6)
+    for key, value in averages(after).items():
+      np.testing.assert_allclose(
+        value[index], averages(desired_after)[key], rtol=1e-5, atol=1e-6
+      )
+
+
+@every_norm
+def test_derivatives_agree_with_finite_differences_to_second_order(name):
+  # BatchRenorm too: at step 0 its r and d are constants, 1 and 0.
+  with jax.enable_x64(True):
+    layer, variables, _, mask = ready(name)
+    x = np.random.default_rng(0).normal(0.5, 1, SHAPE)
+    v = np.random.default_rng(1).normal(0, 1, SHAPE)
+    cotangent = COTANGENT.astype(np.float64)
+
+    def loss(x):
+      y, _ = reference.train(layer, variables, x, mask=mask)
+      return (y * cotangent).sum() + (y**2 * cotangent).sum()
+
+    def slope(x):
+      return jax.jvp(loss, (x,), (v,))[1]
+
+    @jax.jit
+    def derivatives(x):
+      gradient, curvature = jax.jvp(jax.grad(loss), (x,), (v,))
+      forward = jax.jvp(slope, (x,), (v,))[1]
+      backward = jax.grad(lambda x: (jax.grad(loss)(x) * v).sum())(x)
+      return {
+        'value': loss(x),
+        'first': [(gradient * v).sum(), slope(x)],
+        'second': [(curvature * v).sum(), forward, (backward * v).sum()],
+      }
+
+    h = 1e-5
+    here, ahead, behind = (derivatives(x + step * v) for step in (0, h, -h))
+    assert here['value'].dtype == jnp.float64
+    assert abs(here['first'][0]) > 0.1
+    first = (ahead['value'] - behind['value']) / (2 * h)
+    second = (ahead['first'][0] - behind['first'][0]) / (2 * h)
+    np.testing.assert_allclose(here['first'], first, rtol=1e-6)
+    np.testing.assert_allclose(here['second'], second, rtol=1e-6, atol=1e-6)
+
+
+@every_norm
+def test_a_bias_in_front_is_redundant_where_the_norm_says_so(name):
+  if not norms.build(name=name).absorbs_bias:
+    pytest.skip('says it is not')
+  layer, variables, x, _ = ready(name)
+  bias = reference.normal((SHAPE[-1],), seed=3)
+  y, _ = reference.train(layer, variables, x)
+  shifted, _ = reference.train(layer, variables, x + bias)
+  np.testing.assert_allclose(shifted, y, atol=1e-4)

@@ -1,0 +1,55 @@
+"""scripts/reproduce.py and scripts/prepare_data.py as processes."""
+
+import importlib.util
+
+import pytest
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'status', 'words'),
+  [
+    (['spedup'], 1, ["'spedup'", "'speedup'"]),
+    (['speedup', '--scale=digit'], 1, ["'digit'", "'digits'", 'cifar10']),
+    (['speedup', '--plot_only'], 1, ['21 of 21 runs have no result']),
+    (
+      ['speedup', '--scale=cifar10', '--data_dir=/nowhere'],
+      1,
+      ['/nowhere', 'scripts/prepare_data.py cifar10'],
+    ),
+    ([], 2, ['EXPERIMENT']),
+    (['speedup', '--processes=0'], 2, ['processes']),
+  ],
+)
+def test_bad_input_is_one_line_and_nothing_written(
+  script, tmp_path, arguments, status, words
+):
+  workdir = tmp_path / 'runs'
+  result = script('reproduce', *arguments, f'--workdir={workdir}')
+  assert result.returncode == status, result.stderr
+  assert result.stderr.count('\n') == 1 and 'Traceback' not in result.stderr
+  for word in words:
+    assert word in result.stderr
+  assert not workdir.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_said(script):
+  result = script('reproduce', 'speedup', '--workdir=/proc/runs')
+  assert result.returncode == 1 and result.stderr.count('\n') == 1
+  assert '/proc/runs' in result.stderr
+
+
+def test_preparing_the_embedded_data_needs_nothing(script, tmp_path):
+  result = script('prepare_data', 'digits', f'--data_dir={tmp_path}')
+  assert result.returncode == 0, result.stderr
+  assert str(tmp_path) in result.stdout
+  assert list(tmp_path.glob('digits/*/dataset_info.json'))
+
+
+@pytest.mark.skipif(
+  importlib.util.find_spec('tensorflow') is not None, reason='it is installed'
+)
+def test_preparing_a_download_names_the_extra(script, tmp_path):
+  result = script('prepare_data', 'mnist', f'--data_dir={tmp_path / "data"}')
+  assert result.returncode == 1 and result.stderr.count('\n') == 1
+  assert "'.[prepare]'" in result.stderr
+  assert not (tmp_path / 'data').exists()

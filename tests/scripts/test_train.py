@@ -1,0 +1,110 @@
+"""scripts/train.py as a process: it trains, and says in one line why not."""
+
+import json
+
+import pytest
+
+
+def test_a_run_learns_the_digits(script, tmp_path):
+  workdir = tmp_path / 'run'
+  flags = ['--config=configs/digits_cnn.py', f'--workdir={workdir}']
+  flags += ['--config.norm.name=group', '--config.norm.num_groups=8']
+  flags += ['--config.total_steps=300']
+  result = script('train', *flags)
+  assert result.returncode == 0, result.stderr
+  assert 'done at step 300' in result.stdout
+  rows = [json.loads(r) for r in (workdir / 'metrics.jsonl').open()]
+  accuracies = [r['accuracy'] for r in rows if r['split'] == 'validation']
+  assert accuracies[-1] > 0.9
+  assert json.loads((workdir / 'status.json').read_text())['status'] == 'done'
+  # Not a terminal: plain lines, a line an evaluation.
+  assert '\r' not in result.stderr
+  assert len(result.stderr.splitlines()) == 4
+  again = script('train', *flags)
+  assert again.returncode == 0 and 'nothing to do' in again.stdout
+
+
+CONFIG = '--config=configs/digits_cnn.py'
+BASE = '--config=configs/base.py'
+# What is given, and words that the message must have.
+INPUT_ERRORS = [
+  (
+    [CONFIG, '--config.optimiser.name=sgd'],
+    ['optimiser.name', 'optimizer.name'],
+  ),
+  ([CONFIG, '--config.norm.name=grup'], ["'grup'", "'group'", 'batch_renorm']),
+  ([CONFIG, '--config.norm.num_groups=4'], ['num_groups', 'momentum']),
+  ([CONFIG, '--config.model.name=cn'], ["'cn'", "'cnn'", 'inception']),
+  ([CONFIG, '--config.model.activation=rel'], ["'rel'", "'relu'", 'sigmoid']),
+  ([CONFIG, '--config.optimizer.name=adamm'], ["'adamm'", "'adam", 'rmsprop']),
+  ([CONFIG, '--config.schedule.name=cosin'], ["'cosin'", "'cosine'", 'step']),
+  ([CONFIG, '--config.data.name=cifar'], ["'cifar'", "'cifar10'", 'mnist']),
+  ([CONFIG, '--config.optimizer.learning_rate=-1'], ['learning_rate=-1.0']),
+  ([CONFIG, '--config.optimizer.learning_rate=0'], ['learning_rate=0.0']),
+  ([CONFIG, '--config.optimizer.learning_rate=nan'], ['learning_rate=nan']),
+  ([CONFIG, '--config.optimizer.learning_rate=fast'], ["'fast'", 'a number']),
+  ([CONFIG, '--config.batch_size=0'], ['batch_size=0', 'at least 1']),
+  ([CONFIG, '--config.batch_size=2000'], ['batch_size=2000', '1077']),
+  ([CONFIG, '--config.eval_every=0'], ['eval_every=0', 'at least 1']),
+  ([CONFIG, '--config.total_steps=-3'], ['total_steps=-3', 'at least 1']),
+  (
+    [BASE, '--config.norm.name=group', '--config.norm.num_groups=5'],
+    ['num_groups=5', '32 channels', '1, 2, 4'],
+  ),
+  (
+    [CONFIG, '--config.data.name=mnist', '--config.data.data_dir=/nowhere'],
+    ["'mnist'", '/nowhere', 'scripts/prepare_data.py mnist'],
+  ),
+  (['--config=configs/absent.py'], ['configs/absent.py']),
+]
+USAGE_ERRORS = [
+  ([CONFIG], ['--workdir']),
+  ([CONFIG, '--worckdir=x'], ['worckdir']),
+  ([CONFIG, '--workdir=/proc/run', 'more'], ['more']),
+]
+
+
+def assert_one_line(result, status, words):
+  assert result.returncode == status, result.stderr
+  assert result.stderr.count('\n') == 1, result.stderr
+  assert 'Traceback' not in result.stderr and result.stdout == ''
+  for word in words:
+    assert word in result.stderr
+
+
+@pytest.mark.parametrize(('flags', 'words'), INPUT_ERRORS, ids=str)
+def test_bad_input_is_one_line_and_nothing_written(
+  script, tmp_path, flags, words
+):
+  workdir = tmp_path / 'run'
+  result = script('train', *flags, f'--workdir={workdir}')
+  assert_one_line(result, 1, words)
+  assert not workdir.exists()
+
+
+@pytest.mark.parametrize(('flags', 'words'), USAGE_ERRORS, ids=str)
+def test_a_wrong_command_line_is_status_2(script, flags, words):
+  assert_one_line(script('train', *flags), 2, words)
+
+
+def test_a_work_directory_of_another_run_is_left_alone(script, tmp_path):
+  stored = tmp_path / 'config.json'
+  stored.write_text('{"data": {}, "seed": 7}')
+  result = script('train', CONFIG, f'--workdir={tmp_path}')
+  assert_one_line(result, 1, ['another config', '--workdir'])
+  assert [p.name for p in tmp_path.iterdir()] == ['config.json']
+  assert stored.read_text() == '{"data": {}, "seed": 7}'
+
+
+def test_a_work_directory_that_cannot_be_written_is_said(script, tmp_path):
+  (tmp_path / 'file').write_text('mine')
+  for workdir in (tmp_path / 'file', tmp_path / 'file' / 'run', '/proc/run'):
+    result = script('train', CONFIG, f'--workdir={workdir}')
+    assert_one_line(result, 1, [str(workdir)])
+  assert (tmp_path / 'file').read_text() == 'mine'
+
+
+def test_help_names_the_flags(script):
+  result = script('train', '--help')
+  assert result.returncode == 0
+  assert '--workdir' in result.stdout and '--config' in result.stdout

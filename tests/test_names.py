@@ -1,0 +1,70 @@
+import pytest
+
+from normlab import names
+
+TABLE = {'batch': 1, 'layer': 2, 'group': 3}
+
+
+def function(first, second=2, *, third, fourth=4):
+  return first, second, third, fourth
+
+
+def test_lookup_returns_the_entry():
+  assert names.lookup('norm', 'layer', TABLE) == 2
+
+
+def test_lookup_lists_the_known_names_and_the_nearest():
+  with pytest.raises(names.ConfigError) as error:
+    names.lookup('norm', 'bacth', TABLE)
+  assert str(error.value) == (
+    "unknown norm 'bacth'; did you mean 'batch'? known: batch, layer, group"
+  )
+
+
+def test_lookup_suggests_nothing_where_nothing_is_near():
+  with pytest.raises(names.ConfigError) as error:
+    names.lookup('norm', 'xyz', TABLE)
+  assert str(error.value) == "unknown norm 'xyz'; known: batch, layer, group"
+
+
+def test_lookup_takes_a_name_that_is_no_string():
+  with pytest.raises(names.ConfigError, match='unknown norm None'):
+    names.lookup('norm', None, TABLE)
+
+
+def test_config_error_is_a_value_error():
+  assert issubclass(names.ConfigError, ValueError)
+
+
+def test_known_fields_pass():
+  names.check_fields('norm', {'epsilon': 1, 'axis': 2}, ['axis', 'epsilon'])
+  names.check_fields('norm', {}, [])
+
+
+def test_unknown_field_names_owner_value_and_the_nearest():
+  with pytest.raises(names.ConfigError) as error:
+    names.check_fields("norm 'rms'", {'epsilom': 3}, ['axis', 'epsilon'])
+  assert str(error.value) == (
+    "norm 'rms': unknown field 'epsilom'; did you mean 'epsilon'? known: axis, "
+    'epsilon (got epsilom=3)'
+  )
+
+
+def test_owner_without_fields_says_so():
+  with pytest.raises(names.ConfigError, match=r'known: \(none\)'):
+    names.check_fields("norm 'none'", {'epsilon': 3}, [])
+
+
+def test_known_fields_may_be_an_iterator():
+  with pytest.raises(names.ConfigError, match='known: axis, epsilon'):
+    names.check_fields('norm', {'a': 1, 'b': 2}, iter(['axis', 'epsilon']))
+
+
+def test_arguments_are_those_declared():
+  assert names.arguments(function) == ['first', 'second', 'third', 'fourth']
+
+
+def test_missing_arguments_have_no_default_and_no_value():
+  assert names.missing_arguments(function, {}) == ['first', 'third']
+  assert names.missing_arguments(function, {'third': 0}) == ['first']
+  assert names.missing_arguments(function, {'first': 0, 'third': 0}) == []

@@ -1,0 +1,150 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import base
+from normlab import names, program
+from normlab.data import Augmentation
+
+
+@pytest.fixture
+def config():
+  config = base.get_config()
+  config.model.name = 'mlp'
+  config.model.widths = (4,)
+  return config
+
+
+def changed(config, **fields):
+  copy = config.copy_and_resolve_references()
+  for field, value in fields.items():
+    section, name = field.split('__')
+    copy[section][name] = value
+  return copy
+
+
+NUMBERS = {
+  'optimizer__learning_rate': 0.5,
+  'optimizer__learning_rate_multiplier': 30.0,
+  'optimizer__momentum': 0.5,
+  'optimizer__weight_decay': 1e-3,
+  'schedule__name': 'cosine',
+  'schedule__warmup_steps': 7,
+  'data__data_dir': 'elsewhere',
+}
+CHOICES = {
+  'model__activation': 'tanh',
+  'model__dropout': 0.5,
+  'model__widths': (5,),
+  'norm__name': 'layer',
+  'norm__epsilon': 1e-3,
+  'optimizer__name': 'nesterov',
+  'data__random_crop': 1,
+  'data__random_flip': True,
+}
+
+
+@pytest.mark.parametrize('field', list(NUMBERS))
+def test_numbers_leave_the_program_equal(config, field):
+  first = program.build(config, 10)
+  second = program.build(changed(config, **{field: NUMBERS[field]}), 10)
+  assert first == second
+  assert hash(first) == hash(second)
+
+
+@pytest.mark.parametrize('field', list(CHOICES))
+def test_choices_change_the_program(config, field):
+  other = changed(config, **{field: CHOICES[field]})
+  assert program.build(config, 10) != program.build(other, 10)
+
+
+def test_number_of_classes_changes_the_program(config):
+  assert program.build(config, 10) != program.build(config, 11)
+
+
+def test_equal_programs_compile_once(config):
+  traces = []
+
+  @functools.partial(jax.jit, static_argnames='program')
+  def step(x, hyper, *, program):
+    traces.append(program)
+    return x * hyper['momentum']
+
+  results = []
+  for momentum in (0.5, 0.25):
+    own = changed(config, optimizer__momentum=momentum)
+    hyper = program.hyperparameters(own)
+    results.append(
+      float(step(jnp.ones(()), hyper, program=program.build(own, 10)))
+    )
+  assert results == [0.5, 0.25]
+  assert len(traces) == 1
+  other = program.build(changed(config, norm__name='rms'), 10)
+  step(jnp.ones(()), hyper, program=other)
+  assert len(traces) == 2
+
+
+def test_program_has_what_the_config_says(config):
+  config.data.random_crop = 2
+  config.norm.momentum = 0.5
+  config.optimizer.name = 'adam'
+  built = program.build(config, 7)
+  assert built.optimizer == 'adam'
+  assert built.augmentation == Augmentation(random_crop=2)
+  assert built.model.num_classes == 7
+  assert built.model.widths == (4,)
+  assert built.model.norm().momentum == 0.5
+
+
+def test_fields_that_are_none_are_left_to_the_owner(config):
+  config.norm.name = 'batch'
+  assert dict(program.build(config, 10).model.norm.fields) == {}
+  assert program.set_fields(config.schedule) == {'warmup_steps': 0}
+
+
+def test_set_fields_keep_false_and_zero(config):
+  config.norm.use_bias = False
+  config.norm.epsilon = 0.0
+  fields = program.set_fields(config.norm)
+  assert fields == {'use_bias': False, 'epsilon': 0.0}
+
+
+def test_hyperparameters_are_float32_without_the_learning_rate(config):
+  config.optimizer.clip_norm = 2.0
+  hyper = program.hyperparameters(config)
+  assert hyper == {'weight_decay': 0.0, 'clip_norm': 2.0}
+  assert all(type(value) is np.float32 for value in hyper.values())
+
+
+def test_learning_rates_have_the_multiplier_and_the_schedule(config):
+  config.total_steps = 4
+  config.optimizer.learning_rate = 0.1
+  config.optimizer.learning_rate_multiplier = 5.0
+  config.schedule.name = 'step'
+  config.schedule.boundaries = (2,)
+  rates = program.learning_rates(config)
+  np.testing.assert_allclose(rates, [0.5, 0.5, 0.05, 0.05], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  'field, value, text',
+  [
+    ('norm__name', 'bach', "unknown norm 'bach'; did you mean 'batch'"),
+    ('norm__num_groups', 4, "norm 'batch': unknown field 'num_groups'"),
+    ('model__name', 'mpl', "unknown model 'mpl'; did you mean 'mlp'"),
+    ('model__width', 0.5, "model 'mlp': unknown field 'width'"),
+    ('model__activation', 'rel', "unknown activation 'rel'"),
+  ],
+)
+def test_unknown_names_and_fields_are_config_errors(config, field, value, text):
+  with pytest.raises(names.ConfigError, match=text):
+    program.build(changed(config, **{field: value}), 10)
+
+
+def test_unknown_schedule_field_is_a_config_error(config):
+  config.schedule.final_fraction = 0.5
+  with pytest.raises(names.ConfigError, match="'final_fraction'"):
+    program.build_schedule(config)

@@ -1,0 +1,24 @@
+"""The surface of the code, as ruff sees it."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize('command', [['check'], ['format', '--check']])
+def test_ruff_finds_nothing(root, command):
+  result = subprocess.run(
+    [sys.executable, '-m', 'ruff', *command, '.'],
+    cwd=root,
+    capture_output=True,
+    text=True,
+  )
+  assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_no_registry_is_named(root):
+  hosts = ('pypi.' + 'org', 'python' + 'hosted', 'index' + '-url')
+  for name in ('constraints.txt', 'pyproject.toml', 'Makefile', 'README.md'):
+    text = (root / name).read_text()
+    assert not [host for host in hosts if host in text], name
