@@ -57,8 +57,10 @@ def gradients():
   generator = np.random.default_rng(0)
   shapes = {'kernel': (2, 2), 'bias': (2,), 'scale': (2,)}
   return [
-    {k: jnp.asarray(generator.normal(size=s), jnp.float32) for k, s in
-     shapes.items()}
+    {
+      k: jnp.asarray(generator.normal(size=s), jnp.float32)
+      for k, s in shapes.items()
+    }
     for _ in range(UPDATES)
   ]
 
@@ -146,7 +148,7 @@ def test_momentum_is_its_closed_form(params):
 
 
 def test_decoupled_decay_is_not_divided_by_the_gradients_size(params):
-  """With gradient zero, adamw shrinks kernels by rate * decay a step."""
+  # With a gradient of zero, kernels shrink by rate * decay a step.
   zeros = jax.tree.map(jnp.zeros_like, params)
   optimizer = optim.build(name='adamw', learning_rate=RATE, weight_decay=DECAY)
   after = trajectory(optimizer, params, [zeros] * 2)[-1]

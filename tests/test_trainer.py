@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from normlab import names, norms, progress, records, trainer
+from normlab import names, norms, progress, records, run, trainer
 
 
 class Recorder(progress.Silent):
@@ -145,7 +145,7 @@ def test_nothing_is_written_for_a_bad_config(tmp_path):
 @pytest.mark.parametrize('per_call', [1, 3, 5, 100])
 def test_calls_cover_each_step_once_and_cross_no_evaluation(per_call):
   config = tiny_config(steps_per_call=per_call)
-  calls = list(trainer.calls(config))
+  calls = list(run.calls(config))
   steps = [first + i for first, count in calls for i in range(count)]
   assert steps == list(range(12))
   assert all(count <= per_call for _, count in calls)
@@ -175,7 +175,7 @@ def test_evaluation_does_not_depend_on_its_batch_size(tmp_path):
 
 def test_runs_that_differ_in_numbers_share_what_is_compiled(tmp_path):
   train(tiny_config(), tmp_path / 'a')
-  compiled = trainer._train_step._cache_size()
+  compiled = run._train_step._cache_size()
   changed = {
     'seed': 5,
     'optimizer.learning_rate_multiplier': 5.0,
@@ -183,12 +183,12 @@ def test_runs_that_differ_in_numbers_share_what_is_compiled(tmp_path):
     'schedule.name': 'cosine',
   }
   train(tiny_config(**changed), tmp_path / 'b')
-  assert trainer._train_step._cache_size() == compiled
+  assert run._train_step._cache_size() == compiled
 
 
 def test_the_state_is_donated(tmp_path):
   config = tiny_config()
-  run = trainer.prepare(config)
-  trainer.run_steps(run, run.state, 0, 1)
-  leaves = jax.tree.leaves(run.state.params)
+  ready = run.prepare(config)
+  run.run_steps(ready, ready.state, 0, 1)
+  leaves = jax.tree.leaves(ready.state.params)
   assert all(leaf.is_deleted() for leaf in leaves)

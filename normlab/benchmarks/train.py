@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pandas as pd
 
-from normlab import data, models, norms, program, trainer
+from normlab import data, models, norms, program, run
 from normlab.benchmarks import plain_flax, timing
 
 BATCH_SIZE = 32
@@ -78,19 +78,19 @@ def trainer_stepper(
   key = jax.random.key(0)
   split = data.to_device({'train': data.Split(pixels, labels)})['train']
   hyper = {'weight_decay': np.float32(0)}
-  run = trainer.Run(
+  ready = run.Run(
     program=built,
-    state=trainer.initial_state(key, split, hyper, built),
+    state=run.initial_state(key, split, hyper, built),
     splits={'train': split},
     rows=data.ShuffledRows(key, len(labels), BATCH_SIZE),
     learning_rates=np.full(1_000_000, 0.01, np.float32),
     hyper=hyper,
     key=key,
   )
-  carried = [run.state, 0]
+  carried = [ready.state, 0]
 
   def step() -> None:
-    carried[0], _ = trainer.run_steps(run, carried[0], carried[1], 1)
+    carried[0], _ = run.run_steps(ready, carried[0], carried[1], 1)
     carried[1] += 1
     jax.block_until_ready(carried[0])
 

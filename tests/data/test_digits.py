@@ -131,9 +131,7 @@ def test_data_dir_that_cannot_be_written_still_works(
   sources.load.cache_clear()
   elsewhere = sources.load('digits', str(tmp_path / 'file' / 'data'))
   assert (tmp_path / 'normlab_data' / 'digits').is_dir()
-  np.testing.assert_array_equal(
-    elsewhere['test'].images, splits['test'].images
-  )
+  np.testing.assert_array_equal(elsewhere['test'].images, splits['test'].images)
 
 
 def test_default_data_dir_is_that_of_tfds(tmp_path, monkeypatch):

@@ -270,8 +270,8 @@ def pools_and_gradients(x, weights):
   return gradient(blocks.max_pool, x), gradient(flax_max_pool, x)
 
 
-@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**16))
-@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 7), st.integers(1, 7), st.integers(0, 2**16))
+@settings(max_examples=12, deadline=None)
 def test_max_pool_is_that_of_flax(height, width, seed):
   generator = np.random.default_rng(seed)
   shape = (2, height, width, 2)
@@ -288,54 +288,71 @@ def test_max_pool_of_negative_values_is_negative():
   assert (blocks.max_pool(-jnp.ones((1, 5, 4, 1))) == -1).all()
 
 
-@pytest.fixture(scope='module', params=list(models.MODELS))
-def dropout_logits(request):
-  """Logits as a function of the key and `train`, with and without dropout."""
-  name = request.param
-  x = jax.random.normal(jax.random.key(0), (4, 8, 8, 1))
-  dropping = build(name, dropout=0.5, **SMALL[name])
-  keeping = build(name, dropout=0.0, **SMALL[name])
-  variables = jax.jit(functools.partial(keeping.init, train=False))(
-    jax.random.key(1), x
+def some_variables(model):
+  """Variables of the right shapes, without compiling the initializers."""
+  generator = np.random.default_rng(0)
+  images = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)
+  init = functools.partial(model.init, train=False)
+  return jax.tree.map(
+    lambda leaf: generator.normal(0.1, 0.3, leaf.shape).astype(np.float32),
+    jax.eval_shape(init, jax.random.key(0), images),
   )
 
-  @functools.partial(jax.jit, static_argnames='train')
-  def logits(seed, train):
-    rngs = {'dropout': jax.random.key(seed)} if train else {}
-    return tuple(
-      model.apply(variables, x, train=train, rngs=rngs)
-      for model in (dropping, keeping)
-    )
 
-  return logits
+@pytest.fixture(scope='module', params=list(models.MODELS))
+def logits(request):
+  """Logits with dropout (two keys, and one again), and without."""
+  name = request.param
+  fields = SMALL[name] if name != 'inception' else {'width': 0.02}
+  dropping = build(name, dropout=0.5, **fields)
+  keeping = build(name, dropout=0.0, **fields)
+  variables = some_variables(keeping)
+
+  # One program: the compiler then shares the convolutions.
+  @jax.jit
+  def calls(x, keys):
+    train = [
+      dropping.apply(variables, x, train=True, rngs={'dropout': key})
+      for key in keys
+    ]
+    rngs = {'dropout': keys[0]}
+    return {
+      'training': train,
+      'evaluation': dropping.apply(variables, x, train=False),
+      'without': keeping.apply(variables, x, train=False),
+      'training without': keeping.apply(variables, x, train=True, rngs=rngs),
+    }
+
+  x = jax.random.uniform(jax.random.key(0), (4, 8, 8, 1))
+  return calls(x, list(map(jax.random.key, (0, 1, 0))))
 
 
-def test_dropout_acts_in_training_only(dropout_logits):
-  dropped, kept = dropout_logits(0, train=True)
-  evaluated, reference = dropout_logits(0, train=False)
-  np.testing.assert_allclose(evaluated, reference, rtol=1e-6)
-  np.testing.assert_allclose(kept, reference, rtol=1e-5, atol=1e-6)
-  assert not np.allclose(dropped, reference, atol=1e-4)
+def test_dropout_acts_in_training_only(logits):
+  plain = logits['without']
+  close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
+  close(logits['evaluation'], plain)
+  close(logits['training without'], plain)
+  assert not np.allclose(logits['training'][0], plain, rtol=1e-2)
 
 
-def test_dropout_depends_on_the_key(dropout_logits):
-  first, _ = dropout_logits(0, train=True)
-  again, _ = dropout_logits(0, train=True)
-  other, _ = dropout_logits(1, train=True)
+def test_dropout_depends_on_the_key(logits):
+  first, other, again = logits['training']
   np.testing.assert_array_equal(first, again)
-  assert not np.allclose(first, other, atol=1e-4)
+  assert not np.allclose(first, other, rtol=1e-2)
 
 
 def test_plain_flax_norm_can_be_passed_in():
   norm = functools.partial(nn.BatchNorm, momentum=0.5)
-  model = build('cnn', widths=(2,), norm=norm)
-  x = 3 + jax.random.normal(jax.random.key(0), (4, 8, 8, 1))
-  variables = model.init(jax.random.key(1), x, train=False)
-  _, state = model.apply(variables, x, train=True, mutable=['batch_stats'])
-  before = variables['batch_stats']['layer1']['norm']['mean']
-  after = state['batch_stats']['layer1']['norm']['mean']
-  np.testing.assert_array_equal(before, 0)
-  assert (abs(after) > 1e-3).all()
+  model = build('mlp', widths=(2,), norm=norm)
+
+  @jax.jit
+  def update(x):
+    variables = model.init(jax.random.key(1), x, train=False)
+    return model.apply(variables, x, train=True, mutable=['batch_stats'])[1]
+
+  state = update(3 + jax.random.normal(jax.random.key(0), (4, 8, 8, 1)))
+  # Half of the batch's: the running mean started at zero.
+  assert (abs(state['batch_stats']['layer1']['norm']['mean']) > 1e-3).all()
 
 
 def test_flax_norm_and_ours_make_the_same_model():
@@ -378,9 +395,9 @@ def test_unknown_activation_lists_the_known_ones():
     # The approximation of Hendrycks & Gimpel (arXiv:1606.08415).
     (
       'gelu',
-      lambda x: x
-      / 2
-      * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+      lambda x: (
+        x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+      ),
     ),
     ('silu', lambda x: x / (1 + np.exp(-x))),
     ('identity', lambda x: x),

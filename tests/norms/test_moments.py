@@ -74,7 +74,9 @@ def test_unit_variance_survives_a_large_mean(mean):
 
 
 @reference.FEW
-@hypothesis.given(st.floats(-1e6, 1e6, width=32))
+@hypothesis.given(
+  st.floats(0.125, 1e6, width=32) | st.floats(-1e6, -0.125, width=32)
+)
 def test_a_constant_has_its_own_value_as_mean_and_variance_zero(value):
   result = compiled(np.full((3, 7), value, np.float32), (0, 1))
   assert result.mean[0, 0] == np.float32(value)
@@ -181,7 +183,8 @@ def test_a_constant_pools_to_its_own_value_and_variance_zero(value):
   )
   result = pool(parts, [0])
   np.testing.assert_array_equal(result.mean, np.float32(value))
-  np.testing.assert_array_equal(result.var, 0)
+  rounding = np.spacing(np.float32(value))
+  assert (result.var <= (1e-3 * rounding) ** 2).all()
 
 
 def test_devices_with_unequal_masks_join_by_their_counts():

@@ -1,0 +1,352 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import norms_reference as reference
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from normlab.norms import BatchNorm
+
+SHAPE = (6, 2, 3)
+AXES = (0, 1)
+
+
+def plain(epsilon):
+  """Without scale and bias: a function of the input alone."""
+  layer = BatchNorm(False, epsilon=epsilon, use_scale=False, use_bias=False)
+  return lambda x: layer.apply({}, x, mutable=['batch_stats'])[0]
+
+
+@pytest.mark.parametrize(
+  'shape, axis',
+  [
+    ((6, 3), -1),
+    ((4, 2, 3), -1),
+    ((4, 3, 2), 1),
+    ((4, 2, 3), (0, 2)),
+  ],
+)
+def test_training_equals_the_float64_reference(shape, axis):
+  layer = BatchNorm(axis=axis, epsilon=1e-3)
+  x = reference.normal(shape, mean=3, std=2)
+  variables = reference.randomized(layer, x)
+  features = {a % len(shape) for a in np.atleast_1d(axis).tolist()}
+  reduced = [a for a in range(len(shape)) if a not in features]
+  desired = reference.standardized(x, reduced, epsilon=1e-3)
+  scale, bias = (
+    np.expand_dims(variables['params'][key], reduced)
+    for key in ('scale', 'bias')
+  )
+  y, _ = reference.train(layer, variables, x)
+  np.testing.assert_allclose(y, desired * scale + bias, rtol=1e-5, atol=1e-5)
+
+
+def test_inference_uses_the_running_statistics():
+  layer = BatchNorm(epsilon=1e-3)
+  x = reference.normal(SHAPE)
+  variables = reference.randomized(layer, x)
+  params, state = variables['params'], variables['batch_stats']
+  desired = (x - state['mean']) / np.sqrt(state['var'] + 1e-3)
+  np.testing.assert_allclose(
+    reference.evaluate(layer, variables, x),
+    desired * params['scale'] + params['bias'],
+    rtol=1e-5,
+    atol=1e-6,
+  )
+
+
+def test_gradients_are_the_papers_backward_formulas():
+  # arXiv:1502.03167, section 3.
+  epsilon = 1e-2
+  layer = BatchNorm(epsilon=epsilon)
+  with jax.enable_x64(True):
+    x, g = np.random.default_rng(0).normal(2, 3, (2, *SHAPE))
+    variables = reference.randomized(layer, x)
+    params, gradient = jax.jit(functools.partial(reference.gradients, layer))(
+      variables, x, g
+    )
+  m = x.shape[0] * x.shape[1]
+  mean, var, _ = reference.moments(x, AXES)
+  total = functools.partial(np.sum, axis=AXES, keepdims=True)
+  d_x_hat = g * np.asarray(variables['params']['scale'], np.float64)
+  d_var = total(d_x_hat * (x - mean) * -0.5 * (var + epsilon) ** -1.5)
+  d_mean = (
+    total(-d_x_hat / np.sqrt(var + epsilon))
+    + d_var * total(-2 * (x - mean)) / m
+  )
+  d_x = (
+    d_x_hat / np.sqrt(var + epsilon) + d_var * 2 * (x - mean) / m + d_mean / m
+  )
+  assert gradient.dtype == np.float64
+  np.testing.assert_allclose(gradient, d_x, rtol=1e-9, atol=1e-12)
+  x_hat = (x - mean) / np.sqrt(var + epsilon)
+  np.testing.assert_allclose(params['scale'], (g * x_hat).sum(AXES), rtol=1e-5)
+  np.testing.assert_allclose(params['bias'], g.sum(AXES), rtol=1e-5)
+
+
+def test_gradient_sums_to_zero_over_the_batch():
+  x = reference.normal((8, 3), mean=5)
+  g = reference.normal((8, 3), seed=1)
+  gradient = jax.grad(lambda x: (plain(1e-5)(x) * g).sum())(x)
+  assert abs(gradient).max() > 0.1
+  np.testing.assert_allclose(gradient.sum(0), 0, atol=1e-6)
+
+
+def test_rescaling_the_weights_in_front_changes_nothing():
+  # arXiv:1502.03167, section 3.3. Exact for epsilon = 0 only.
+  a = 3.5
+  u = reference.normal((8, 4))
+  w = reference.normal((4, 3), seed=1)
+  g = reference.normal((8, 3), seed=2)
+
+  @jax.jit
+  def run(w, u):
+    def loss(w, u):
+      y = plain(0.0)(u @ w)
+      return (y * g).sum(), y
+
+    return jax.grad(loss, (0, 1), has_aux=True)(w, u)
+
+  (d_w, d_u), y = run(w, u)
+  (d_scaled_w, d_scaled_u), scaled_y = run(a * w, u)
+  assert abs(d_w).max() > 0.1
+  np.testing.assert_allclose(scaled_y, y, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(d_scaled_u, d_u, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(d_scaled_w, d_w / a, rtol=1e-4, atol=1e-5)
+
+
+def test_gradient_norm_is_the_one_of_theorem_4_1():
+  # arXiv:1805.11604. The last coefficient is 1/m, where the paper prints
+  # 1/sqrt(m): with ||y_hat||^2 = m its equation 8 gives 1/m, and equality.
+  gamma, m = 1.7, 7
+  y = reference.normal((m, 3), mean=2, std=3)
+
+  def loss(z):
+    return (jnp.sin(z) + z**3 / 9).sum()
+
+  normalized = plain(0.0)(y)
+  g = np.asarray(jax.grad(loss)(gamma * normalized), np.float64)
+  gradient = jax.jit(jax.grad(lambda y: loss(gamma * plain(0.0)(y))))(y)
+  y_hat = reference.standardized(y, (0,), epsilon=0)
+  variance = y.astype(np.float64).var(0)
+  np.testing.assert_allclose(
+    (np.asarray(gradient, np.float64) ** 2).sum(0),
+    gamma**2
+    / variance
+    * ((g**2).sum(0) - g.sum(0) ** 2 / m - (g * y_hat).sum(0) ** 2 / m),
+    rtol=1e-4,
+  )
+
+
+@pytest.mark.parametrize('momentum', [0.0, 0.9, 1.0])
+def test_running_statistics_after_k_steps_are_the_closed_form(momentum):
+  layer = BatchNorm(momentum=momentum)
+  batches = [reference.normal(SHAPE, seed, mean=seed) for seed in range(4)]
+  variables = before = reference.randomized(layer, batches[0])
+  for x in batches:
+    _, variables = reference.train(layer, variables, x)
+  for index, key in enumerate(('mean', 'var')):
+    desired = momentum ** len(batches) * before['batch_stats'][key]
+    for age, x in enumerate(reversed(batches)):
+      statistic = reference.moments(x, AXES)[index].squeeze(AXES)
+      desired = desired + (1 - momentum) * momentum**age * statistic
+    np.testing.assert_allclose(
+      variables['batch_stats'][key], desired, rtol=1e-5
+    )
+
+
+def test_running_variance_is_the_biased_one():
+  layer = BatchNorm(momentum=0.0)
+  x = np.array([[0.0], [2.0]], np.float32)
+  _, variables = reference.train(layer, reference.randomized(layer, x), x)
+  assert variables['batch_stats']['var'] == 1
+
+
+def test_masked_training_equals_training_on_the_valid_examples():
+  layer = BatchNorm(momentum=0.5)
+  x = reference.normal((6, 3))
+  mask = np.array([1, 0, 1, 1, 0, 1], bool)
+  variables = reference.randomized(layer, x)
+  y, after = reference.train(layer, variables, x, mask=mask[:, None])
+  desired, desired_after = reference.train(layer, variables, x[mask])
+  np.testing.assert_allclose(y[mask], desired, rtol=1e-5, atol=1e-6)
+  reference.assert_trees_close(
+    after['batch_stats'], desired_after['batch_stats'], rtol=1e-5
+  )
+
+
+def test_a_channel_without_valid_values_keeps_its_running_statistics():
+  layer = BatchNorm(momentum=0.5)
+  x = reference.normal((6, 3))
+  mask = np.array([True, False, True])
+  variables = reference.randomized(layer, x)
+  _, after = reference.train(layer, variables, x, mask=mask)
+  for key in ('mean', 'var'):
+    moved = after['batch_stats'][key] != variables['batch_stats'][key]
+    assert moved.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+  'field, argument, where',
+  [
+    (None, None, 'neither'),
+    (False, True, 'both'),
+    (True, True, 'both'),
+  ],
+)
+def test_the_mode_is_given_in_exactly_one_place(field, argument, where):
+  with pytest.raises(ValueError, match=f'use_running_average.*{where}'):
+    BatchNorm(field).init(
+      jax.random.key(0), np.ones((2, 3), np.float32), argument
+    )
+
+
+def test_the_mode_may_be_given_to_the_constructor():
+  x = reference.normal((4, 3), mean=2)
+  variables = reference.randomized(BatchNorm(), x)
+  np.testing.assert_array_equal(
+    BatchNorm(True).apply(variables, x),
+    reference.evaluate(BatchNorm(), variables, x),
+  )
+
+
+@pytest.mark.parametrize('momentum', [-0.1, 1.1, 99, float('nan')])
+def test_momentum_outside_0_to_1_is_an_error(momentum):
+  with pytest.raises(ValueError, match=f'momentum={momentum}'):
+    BatchNorm(False, momentum=momentum).init(
+      jax.random.key(0), np.ones((2, 3), np.float32)
+    )
+
+
+@pytest.mark.parametrize('axis', [2, -3, (0, 5)])
+def test_an_axis_that_the_input_lacks_is_an_error(axis):
+  with pytest.raises(ValueError, match='axis=.*rank 2; allowed are -2 to 1'):
+    BatchNorm(False, axis=axis).init(
+      jax.random.key(0), np.ones((2, 3), np.float32)
+    )
+
+
+def test_axis_name_under_plain_jit_is_an_error_that_names_it():
+  layer = BatchNorm(axis_name='devices')
+  x = reference.normal((4, 3))
+  variables = reference.randomized(layer, x)  # Here the axis need not exist.
+  with pytest.raises(ValueError, match="axis_name='devices'.*leave"):
+    jax.jit(functools.partial(reference.train, layer))(variables, x)
+
+
+def test_inference_does_not_need_the_mapped_axis():
+  layer = BatchNorm(axis_name='devices')
+  x = reference.normal((4, 3))
+  variables = reference.randomized(layer, x)
+  np.testing.assert_array_equal(
+    reference.evaluate(layer, variables, x),
+    reference.evaluate(BatchNorm(), variables, x),
+  )
+
+
+def mesh(size):
+  devices = jax.devices()
+  if len(devices) < size:
+    pytest.skip(f'needs {size} devices')
+  return Mesh(np.array(devices[:size]), ('devices',))
+
+
+def unequal_batch(devices):
+  """An input, and a mask that leaves each device another share of it."""
+  x = reference.normal((2 * devices, 2, 3), mean=2)
+  x[:2] += 3
+  mask = reference.normal(x.shape, seed=1) > -0.5
+  mask[0] = False
+  mask[2:4] = False  # All that one device has.
+  means = [
+    reference.moments(part, AXES, part_mask)[0]
+    for part, part_mask in zip(
+      np.split(x, devices), np.split(mask, devices), strict=True
+    )
+  ]
+  # Else a mean of the devices' means would pass for the mean.
+  joined = reference.moments(x, AXES, mask)[0]
+  assert abs(np.mean(means, 0) - joined).max() > 0.1
+  return x, mask
+
+
+def assert_equal_joined(run, x, mask):
+  """Compares (y, state, gradient) of `run` with those on one device."""
+  layer = BatchNorm(momentum=0.5)
+  variables = reference.randomized(layer, x)
+  cotangent = reference.normal(x.shape, seed=2)
+  y, after, gradient = run(variables, x, mask, cotangent)
+  desired, desired_after = reference.train(layer, variables, x, mask=mask)
+  _, desired_gradient = reference.gradients(
+    layer, variables, x, cotangent, mask=mask
+  )
+  np.testing.assert_allclose(y, desired, rtol=1e-5, atol=1e-5)
+  np.testing.assert_allclose(gradient, desired_gradient, rtol=1e-4, atol=1e-5)
+  reference.assert_trees_close(
+    jax.tree.map(np.asarray, after['batch_stats']),
+    desired_after['batch_stats'],
+    rtol=1e-5,
+  )
+
+
+def run_training(layer, variables, x, mask, cotangent):
+  y, after = reference.train(layer, variables, x, mask=mask)
+  _, gradient = reference.gradients(layer, variables, x, cotangent, mask=mask)
+  return y, after, gradient
+
+
+def test_vmap_with_unequal_masks_equals_the_joined_batch():
+  devices = 4
+  layer = BatchNorm(momentum=0.5, axis_name='devices')
+
+  def run(variables, *arrays):
+    split = [a.reshape(devices, -1, *a.shape[1:]) for a in arrays]
+    # The sum of all devices' losses: psum's transpose adds the cotangents.
+    y, after, gradient = jax.jit(
+      jax.vmap(
+        functools.partial(run_training, layer, variables), axis_name='devices'
+      )
+    )(*split)
+    first = jax.tree.map(lambda leaf: leaf[0], dict(after))
+    last = jax.tree.map(lambda leaf: leaf[-1], dict(after))
+    reference.assert_trees_close(last, first, rtol=0)
+    shape = arrays[0].shape
+    return y.reshape(shape), first, gradient.reshape(shape)
+
+  assert_equal_joined(run, *unequal_batch(devices))
+
+
+def test_shard_map_with_unequal_masks_equals_the_joined_batch():
+  devices = 4
+  layer = BatchNorm(momentum=0.5, axis_name='devices')
+  split = PartitionSpec('devices')
+
+  def run(variables, *arrays):
+    return jax.jit(
+      jax.shard_map(
+        functools.partial(run_training, layer),
+        mesh=mesh(devices),
+        in_specs=(PartitionSpec(), split, split, split),
+        out_specs=(split, PartitionSpec(), split),
+      )
+    )(variables, *arrays)
+
+  assert_equal_joined(run, *unequal_batch(devices))
+
+
+def test_a_batch_sharded_under_jit_has_global_statistics():
+  devices = 8
+  layer = BatchNorm(momentum=0.5)
+
+  def run(variables, *arrays):
+    sharding = NamedSharding(mesh(devices), PartitionSpec('devices'))
+    arrays = [jax.device_put(a, sharding) for a in arrays]
+    outputs = jax.jit(functools.partial(run_training, layer))(
+      variables, *arrays
+    )
+    assert len(outputs[0].devices()) == devices
+    return outputs
+
+  assert_equal_joined(run, *unequal_batch(devices))

@@ -1,0 +1,97 @@
+import io
+import sys
+
+import pytest
+
+from normlab import progress
+
+VALUES = {'loss': 0.25, 'accuracy': 0.875}
+
+
+def test_lines_are_plain(capsys):
+  lines = progress.Lines(100)
+  lines.step(10, {'loss': 1.5, 'accuracy': 0.5})
+  lines.evaluated(10, 'validation', VALUES)
+  lines.close()
+  captured = capsys.readouterr()
+  assert captured.out == ''
+  assert captured.err == (
+    'step 10/100: loss 1.5000, validation loss 0.2500, accuracy 87.50%\n'
+  )
+
+
+def test_later_lines_have_rate_and_remaining_time(capsys, monkeypatch):
+  clock = iter([100.0, 104.0])
+  monkeypatch.setattr(progress.time, 'monotonic', lambda: next(clock))
+  lines = progress.Lines(100)
+  lines.step(1, VALUES)
+  lines.step(21, VALUES)
+  lines.evaluated(21, 'validation', VALUES)
+  # 20 steps in 4 seconds, 79 are left.
+  assert capsys.readouterr().err.endswith(', 5.0 steps/s, 16 s left\n')
+
+
+def test_lines_write_nothing_between_evaluations(capsys):
+  lines = progress.Lines(100)
+  for step in range(1, 4):
+    lines.step(step, VALUES)
+  lines.close()
+  assert capsys.readouterr().err == ''
+
+
+def test_line_before_the_first_step_does_not_fail(capsys):
+  progress.Lines(100).evaluated(0, 'validation', VALUES)
+  assert 'step 0/100: loss nan' in capsys.readouterr().err
+
+
+def test_bar_shows_steps_loss_and_accuracy(capsys):
+  bar = progress.Bar(4)
+  bar.step(1, {'loss': 1.5, 'accuracy': 0.0})
+  bar.evaluated(1, 'validation', VALUES)
+  bar.step(2, {'loss': 1.25, 'accuracy': 0.0})
+  bar.close()
+  last = capsys.readouterr().err.split('\r')[-1]
+  assert '2/4' in last
+  assert 'loss 1.2500, validation accuracy 87.50%' in last
+
+
+def test_bar_left_standing_shows_the_last_evaluation(capsys):
+  bar = progress.Bar(2)
+  bar.step(2, {'loss': 1.5, 'accuracy': 0.0})
+  bar.evaluated(2, 'validation', VALUES)
+  bar.close()
+  last = capsys.readouterr().err.split('\r')[-1]
+  assert 'validation accuracy 87.50%' in last
+
+
+def test_bar_moves_by_the_steps_that_were_made(capsys):
+  bar = progress.Bar(100)
+  for step in (25, 50, 75):
+    bar.step(step, VALUES)
+  bar.close()
+  assert '75/100' in capsys.readouterr().err.split('\r')[-1]
+
+
+def test_silent_writes_nothing(capsys):
+  silent = progress.Silent()
+  silent.step(1, VALUES)
+  silent.evaluated(1, 'validation', VALUES)
+  silent.close()
+  captured = capsys.readouterr()
+  assert captured.out == captured.err == ''
+
+
+class Terminal(io.StringIO):
+  def isatty(self):
+    return True
+
+
+@pytest.mark.parametrize(
+  'stream, kind',
+  [(Terminal(), progress.Bar), (io.StringIO(), progress.Lines)],
+)
+def test_bar_is_for_terminals_only(stream, kind, monkeypatch):
+  monkeypatch.setattr(sys, 'stderr', stream)
+  display = progress.for_terminal(3)
+  display.close()
+  assert type(display) is kind

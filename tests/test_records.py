@@ -1,0 +1,293 @@
+import json
+import os
+import pathlib
+
+import ml_collections
+import pytest
+
+from configs import base
+from normlab import records
+from normlab.records import Record, RecordError
+
+
+@pytest.fixture
+def config():
+  return base.get_config()
+
+
+@pytest.fixture
+def record(tmp_path, config):
+  """A run that has begun."""
+  record = Record(tmp_path / 'run')
+  record.create()
+  record.write_config(config)
+  return record
+
+
+def test_absent_run_has_no_config_no_metrics_and_no_result(tmp_path):
+  record = Record(tmp_path / 'nowhere')
+  assert record.config is None
+  assert record.status == {'status': 'absent'}
+  assert record.metrics() == []
+  assert record.last_step() == 0
+  assert not record.is_finished
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_config_is_read_as_written(record, config):
+  assert record.config == records.resolved(config)
+  assert record.config['optimizer']['learning_rate'] == 0.03
+
+
+def test_resolved_config_has_lists_and_no_references():
+  config = ml_collections.ConfigDict({'steps': 3, 'widths': (1, 2)})
+  config.twice = config.get_ref('steps') * 2
+  expected = {'steps': 3, 'twice': 6, 'widths': [1, 2]}
+  assert records.resolved(config) == expected
+
+
+def test_status_is_replaced_as_a_whole(record):
+  record.write_status('running', step=3)
+  assert record.status == {'status': 'running', 'step': 3}
+  record.write_status('done')
+  assert record.status == {'status': 'done'}
+
+
+@pytest.mark.parametrize(
+  'status, finished',
+  [
+    ('done', True),
+    ('diverged', True),
+    ('running', False),
+    ('failed', False),
+    ('interrupted', False),
+  ],
+)
+def test_only_runs_with_a_result_are_finished(record, status, finished):
+  record.write_status(status, step=1)
+  assert record.is_finished == finished
+
+
+def test_process_that_dies_while_writing_leaves_the_old_status(
+  record, monkeypatch
+):
+  record.write_status('running')
+
+  def die(*_):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(pathlib.Path, 'replace', die)
+  with pytest.raises(KeyboardInterrupt):
+    record.write_status('done')
+  assert record.status == {'status': 'running'}
+
+
+def test_writing_leaves_no_temporary_files(record):
+  record.write_status('done')
+  files = {path.name for path in record.path.iterdir()}
+  assert files == {records.LOCK, records.CONFIG, records.STATUS}
+
+
+def test_metrics_are_read_in_the_order_written(record):
+  rows = [{'step': 1, 'loss': 2.5}, {'step': 2, 'loss': None}]
+  text = ''.join(json.dumps(row) + '\n' for row in rows)
+  (record.path / records.METRICS).write_text(text)
+  assert record.metrics() == rows
+  assert record.last_step() == 2
+
+
+@pytest.mark.parametrize('length', range(1, 24))
+def test_torn_last_line_is_ignored(record, length):
+  first, second = '{"step": 1, "loss": 0.5}\n', '{"step": 2, "loss": 0.25}\n'
+  text = first + second[:length]
+  (record.path / records.METRICS).write_text(text)
+  assert record.metrics() == [{'step': 1, 'loss': 0.5}]
+
+
+def test_load_finds_runs_in_the_order_of_their_names(tmp_path, config):
+  for name in ('b', 'a', 'c'):
+    record = Record(tmp_path / name)
+    record.create()
+    if name != 'c':
+      record.write_config(config)
+  loaded = records.load(tmp_path)
+  assert [record.path.name for record in loaded] == ['a', 'b']
+
+
+def test_load_of_a_folder_that_is_absent_is_empty(tmp_path):
+  assert records.load(tmp_path / 'nowhere') == []
+
+
+def test_run_name_is_the_label_and_a_hash(config):
+  config.label = 'a run/of 3'
+  label, digest = records.run_name(config).rsplit('-', 1)
+  assert label == 'a-run-of-3'
+  assert len(digest) == 10 and int(digest, 16) > 0
+
+
+def digest(config):
+  return records.run_name(config).rsplit('-', 1)[1]
+
+
+def test_run_name_is_stable(config):
+  assert records.run_name(config) == records.run_name(base.get_config())
+
+
+def test_hash_depends_on_neither_label_nor_data_dir(config):
+  before = digest(config)
+  config.label = 'other'
+  config.data.data_dir = '/elsewhere'
+  assert digest(config) == before
+
+
+@pytest.mark.parametrize(
+  'field',
+  sorted(set(records.flatten(base.get_config())) - {'label', 'data.data_dir'}),
+)
+def test_hash_depends_on_every_other_field(config, field):
+  before = digest(config)
+  *sections, name = field.split('.')
+  section = config[sections[0]] if sections else config
+  kind = section.get_type(name)
+  if kind is bool:
+    section[name] = not section[name]
+  elif kind is tuple:
+    section[name] = (7,)
+  else:
+    section[name] = kind(7)
+  assert digest(config) != before
+
+
+def test_order_of_the_fields_does_not_matter_to_the_hash(config):
+  turned = ml_collections.ConfigDict(
+    dict(reversed(list(records.resolved(config).items())))
+  )
+  assert records.run_name(turned) == records.run_name(config)
+
+
+def test_flatten_joins_paths_with_dots(config):
+  flat = records.flatten(config)
+  assert flat['seed'] == 0
+  assert flat['optimizer.learning_rate'] == 0.03
+  assert records.flatten({'a': {'b': {'c': 1}}}) == {'a.b.c': 1}
+
+
+def test_differences_have_both_values_by_path(config):
+  there = records.resolved(config)
+  config.optimizer.learning_rate = 0.5
+  config.label = 'other'
+  here = records.resolved(config)
+  expected = {'optimizer.learning_rate': (0.03, 0.5)}
+  assert records.differences(there, here) == expected
+
+
+def test_field_that_only_one_config_has_is_a_difference(config):
+  there = records.resolved(config)
+  here = {**there, 'new': 3}
+  assert records.differences(there, here) == {'new': (None, 3)}
+
+
+def test_folder_of_the_same_config_is_usable(record, config):
+  config.label = 'other'
+  record.check_usable(config)
+
+
+def test_empty_and_absent_folders_are_usable(tmp_path, config):
+  Record(tmp_path).check_usable(config)
+  Record(tmp_path / 'a' / 'b').check_usable(config)
+  assert list(tmp_path.iterdir()) == []
+
+
+def refusal(record, config):
+  with pytest.raises(RecordError) as error:
+    record.check_usable(config)
+  text = str(error.value)
+  assert '\n' not in text
+  return text
+
+
+def test_other_config_is_refused_with_field_and_both_values(record, config):
+  config.optimizer.learning_rate = 0.5
+  text = refusal(record, config)
+  assert str(record.path) in text
+  assert '(optimizer.learning_rate is 0.03 there, 0.5 here)' in text
+  assert 'choose another --workdir' in text
+
+
+@pytest.mark.parametrize('below', ['', 'run', 'runs/run'])
+def test_file_instead_of_a_folder_is_refused(tmp_path, config, below):
+  file = tmp_path / 'file'
+  file.write_text('')
+  text = refusal(Record(file / below), config)
+  assert f'{str(file)!r} is a file' in text
+
+
+@pytest.mark.parametrize('name', [records.METRICS, records.STATUS])
+def test_files_without_a_config_are_refused(tmp_path, config, name):
+  (tmp_path / name).write_text('{}\n')
+  assert f'holds {name} but no config.json' in refusal(Record(tmp_path), config)
+
+
+@pytest.mark.parametrize('content', [b'{"seed": 0', b'', b'\xff\xfe'])
+def test_damaged_config_is_refused(record, config, content):
+  path = record.path / records.CONFIG
+  path.write_bytes(content)
+  assert f'{str(path)!r} is damaged' in refusal(record, config)
+
+
+@pytest.mark.parametrize('content', ['{}', '[1]', '{"data": 3}'])
+def test_json_that_is_no_config_is_refused(record, config, content):
+  (record.path / records.CONFIG).write_text(content)
+  assert str(record.path) in refusal(record, config)
+
+
+def test_damaged_status_is_an_error_that_names_the_file(record):
+  path = record.path / records.STATUS
+  path.write_text('{"status": ')
+  with pytest.raises(RecordError) as error:
+    record.status  # noqa: B018
+  assert f'{str(path)!r} is damaged' in str(error.value)
+
+
+def test_folder_without_permission_is_refused(tmp_path, config, monkeypatch):
+  # Root may write everywhere, so the answer of the system is replaced.
+  monkeypatch.setattr(os, 'access', lambda path, mode: False)
+  text = refusal(Record(tmp_path / 'run'), config)
+  assert f'no permission in {str(tmp_path)!r}' in text
+
+
+def test_folder_that_cannot_be_created_is_refused(tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(RecordError, match='cannot be written'):
+    Record(tmp_path / 'file' / 'run').create()
+
+
+def test_lock_refuses_a_second_holder(tmp_path):
+  first, second = Record(tmp_path / 'run'), Record(tmp_path / 'run')
+  with first.locked():
+    with pytest.raises(RecordError, match='in use by another process'):
+      with second.locked():
+        raise AssertionError('both hold the lock')
+
+
+def test_lock_is_given_back(tmp_path):
+  record = Record(tmp_path / 'run')
+  held = []
+  for _ in range(2):
+    with record.locked():
+      held.append(record.path.is_dir())
+  assert held == [True, True]
+
+
+def test_lock_is_given_back_after_an_error(tmp_path):
+  record = Record(tmp_path / 'run')
+  with pytest.raises(KeyboardInterrupt):
+    with record.locked():
+      raise KeyboardInterrupt
+  with record.locked():
+    assert record.path.is_dir()
+
+
+def test_locks_of_two_folders_are_independent(tmp_path):
+  with Record(tmp_path / 'a').locked(), Record(tmp_path / 'b').locked():
+    assert {path.name for path in tmp_path.iterdir()} == {'a', 'b'}
