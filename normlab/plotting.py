@@ -6,6 +6,7 @@ Nothing here reads a file, and importing it changes no setting of matplotlib.
 import colorsys
 import math
 import pathlib
+import zlib
 from typing import Any
 
 import matplotlib
@@ -26,6 +27,17 @@ COLORS = {
   'rms': '#d55e00',
 }
 
+# Of Paul Tol's muted palette, for norms that have no colour of their own yet.
+SPARE_COLORS = ('#882255', '#999933', '#332288', '#44aa99', '#aa4499')
+
+DOTS = (0, (1, 1))
+
+
+def color_of(norm: str) -> str:
+  """The colour of a norm; a name that is not in `COLORS` keeps a spare one."""
+  spare = SPARE_COLORS[zlib.crc32(norm.encode()) % len(SPARE_COLORS)]
+  return COLORS.get(norm, spare)
+
 
 def style(
   norm: str, multiplier: float = 1, activation: str = 'relu'
@@ -37,11 +49,13 @@ def style(
   a print without colours can be read.
 
   Args:
-    norm: a key of `COLORS`.
+    norm: name of the norm.
     multiplier: of the learning rate.
     activation: name of the activation.
   """
-  hue, lightness, saturation = colorsys.rgb_to_hls(*colors.to_rgb(COLORS[norm]))
+  hue, lightness, saturation = colorsys.rgb_to_hls(
+    *colors.to_rgb(color_of(norm))
+  )
   lift = 0.33 * min(1, math.log10(max(multiplier, 1)) / math.log10(30))
   lightness += lift * (1 - lightness) / 0.67
   color = colors.to_hex(colorsys.hls_to_rgb(hue, lightness, saturation))
@@ -49,7 +63,7 @@ def style(
   line = dashes.get(multiplier, '-')
   return {
     'color': color,
-    'linestyle': (0, (1, 1)) if activation == 'sigmoid' else line,
+    'linestyle': DOTS if activation == 'sigmoid' else line,
     'linewidth': 1.8,
   }
 
@@ -82,10 +96,19 @@ def band(axes: Axes, curves: pd.DataFrame, *, label: str, **style: Any) -> None:
   )
 
 
-def diamond(axes: Axes, x: float, y: float, color: str) -> None:
-  """Marks where a network matches the target."""
+def diamond(axes: Axes, x: float, y: float, style: dict[str, Any]) -> None:
+  """Marks where a network matches the target; hollow where its line is dots."""
+  hollow = style['linestyle'] == DOTS
   axes.plot(
-    [x], [y], 'D', color=color, markersize=8, markeredgecolor='white', zorder=5
+    [x],
+    [y],
+    'D',
+    color=style['color'],
+    markersize=7 if hollow else 8,
+    markerfacecolor='white' if hollow else style['color'],
+    markeredgecolor=style['color'] if hollow else 'white',
+    markeredgewidth=1.8 if hollow else 1,
+    zorder=5,
   )
 
 
@@ -149,9 +172,9 @@ def add_caption(figure: Figure, text: str) -> None:
   height = figure.get_size_inches()[1]
   # A line of 7.5 points, with spacing, is 0.145 inches.
   figure.subplots_adjust(
-    left=0.07, right=0.98, bottom=(0.75 + 0.145 * lines) / height
+    left=0.08, right=0.98, bottom=(0.75 + 0.145 * lines) / height
   )
-  figure.text(0.07, 0.02, text, fontsize=7.5, va='bottom', color='0.3')
+  figure.text(0.08, 0.02, text, fontsize=7.5, va='bottom', color='0.3')
 
 
 def save(figure: Figure, path: pathlib.Path) -> list[pathlib.Path]:

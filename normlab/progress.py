@@ -44,12 +44,12 @@ class Bar:
   def __init__(self, total_steps: int):
     """Draws the bar."""
     self._bar = tqdm.tqdm(total=total_steps, unit='step', dynamic_ncols=True)
-    self._validation = ''
+    self._loss = self._accuracy = ''
 
   def step(self, step: int, values: Mapping[str, float]) -> None:
     """Moves the bar."""
-    text = f'loss {values["loss"]:.4f}{self._validation}'
-    self._bar.set_postfix_str(text, refresh=False)
+    self._loss = f'loss {values["loss"]:.4f}'
+    self._bar.set_postfix_str(self._loss + self._accuracy, refresh=False)
     self._bar.update(step - self._bar.n)
 
   def evaluated(
@@ -57,7 +57,8 @@ class Bar:
   ) -> None:
     """Keeps the newest evaluation beside the loss."""
     del step
-    self._validation = f', {split} accuracy {values["accuracy"]:.2%}'
+    self._accuracy = f', {split} accuracy {values["accuracy"]:.2%}'
+    self._bar.set_postfix_str(self._loss + self._accuracy)
 
   def close(self) -> None:
     """Leaves the bar standing."""

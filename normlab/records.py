@@ -42,14 +42,20 @@ class Record:
     """The resolved config; None where there is no run.
 
     Raises:
-      RecordError: a file that is not JSON.
+      RecordError: a file that is not JSON, or no config.
     """
-    return self._read_json(CONFIG)
+    config = self._read_json(CONFIG)
+    if config is not None and not isinstance(config.get('data'), dict):
+      raise RecordError(
+        f'{str(self.path / CONFIG)!r} is damaged: not the config of a run'
+      )
+    return config
 
   @property
   def status(self) -> dict[str, Any]:
     """'status' and what belongs to it; {'status': 'absent'} without a run."""
-    return self._read_json(STATUS) or {'status': 'absent'}
+    status = self._read_json(STATUS) or {}
+    return {'status': 'absent', **status}
 
   @property
   def is_finished(self) -> bool:
@@ -148,13 +154,16 @@ class Record:
 
   def _read_json(self, name: str) -> dict[str, Any] | None:
     try:
-      return json.loads((self.path / name).read_text(encoding='utf-8'))
+      value = json.loads((self.path / name).read_text(encoding='utf-8'))
     except (FileNotFoundError, NotADirectoryError):
       return None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
       raise RecordError(
         f'{str(self.path / name)!r} is damaged: not JSON ({error})'
       ) from error
+    if not isinstance(value, dict):
+      raise RecordError(f'{str(self.path / name)!r} is damaged: not an object')
+    return value
 
   def _write_json(self, name: str, value: dict[str, Any]) -> None:
     # Written beside and moved: a reader never sees half a file.

@@ -7,6 +7,9 @@ import pandas as pd
 
 from normlab.records import Record
 
+# Of a table without rows.
+COLUMNS = ['status', 'diverged_at', 'step', 'accuracy', 'loss']
+
 
 def evaluations(
   runs: Iterable[tuple[Mapping[str, Any], Record]], split: str = 'validation'
@@ -35,5 +38,6 @@ def evaluations(
       {**labels, **ending, **row}
       for row in evaluated or [{'step': 0, 'accuracy': None, 'loss': None}]
     ]
-  table = pd.DataFrame(rows).drop(columns='split', errors='ignore')
+  table = pd.DataFrame(rows, columns=None if rows else COLUMNS)
+  table = table.drop(columns='split', errors='ignore')
   return table.astype({'accuracy': float, 'loss': float})

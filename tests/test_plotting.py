@@ -103,9 +103,12 @@ def test_band_leaves_out_missing_values(curves):
 
 def test_diamond_stands_at_its_point():
   _, (axes,) = plotting.panels(1)
-  plotting.diamond(axes, 3, 0.5, 'red')
+  plotting.diamond(axes, 3, 0.5, plotting.style('batch'))
   (mark,) = axes.get_lines()
   assert mark.get_marker() == 'D'
+  assert mark.get_markerfacecolor() == plotting.COLORS['batch']
+  plotting.diamond(axes, 3, 0.5, plotting.style('batch', 1, 'sigmoid'))
+  assert axes.get_lines()[1].get_markerfacecolor() == 'white'
   np.testing.assert_array_equal(mark.get_xydata(), [[3, 0.5]])
 
 

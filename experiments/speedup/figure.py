@@ -30,8 +30,8 @@ def caption(scale: str) -> str:
     f'Ours: {config.data.name}, the small Inception of arXiv:1611.03530 at '
     f'width {config.model.width:.3g}, batch {config.batch_size}, '
     f'{config.total_steps:,} steps, {len(SEEDS)} seeds (line: mean, band: '
-    f'range, diamonds: steps to match the mean curve of {BASELINE}, crosses: '
-    f'divergence); SGD with momentum 0.9, learning rate '
+    f'range, diamonds: mean steps to the best of the mean curve of {BASELINE}, '
+    f'crosses: divergence); SGD with momentum 0.9, learning rate '
     f'{config.optimizer.learning_rate:g} times the multiplier, decaying by '
     f'{config.schedule.decay_rate:g} every {config.schedule.decay_steps:,} '
     f'steps; x5 and x30: every {fast.schedule.decay_steps:,} steps, no dropout '
@@ -57,7 +57,7 @@ def plot(table: pd.DataFrame, scale: str) -> Figure:
     steps = by_seed.loc[name, 'steps_to_match']
     if (steps < math.inf).any():
       mean = steps[steps < math.inf].mean()
-      plotting.diamond(ours, mean, target, style['color'])
+      plotting.diamond(ours, mean, target, style)
     plotting.crosses(ours, by_seed.loc[name, 'diverged_at'], style)
   plotting.accuracy_axis(ours, table['accuracy'].max())
   ours.axhline(target, color='0.6', linewidth=0.8, zorder=0)
@@ -68,7 +68,7 @@ def plot(table: pd.DataFrame, scale: str) -> Figure:
   )
   draw_paper(paper)
   plotting.legend_outside(figure, ours)
-  plotting.add_caption(figure, textwrap.fill(caption(scale), 150))
+  plotting.add_caption(figure, textwrap.fill(caption(scale), 185))
   return figure
 
 
@@ -82,7 +82,7 @@ def draw_paper(axes: Axes) -> None:
     style = plotting.style(network.norm, network.multiplier, network.activation)
     axes.plot(*zip(*points, strict=True), **style)
     if network.paper_steps:
-      plotting.diamond(axes, network.paper_steps, 0.722, style['color'])
+      plotting.diamond(axes, network.paper_steps, 0.722, style)
   axes.axhline(0.722, color='0.6', linewidth=0.8, zorder=0)
   axes.set(
     xlabel='training steps (millions)',

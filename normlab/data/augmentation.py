@@ -13,7 +13,7 @@ class Augmentation:
   Attributes:
     random_crop: pixels of black added on each side before a crop of the
       original size at a random place; 0 is off.
-    random_flip: mirrors every other image left to right.
+    random_flip: mirrors each image left to right, with probability one half.
   """
 
   random_crop: int = 0

@@ -33,18 +33,35 @@ class DeviceSplit(NamedTuple):
 
 def to_device(splits: dict[str, Split]) -> dict[str, DeviceSplit]:
   """Moves the splits to the device; statistics come from 'train' alone."""
-  pixels = splits['train'].images
-  mean = pixels.mean((0, 1, 2), dtype=np.float64) / 255
-  std = pixels.std((0, 1, 2), dtype=np.float64) / 255
-  # A channel without contrast stays zero rather than becoming NaN.
-  std = np.where(std > 0, std, 1)
-  mean, std = jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32)
+  mean, std = pixel_statistics(splits['train'].images)
   return {
     name: DeviceSplit(
       jnp.asarray(split.images), jnp.asarray(split.labels), mean, std
     )
     for name, split in splits.items()
   }
+
+
+def pixel_statistics(images: np.ndarray) -> tuple[jax.Array, jax.Array]:
+  """Mean and standard deviation of each channel, of pixels in [0, 1].
+
+  From counts of the 256 values: exact, and without a copy of the images in
+  floating point.
+
+  Args:
+    images: uint8 [examples, height, width, channels].
+
+  Returns:
+    Two float32 [channels]; a channel without contrast has deviation one, so
+    that it stays zero rather than becoming NaN.
+  """
+  values = np.arange(256) / 255
+  mean, std = [], []
+  for channel in np.moveaxis(images, -1, 0):
+    share = np.bincount(channel.ravel(), minlength=256) / channel.size
+    mean.append(share @ values)
+    std.append(np.sqrt(share @ (values - mean[-1]) ** 2) or 1)
+  return jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32)
 
 
 @functools.partial(jax.jit, static_argnames='num_examples')

@@ -15,9 +15,14 @@ from absl import logging
 from normlab import names
 from normlab.data.digits import SIZES, Digits
 
-# Examples taken from the end of the training split for validation, where the
-# source has no validation split of its own.
+# Examples taken from the end of the training split for validation: but for the
+# digits, no source has a validation split of its own.
 VALIDATION_SIZE = 5_000
+SLICES_WITHOUT_VALIDATION = {
+  'train': f'train[:-{VALIDATION_SIZE}]',
+  'validation': f'train[-{VALIDATION_SIZE}:]',
+  'test': 'test',
+}
 
 DATASETS: dict[str, str] = {
   'digits': 'embedded: 1,797 handwritten digits, 8x8x1, 10 classes',
@@ -77,15 +82,12 @@ def describe(name: str, data_dir: str | None = None) -> Description:
   if name == 'digits':
     return Description(dict(SIZES), (8, 8, 1), 10)
   info = prepared_builder(name, data_dir).info
-  features = info.features
-  train = info.splits['train'].num_examples
   sizes = {
-    'train': train - VALIDATION_SIZE,
-    'validation': VALIDATION_SIZE,
-    'test': info.splits['test'].num_examples,
+    split: info.splits[part].num_examples
+    for split, part in SLICES_WITHOUT_VALIDATION.items()
   }
-  classes = features['label'].num_classes
-  return Description(sizes, tuple(features['image'].shape), classes)
+  classes = info.features['label'].num_classes
+  return Description(sizes, tuple(info.features['image'].shape), classes)
 
 
 # One data set stays in memory: the runs of a sweep mostly share it.
@@ -93,7 +95,7 @@ def describe(name: str, data_dir: str | None = None) -> Description:
 def load(name: str, data_dir: str | None = None) -> dict[str, Split]:
   """Reads a data set: 'train', 'validation' and 'test', which never overlap.
 
-  Where TFDS has no validation split, the last 5,000 training examples are it.
+  TFDS has no validation split of these: the last 5,000 training examples are it.
   `digits` is prepared on first use, which takes two seconds.
 
   Args:
@@ -105,17 +107,13 @@ def load(name: str, data_dir: str | None = None) -> dict[str, Split]:
   """
   names.lookup('data set', name, DATASETS)
   if name == 'digits':
-    builder = prepare_digits(data_dir)
+    builder, slices = (
+      prepare_digits(data_dir),
+      {split: split for split in SIZES},
+    )
   else:
     builder = prepared_builder(name, data_dir)
-  if 'validation' in builder.info.splits:
-    slices = {split: split for split in SIZES}
-  else:
-    slices = {
-      'train': f'train[:-{VALIDATION_SIZE}]',
-      'validation': f'train[-{VALIDATION_SIZE}:]',
-      'test': 'test',
-    }
+    slices = SLICES_WITHOUT_VALIDATION
   return {split: read(builder, part) for split, part in slices.items()}
 
 
@@ -165,7 +163,10 @@ def prepared_builder(
   """
   folder = pathlib.Path(data_dir or default_data_dir()).expanduser()
   command = f'python scripts/prepare_data.py {name} --data_dir={folder}'
-  versions = sorted((folder / name).glob('*/dataset_info.json'))
+  versions = sorted(
+    (folder / name).glob('*/dataset_info.json'),
+    key=lambda path: tfds.core.Version(path.parent.name),
+  )
   if not versions:
     raise names.ConfigError(
       f'data set {name!r} is not prepared in data_dir {str(folder)!r}; '

@@ -34,5 +34,8 @@ class MLP(nn.Module):
         width, norm=self.norm, activation=self.activation, name=f'layer{i}'
       )(x, train=train)
       if i < len(self.widths):
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        drop = nn.Dropout(
+          self.dropout, deterministic=not train, name=f'dropout{i}'
+        )
+        x = drop(x)
     return blocks.classifier(x, self.num_classes, self.dropout, train=train)

@@ -54,7 +54,7 @@ def randomized(layer, x, seed=0):
   return jax.tree_util.tree_map_with_path(leaf, shapes)
 
 
-def train(layer, variables, x, **kwargs):
+def training(layer, variables, x, **kwargs):
   """The output of a training call, and the variables after it."""
   y, state = layer.apply(
     variables, x, use_running_average=False, mutable=['batch_stats'], **kwargs
@@ -62,15 +62,23 @@ def train(layer, variables, x, **kwargs):
   return y, {**variables, **state}
 
 
+# A layer is hashable by value. A program costs less than its operations do one
+# by one, except where they are compiled for the same shape already.
+compiled = functools.partial(jax.jit, static_argnums=0)
+train = compiled(training)
+
+
+@compiled
 def evaluate(layer, variables, x, **kwargs):
   return layer.apply(variables, x, use_running_average=True, **kwargs)
 
 
+@compiled
 def gradients(layer, variables, x, cotangent, **kwargs):
   """Gradients of sum(y * cotangent) for the parameters and the input."""
 
   def loss(params, x):
-    y, _ = train(layer, {**variables, 'params': params}, x, **kwargs)
+    y, _ = training(layer, {**variables, 'params': params}, x, **kwargs)
     return (y * cotangent).sum()
 
   return jax.grad(loss, (0, 1))(variables.get('params', {}), x)
