@@ -25,12 +25,6 @@ def mean_curve(curves: pd.DataFrame) -> pd.Series:
   return by_step.mean()[complete]
 
 
-def best_of_mean(curves: pd.DataFrame) -> tuple[float, int]:
-  """The best accuracy of the mean curve, and the first step that has it."""
-  curve = mean_curve(curves)
-  return float(curve.max()), int(curve.idxmax())
-
-
 def steps_to_match(run: pd.DataFrame, target: float) -> float:
   """The first evaluated step at which a run has at least `target` accuracy.
 

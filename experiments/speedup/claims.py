@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from experiments.speedup.analysis import outcomes, target_of
+from experiments.speedup.analysis import baseline_steps, outcomes, target_of
 from normlab import curves
 
 # Accuracy of guessing: ten classes, all as frequent.
@@ -39,14 +39,14 @@ Claim = tuple[str, str, str, str]
 
 def fewer_than_half_the_steps(table: pd.DataFrame) -> Claim:
   """Claim 1: compares each seed with half the baseline's steps."""
-  _, baseline_steps = target_of(table)
+  baseline = baseline_steps(table)
   steps = outcomes(table).loc['BN-Baseline', 'steps_to_match']
   return (
     "BatchNorm reaches the un-normalized network's best accuracy in fewer than "
     'half the steps',
-    f'{curves.spread(steps)} steps against {baseline_steps}',
+    f'{curves.spread(steps)} steps against {baseline:.0f}',
     '13.3 against 31.0 million steps',
-    curves.verdict(steps < baseline_steps / 2),
+    curves.verdict(steps < baseline / 2),
   )
 
 
@@ -98,7 +98,7 @@ def sigmoid_needs_a_norm(table: pd.DataFrame) -> Claim:
 
 def larger_rates_need_a_norm(table: pd.DataFrame) -> Claim:
   """Claim 5: diverges, or stays a point below the baseline's best."""
-  target, _ = target_of(table)
+  target = target_of(table)
   own = outcomes(table).loc['Inception-x5']
   diverged = own['diverged_at'].notna()
   badly = own['best_accuracy'].fillna(0) < target - 0.01

@@ -48,7 +48,7 @@ def caption(scale: str) -> str:
 def plot(table: pd.DataFrame, scale: str) -> Figure:
   """Our curves beside the paper's, with the diamonds of its figure."""
   figure, (ours, paper) = plotting.panels(2)
-  target, _ = target_of(table)
+  target = target_of(table)
   by_seed = outcomes(table)
   for name, network in NETWORKS.items():
     style = plotting.style(network.norm, network.multiplier, network.activation)

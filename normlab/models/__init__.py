@@ -28,7 +28,7 @@ ACTIVATIONS = {
 }
 
 
-def build(*, name: str, activation: str = 'relu', **fields: Any) -> nn.Module:
+def build(name: str, *, activation: str = 'relu', **fields: Any) -> nn.Module:
   """A model by name.
 
   Args:

@@ -71,7 +71,7 @@ class NormFactory:
     return self.layer.absorbs_bias
 
 
-def build(*, name: str, **fields: Any) -> NormFactory:
+def build(name: str, **fields: Any) -> NormFactory:
   """The factory of a norm, as a model receives it.
 
   Args:

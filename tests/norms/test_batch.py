@@ -334,6 +334,27 @@ def test_shard_map_with_unequal_masks_equals_the_joined_batch():
   assert_equal_joined(run, *unequal_batch(devices))
 
 
+def test_devices_join_within_their_groups_only():
+  layer = BatchNorm(
+    momentum=0.5, axis_name='devices', axis_index_groups=((0, 1), (2, 3))
+  )
+  x, _ = unequal_batch(4)
+  variables = reference.randomized(layer, x)
+  split = PartitionSpec('devices')
+  y = jax.jit(
+    jax.shard_map(
+      lambda x: reference.training(layer, variables, x)[0],
+      mesh=mesh(4),
+      in_specs=split,
+      out_specs=split,
+      check_vma=False,
+    )
+  )(x)
+  for half in (slice(4), slice(4, 8)):
+    desired, _ = reference.train(BatchNorm(), variables, x[half])
+    np.testing.assert_allclose(y[half], desired, rtol=1e-5, atol=1e-5)
+
+
 def test_a_batch_sharded_under_jit_has_global_statistics():
   devices = 8
   layer = BatchNorm(momentum=0.5)

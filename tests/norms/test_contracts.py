@@ -386,6 +386,37 @@ def test_vmap_is_a_loop(name):
       )
 
 
+# An axis that the norm reduces, and that devices may share.
+SHARED_AXIS = {
+  'batch': 0,
+  'batch_renorm': 0,
+  'layer': 2,
+  'group': 1,
+  'instance': 1,
+  'rms': 2,
+}
+
+
+@normalizing
+def test_devices_that_share_a_reduced_axis_equal_one_device(name):
+  fields = {'use_scale': False, 'use_bias': False}
+  parts = np.stack([reference.normal(SHAPE, mean=mean) for mean in (0, 3)])
+  masks = reference.normal(parts.shape, seed=1) > [[[[1]]], [[[-1]]]]
+  axis = SHARED_AXIS[name]
+  x, mask = (np.concatenate(list(a), axis) for a in (parts, masks))
+  state = {k: v for k, v in ready(name)[1].items() if k == 'batch_stats'}
+  y, _ = reference.train(make(name, **fields), state, x, mask=mask)
+  mapped = make(name, axis_name='devices', **fields)
+
+  @functools.partial(jax.vmap, axis_name='devices')
+  def run(x, mask):
+    return reference.train(mapped, state, x, mask=mask)[0]
+
+  np.testing.assert_allclose(
+    np.concatenate(list(run(parts, masks)), axis), y, rtol=1e-5, atol=1e-5
+  )
+
+
 @every_norm
 def test_derivatives_agree_with_finite_differences_to_second_order(name):
   # BatchRenorm too: at step 0 its r and d are constants, 1 and 0.

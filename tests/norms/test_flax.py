@@ -27,7 +27,7 @@ CASES = {
   'LayerNorm': [
     ((2, 6), {}),
     ((2, 3, 4), {'reduction_axes': (1, 2), 'epsilon': 1e-3}),
-    ((2, 3, 4), {'reduction_axes': (-1, -2), 'feature_axes': (1, 2)}),
+    ((2, 3, 4), {'reduction_axes': (-1, -2), 'feature_axes': (-1, 1)}),
     ((4, 3, 2), {'reduction_axes': 0, 'feature_axes': 1, 'use_bias': False}),
   ],
   'GroupNorm': [
@@ -170,9 +170,8 @@ def test_outputs_gradients_and_states_are_equal(name, data):
   shape, fields = CASES[name][case]
   x = reference.normal(shape, seed, mean=offset, std=2)
   mask = np.random.default_rng(seed).random(shape) < share
-  for axis in range(len(shape)):
-    # flax divides by zero where a mask leaves nothing.
-    mask.swapaxes(0, axis)[0] = True
+  # flax divides by zero where a mask leaves nothing: keep one of neighbours.
+  mask |= np.indices(shape).sum(0) % 2 == 0
   layer = getattr(norms, name)(**fields)
   variables = reference.randomized(layer, x, seed)
   cotangent = reference.normal(shape, seed + 1)

@@ -77,12 +77,13 @@ def test_unit_variance_survives_a_large_mean(mean):
 @hypothesis.given(
   st.floats(0.125, 1e6, width=32) | st.floats(-1e6, -0.125, width=32)
 )
+@hypothesis.example(966892.8)  # Its variance is rounded below zero.
 def test_a_constant_has_its_own_value_as_mean_and_variance_zero(value):
-  result = compiled(np.full((3, 7), value, np.float32), (0, 1))
-  assert result.mean[0, 0] == np.float32(value)
+  result = compiled(np.full((7,), value, np.float32), (0,))
+  assert result.mean[0] == np.float32(value)
   # What the root of a variance may be off by, beside one rounding of the mean.
   rounding = np.spacing(np.float32(abs(value)))
-  assert 0 <= result.var[0, 0] <= (1e-3 * rounding) ** 2
+  assert 0 <= result.var[0] <= (1e-3 * rounding) ** 2
 
 
 def test_an_entry_without_values_is_neutral():
