@@ -17,7 +17,7 @@ Activation = Callable[[jax.Array], jax.Array]
 class ConvNormAct(nn.Module):
   """Convolution ('SAME'), norm, activation.
 
-  The convolution has a bias only where the norm does not make it redundant
+  The convolution has a bias only where the norm does not bring one
   (arXiv:1502.03167, section 3.2).
 
   Attributes:
@@ -82,10 +82,10 @@ he_normal = nn.initializers.he_normal()
 def needs_bias(norm: Norm) -> bool:
   """Whether a layer in front of `norm` should have a bias.
 
-  A factory says so by an attribute `absorbs_bias`; one without it
+  A factory says so by an attribute `replaces_bias`; one without it
   (`functools.partial(nn.BatchNorm)`, say) is taken to bring its own bias.
   """
-  return norm is None or not getattr(norm, 'absorbs_bias', True)
+  return norm is None or not getattr(norm, 'replaces_bias', True)
 
 
 def norm_act(

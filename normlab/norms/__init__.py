@@ -66,9 +66,9 @@ class NormFactory:
     return self.layer(**{**dict(self.fields), **kwargs})
 
   @property
-  def absorbs_bias(self) -> bool:
-    """Whether a bias in front of the norm would be redundant."""
-    return self.layer.absorbs_bias
+  def replaces_bias(self) -> bool:
+    """Whether a model leaves out the bias of the layer in front."""
+    return self.layer.replaces_bias
 
 
 def build(name: str, **fields: Any) -> NormFactory:
@@ -88,7 +88,13 @@ def build(name: str, **fields: Any) -> NormFactory:
     if field.init and field.name not in ('name', 'parent')
   )
   names.check_fields(f'norm {name!r}', fields, known)
-  pairs = (
-    (k, tuple(v) if isinstance(v, list) else v) for k, v in fields.items()
+  return NormFactory(
+    layer, tuple(sorted((k, hashable(v)) for k, v in fields.items()))
   )
-  return NormFactory(layer, tuple(sorted(pairs)))
+
+
+def hashable(value: Any) -> Any:
+  """Lists, also within lists, as tuples; anything else as it is."""
+  if isinstance(value, list | tuple):
+    return tuple(map(hashable, value))
+  return value

@@ -42,8 +42,9 @@ class Affine(nn.Module):
   bias_init: nn.initializers.Initializer = nn.initializers.zeros
   scale_init: nn.initializers.Initializer = nn.initializers.ones
 
-  # Whether a bias in front of this layer would be redundant.
-  absorbs_bias: ClassVar[bool] = True
+  # Whether a model leaves out the bias of the layer in front, whose role the
+  # bias of the norm takes (1502.03167, section 3.2).
+  replaces_bias: ClassVar[bool] = True
 
   def normalize(
     self,
@@ -106,10 +107,11 @@ class Statistics(nn.Module):
   def prepare(
     self, x: jax.Array, mask: jax.Array | None
   ) -> tuple[jax.Array, jax.Array | None]:
-    """Checks the input, and replaces NaN and inf under the mask by zero.
+    """Checks the input, and puts zero for NaN, inf and the like under the mask.
 
     What is masked must not matter, and NaN times a zero gradient is NaN: so it
-    goes before anything is computed from it.
+    goes before anything is computed from it, as do values whose square would
+    overflow.
     """
     x = jnp.asarray(x)
     name = type(self).__name__
@@ -136,7 +138,8 @@ class Statistics(nn.Module):
         f'{name}: mask has shape {mask.shape}, which does not broadcast to '
         f'that of the input, {x.shape}'
       )
-    return jnp.where(mask | jnp.isfinite(x), x, 0), mask
+    harmless = jnp.abs(x) < float(jnp.finfo(jnp.float32).max) ** 0.5
+    return jnp.where(mask | harmless, x, 0), mask
 
   def moments(
     self,

@@ -9,7 +9,7 @@ from flax import linen as nn
 class Identity(nn.Module):
   """y = x. No fields, no parameters, no state."""
 
-  absorbs_bias: ClassVar[bool] = False
+  replaces_bias: ClassVar[bool] = False
 
   def __call__(
     self,

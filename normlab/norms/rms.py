@@ -24,7 +24,7 @@ class RMSNorm(fields.Statistics, fields.ReductionAxes, fields.Affine):
     default=nn.initializers.zeros, kw_only=True
   )
 
-  absorbs_bias: ClassVar[bool] = False
+  replaces_bias: ClassVar[bool] = False
 
   @nn.compact
   def __call__(

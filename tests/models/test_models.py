@@ -172,7 +172,7 @@ def test_widths_are_the_layers():
 
 @pytest.mark.parametrize('norm', [None, *norms.NORMS])
 @pytest.mark.parametrize('name', list(models.MODELS))
-def test_bias_stands_where_no_norm_absorbs_it(name, norm):
+def test_bias_stands_where_no_norm_replaces_it(name, norm):
   factory = norm and norm_factory(norm)
   params = param_shapes(build(name, norm=factory, **SMALL[name]))
   layers = [
@@ -181,15 +181,15 @@ def test_bias_stands_where_no_norm_absorbs_it(name, norm):
     if path.endswith(('conv/kernel', 'dense/kernel'))
   ]
   assert layers
-  biased = factory is None or not factory.absorbs_bias
+  biased = factory is None or not factory.replaces_bias
   for layer in layers:
     assert (f'{layer}/bias' in params) == biased
 
 
 def test_some_norms_absorb_a_bias_and_some_do_not():
-  absorbs = {name: norm_factory(name).absorbs_bias for name in norms.NORMS}
-  assert absorbs['batch'] and absorbs['batch_renorm']
-  assert not absorbs['none'] and not absorbs['rms']
+  replaces = {name: norm_factory(name).replaces_bias for name in norms.NORMS}
+  assert replaces['batch'] and replaces['batch_renorm']
+  assert not replaces['none'] and not absorbs['rms']
 
 
 def test_factory_without_the_attribute_brings_its_own_bias():

@@ -96,9 +96,9 @@ def test_fields_of_flax_itself_are_not_listed(field):
 
 
 @pytest.mark.parametrize('name', norms.NORMS)
-def test_a_factory_says_whether_its_layer_absorbs_a_bias(name):
+def test_a_factory_says_whether_its_layer_replaces_a_bias(name):
   factory = norms.build(name=name)
-  assert factory.absorbs_bias is norms.NORMS[name].absorbs_bias
+  assert factory.replaces_bias is norms.NORMS[name].replaces_bias
 
 
 def test_everything_exported_exists_and_every_norm_is_exported():

@@ -67,7 +67,7 @@ COTANGENT = reference.normal(SHAPE, seed=9)
 
 def test_each_source_file_has_a_test_file():
   tests = pathlib.Path(__file__).parent
-  shared = {'__init__', 'fields'}  # Tested here, and through every norm.
+  shared = {'__init__', 'fields'}  # Tested here, by every norm.
   sources = {
     path.stem for path in pathlib.Path(norms.__file__).parent.glob('*.py')
   }
@@ -120,7 +120,7 @@ def test_without_parameters_the_result_has_the_dtype_of_the_input(name):
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
 def test_half_precision_input_has_float32_statistics(name, dtype):
   _, variables, x, _ = ready(name)
-  # bfloat16 has 8 digits, of which 100 takes 7; 300^2 overflows float16.
+  # Of bfloat16's 8 binary digits 300 leaves none; 300^2 overflows float16.
   x = jnp.asarray(20 * x + 300, dtype)
   y, after = reference.training(make(name, dtype=dtype), variables, x)
   full, after_full = reference.training(
@@ -214,13 +214,12 @@ def test_output_gradient_and_state_are_finite_on_degenerate_input(name, kind):
 @normalizing
 @pytest.mark.parametrize('kind', ['zero', 'constant', 'large_constant'])
 def test_a_constant_input_gives_the_bias(name, kind):
+  # Of BatchRenorm too: at step 0 its r and d are 1 and 0.
   if name == 'rms' and kind != 'zero':
     pytest.skip('RMSNorm does not centre')
   layer, variables, _, _ = ready(name)
   y, _ = reference.training(layer, variables, INPUTS[kind])
   bias = variables['params'].get('bias', jnp.zeros(8))
-  if name == 'batch_renorm':  # At step 0: r = 1, d = 0.
-    assert variables['batch_stats']['step'] == 0
   np.testing.assert_allclose(y, jnp.broadcast_to(bias, SHAPE), atol=1e-5)
 
 
@@ -292,6 +291,14 @@ def test_a_mask_broadcasts_to_the_input(name, shape):
   full = np.broadcast_to(mask, SHAPE)
   desired, _ = reference.training(layer, variables, x, mask=full)
   np.testing.assert_allclose(y, desired, rtol=1e-5, atol=1e-6)
+
+
+@normalizing
+def test_a_mask_of_numbers_is_one_of_truth_values(name):
+  layer, variables, x, mask = ready(name)
+  y, _ = reference.training(layer, variables, x, mask=2 * mask.astype(int))
+  desired, _ = reference.training(layer, variables, x, mask=mask)
+  np.testing.assert_array_equal(y, desired)
 
 
 @normalizing
@@ -454,12 +461,35 @@ def test_derivatives_agree_with_finite_differences_to_second_order(name):
     np.testing.assert_allclose(here['second'], second, rtol=1e-6, atol=1e-6)
 
 
-@every_norm
-def test_a_bias_in_front_is_redundant_where_the_norm_says_so(name):
-  if not norms.build(name=name).absorbs_bias:
-    pytest.skip('says it is not')
+# Per-channel statistics take a bias away altogether; for the other norms that
+# replace it, their own bias takes its role.
+@pytest.mark.parametrize('name', ['batch', 'batch_renorm', 'instance'])
+def test_a_bias_in_front_changes_nothing(name):
   layer, variables, x, _ = ready(name)
   bias = reference.normal((SHAPE[-1],), seed=3)
   y, _ = reference.training(layer, variables, x)
   shifted, _ = reference.training(layer, variables, x + bias)
   np.testing.assert_allclose(shifted, y, atol=1e-4)
+
+
+@every_norm
+def test_a_norm_replaces_a_bias_only_by_one_of_its_own(name):
+  layer, variables, _, _ = ready(name)
+  if norms.build(name=name).replaces_bias:
+    assert 'bias' in variables['params']
+
+
+def test_a_value_whose_square_overflows_is_nothing_under_a_mask():
+  x = np.ones((4, 3), np.float32)
+  x[3] = np.finfo(np.float32).max
+  mask = np.arange(4)[:, None] < 3
+  layer = norms.BatchNorm(use_running_average=False)
+  variables = layer.init(jax.random.key(0), x)
+
+  def total(x):
+    y, state = layer.apply(variables, x, mask=mask, mutable=['batch_stats'])
+    return jnp.square(y).sum(), state
+
+  gradient, state = jax.grad(total, has_aux=True)(x)
+  assert np.isfinite(gradient).all()
+  assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
