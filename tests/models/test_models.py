@@ -189,7 +189,7 @@ def test_bias_stands_where_no_norm_replaces_it(name, norm):
 def test_some_norms_absorb_a_bias_and_some_do_not():
   replaces = {name: norm_factory(name).replaces_bias for name in norms.NORMS}
   assert replaces['batch'] and replaces['batch_renorm']
-  assert not replaces['none'] and not absorbs['rms']
+  assert not replaces['none'] and not replaces['rms']
 
 
 def test_factory_without_the_attribute_brings_its_own_bias():
