@@ -16,6 +16,7 @@ import pandas as pd
 
 from normlab import data, models, norms, program, run
 from normlab.benchmarks import plain_flax, timing
+from normlab.sweeps import processes
 
 BATCH_SIZE = 32
 EXAMPLES = 256
@@ -132,11 +133,21 @@ def report() -> str:
   """Both measurements as Markdown, with the machine's name."""
   table = step_times().to_markdown(index=False, disable_numparse=True)
   starts = ', '.join(f'{k} {v:.1f} s' for k, v in start_times().items())
-  cores = len(os.sched_getaffinity(0))
-  device = jax.devices()[0]
+  cores = len(processes.usable_cores())
+  device = jax.devices()[0].device_kind
   return (
     f'One training step at batch {BATCH_SIZE}, float32, BatchNorm; '
-    f'{platform.machine()}, {cores} CPU cores, {device.device_kind}, '
-    f'jax {jax.__version__}\n\n{table}\n\n'
+    f'{cpu_name()}, {cores} cores, device {device}, jax {jax.__version__}\n\n'
+    f'{table}\n\n'
     f'From the command to the first step (configs/digits_cnn.py): {starts}'
   )
+
+
+def cpu_name() -> str:
+  """What the processor calls itself, where the system says."""
+  cpuinfo = pathlib.Path('/proc/cpuinfo')
+  if cpuinfo.exists():
+    for line in cpuinfo.read_text().splitlines():
+      if line.startswith('model name'):
+        return line.partition(':')[2].strip()
+  return platform.processor() or platform.machine()
