@@ -2,7 +2,7 @@
 
 The baseline of the experiment `speedup`: the small Inception without a norm.
 
-Time: 45 minutes on two CPU cores for the whole experiment.
+Time: 32 minutes on two CPU cores for the whole experiment.
 
   python scripts/reproduce.py speedup --scale=cifar10_cpu --workdir=runs \
       --data_dir=DIR

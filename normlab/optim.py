@@ -94,6 +94,27 @@ def build(
   return optax.chain(*parts, optax.scale(-learning_rate))
 
 
+def fields_of(name: str) -> list[str]:
+  """What `build` takes for an optimizer, and the learning rate's multiplier.
+
+  Raises:
+    names.ConfigError: an unknown name; lists the known ones.
+  """
+  own = names.arguments(names.lookup('optimizer', name, OPTIMIZERS))
+  shared = ['learning_rate', 'learning_rate_multiplier']
+  return [*shared, 'weight_decay', 'clip_norm', *own]
+
+
+def schedule_fields_of(name: str) -> list[str]:
+  """What `build_schedule` takes for a schedule.
+
+  Raises:
+    names.ConfigError: an unknown name; lists the known ones.
+  """
+  function = names.lookup('schedule', name, SCHEDULES)
+  return ['warmup_steps', *names.arguments(function)]
+
+
 def decayed(params: Any) -> Any:
   """Which parameters weight decay acts on: matrices and kernels, by rank."""
   return jax.tree.map(lambda p: p.ndim > 1, params)

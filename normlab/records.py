@@ -63,15 +63,42 @@ class Record:
     return self.status['status'] in FINISHED
 
   def metrics(self) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl that are complete, in the order written."""
+    """The rows of metrics.jsonl, in the order written.
+
+    A last line that is torn is left out: its run was stopped while writing.
+
+    Raises:
+      RecordError: another line that is not JSON, or a file that is unreadable.
+    """
     path = self.path / METRICS
-    if not path.exists():
-      return []
+    with _readable(path):
+      if not path.exists():
+        return []
+      lines = path.read_text(encoding='utf-8').splitlines()
     rows = []
-    for line in path.read_text(encoding='utf-8').splitlines():
-      with contextlib.suppress(json.JSONDecodeError):
+    for number, line in enumerate(lines, start=1):
+      try:
         rows.append(json.loads(line))
+      except json.JSONDecodeError as error:
+        if number < len(lines):
+          raise RecordError(
+            f'{str(path)!r} is damaged: line {number} is not JSON'
+          ) from error
     return rows
+
+  def check_whole(self) -> None:
+    """Refuses a finished run whose metrics end before it did.
+
+    Raises:
+      RecordError: rows are missing.
+    """
+    status = self.status
+    if status['status'] == 'done' and self.last_step() != status.get('step'):
+      raise RecordError(
+        f'{str(self.path / METRICS)!r} is damaged: it ends at step '
+        f'{self.last_step()}, the run at {status.get("step")}; delete the '
+        'folder to train the run again'
+      )
 
   def last_step(self) -> int:
     """The step of the newest row; 0 where there is none."""
@@ -93,7 +120,8 @@ class Record:
       RecordError: the folder holds a run of another config, or files that are
         not a run's; or it is not a folder, or cannot be written.
     """
-    parent = next(p for p in (self.path, *self.path.parents) if p.exists())
+    with _readable(self.path):
+      parent = next(p for p in (self.path, *self.path.parents) if p.exists())
     if not parent.is_dir():
       raise RecordError(
         f'workdir {str(self.path)!r} cannot be a folder: {str(parent)!r} is a '
@@ -113,7 +141,7 @@ class Record:
         f'workdir {str(self.path)!r} holds a run of another config '
         f'({field} is {there!r} there, {here!r} here); choose another --workdir'
       )
-    if not os.access(parent, os.W_OK | os.X_OK):
+    if not self.is_finished and not os.access(parent, os.W_OK | os.X_OK):
       raise RecordError(
         f'workdir {str(self.path)!r} cannot be written: no permission in '
         f'{str(parent)!r}'
@@ -154,7 +182,8 @@ class Record:
 
   def _read_json(self, name: str) -> dict[str, Any] | None:
     try:
-      value = json.loads((self.path / name).read_text(encoding='utf-8'))
+      with _readable(self.path / name):
+        value = json.loads((self.path / name).read_text(encoding='utf-8'))
     except (FileNotFoundError, NotADirectoryError):
       return None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -170,6 +199,19 @@ class Record:
     temporary = self.path / f'.{name}.{os.getpid()}'
     temporary.write_text(json.dumps(value, indent=2) + '\n', encoding='utf-8')
     temporary.replace(self.path / name)
+
+
+@contextlib.contextmanager
+def _readable(path: pathlib.Path) -> Iterator[None]:
+  """Says what cannot be read; a file that is not there is not an error."""
+  try:
+    yield
+  except (FileNotFoundError, NotADirectoryError):
+    raise
+  except OSError as error:
+    raise RecordError(
+      f'{str(path)!r} cannot be read: {error.strerror}'
+    ) from error
 
 
 def load(folder: str | os.PathLike[str]) -> list[Record]:

@@ -1,7 +1,6 @@
 """Carries out an experiment: trains, reads the records, writes its results."""
 
 import pathlib
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -53,7 +52,7 @@ def reproduce(
   data_dir: str | None = None,
   processes: int | None = None,
   plot_only: bool = False,
-) -> int:
+) -> None:
   """Trains the runs that have no result, prints the tables, writes all files.
 
   Args:
@@ -65,12 +64,9 @@ def reproduce(
     processes: runs beside each other; see `sweeps.processes`.
     plot_only: trains nothing.
 
-  Returns:
-    0, or 1 if a run has no result; then no table or figure is written.
-
   Raises:
-    names.ConfigError, records.RecordError: what cannot be carried out; nothing
-      is written.
+    names.ConfigError, records.RecordError: what cannot be carried out, or a
+      run that has no result; then no table or figure is written.
   """
   names.lookup(f'scale of {name}', scale, experiment.SCALES)
   listed = experiment.runs(scale)
@@ -92,11 +88,13 @@ def reproduce(
   ]
   missing = [record for _, record in found if not record.is_finished]
   if missing:
-    print(missing_runs(missing, len(found)), file=sys.stderr)
-    return 1
+    problem = missing_runs(missing, len(found))
+    hint = '; without --plot_only they are trained' if plot_only else ''
+    raise records.RecordError(problem + hint)
+  for _, record in found:
+    record.check_whole()
   table = tables.evaluations(found)
   write(experiment, table, scale, pathlib.Path(workdir) / f'{name}_{scale}')
-  return 0
 
 
 def missing_runs(missing: Sequence[records.Record], total: int) -> str:
@@ -110,22 +108,30 @@ def missing_runs(missing: Sequence[records.Record], total: int) -> str:
   why = status.get('error', 'never trained' if len(status) == 1 else '')
   return (
     f'{len(missing)} of {total} runs have no result, the first of them '
-    f'{str(missing[0].path)!r} ({status["status"]}{why and ": " + why}); '
-    'without --plot_only the missing ones are trained'
+    f'{str(missing[0].path)!r} ({status["status"]}{why and ": " + why})'
   )
 
 
 def write(
   experiment: Experiment, table: pd.DataFrame, scale: str, path: pathlib.Path
 ) -> None:
-  """Prints the tables; writes them and the figure to `path` with suffixes."""
+  """Writes the tables and the figure to `path` with suffixes, and prints them.
+
+  Raises:
+    records.RecordError: a file that cannot be written.
+  """
   summary = markdown(experiment.present(table))
   verdicts = markdown(experiment.judge(table))
   text = f'{summary}\n\n{verdicts}\n\n{experiment.caption(scale)}\n'
+  try:
+    path.with_suffix('.md').write_text(text, encoding='utf-8')
+    experiment.analyze(table).to_csv(path.with_suffix('.csv'), index=False)
+    plotting.save(experiment.plot(table, scale), path)
+  except OSError as error:
+    raise records.RecordError(
+      f'{str(error.filename or path)!r} cannot be written: {error.strerror}'
+    ) from error
   print(text)
-  path.with_suffix('.md').write_text(text, encoding='utf-8')
-  experiment.analyze(table).to_csv(path.with_suffix('.csv'), index=False)
-  plotting.save(experiment.plot(table, scale), path)
   for suffix in ('.md', '.csv', '.png', '.svg'):
     print(f'wrote {path.with_suffix(suffix)}')
 

@@ -43,10 +43,11 @@ def train(
     records.RecordError: a folder that cannot be used; nothing is written.
   """
   record = records.Record(workdir)
+  validation.check_complete(config)
   record.check_usable(config)
-  validation.check(config)
   if record.is_finished:
     return record
+  validation.check(config)
   with record.locked(), recorded(record, config) as writer:
     with contextlib.closing(
       (progress or progress_lib.for_terminal)(config.total_steps)
@@ -109,8 +110,10 @@ def recorded(
 ) -> Iterator[Writer]:
   """Opens the record of a run, and writes down how the run ends."""
   start = time.monotonic()
-  for stale in record.path.glob('events.out.tfevents.*'):
-    stale.unlink()
+  # Without a config the folder never held a run, and its events are not ours.
+  if record.config is not None:
+    for stale in record.path.glob('events.out.tfevents.*'):
+      stale.unlink()
   record.write_config(config)
   record.write_status('running')
   writer = MultiWriter(

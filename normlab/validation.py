@@ -5,7 +5,6 @@ what only this file knows are the ranges of the numbers and the rules between
 fields. Every error is one line: field, value, what is allowed.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from normlab import data, names, optim, program, records
+from normlab import data, models, names, norms, optim, program, records
 
 ConfigError = names.ConfigError
 
@@ -30,21 +29,33 @@ class Rule(NamedTuple):
   allowed: str
 
 
+# The numbers are float32 where they are used.
+LARGEST, SMALLEST = (
+  float(getattr(jnp.finfo('float32'), n)) for n in ('max', 'tiny')
+)
+
+
 def _finite(value: float) -> bool:
-  return not isinstance(value, bool) and math.isfinite(value)
+  return not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 AT_LEAST_ONE = Rule(lambda v: v >= 1, 'a whole number of at least 1')
 NOT_NEGATIVE_INT = Rule(lambda v: v >= 0, 'a whole number of at least 0')
-POSITIVE = Rule(lambda v: _finite(v) and v > 0, 'a finite number above 0')
+POSITIVE = Rule(
+  lambda v: _finite(v) and v >= SMALLEST, 'a finite number above 0, in float32'
+)
 NOT_NEGATIVE = Rule(
-  lambda v: _finite(v) and v >= 0, 'a finite number of at least 0'
+  lambda v: _finite(v) and v >= 0, 'a finite number of at least 0, in float32'
 )
 SHARE = Rule(lambda v: 0 <= v < 1, 'a number from 0 up to, not including, 1')
 MOMENTUM = Rule(lambda v: 0 <= v <= 1, 'a number from 0 to 1')
 WIDTHS = Rule(
   lambda v: len(v) > 0 and all(isinstance(w, int) and w >= 1 for w in v),
   'whole numbers of at least 1, one a layer, as (32, 64)',
+)
+AXES = Rule(
+  lambda v: len(v) > 0 and all(isinstance(axis, int) for axis in v),
+  'whole numbers, as (1, 2, 3)',
 )
 BOUNDARIES = Rule(
   lambda v: (
@@ -73,6 +84,7 @@ RULES: dict[str, Rule] = {
   'norm.momentum': MOMENTUM,
   'norm.num_groups': AT_LEAST_ONE,
   'norm.group_size': AT_LEAST_ONE,
+  'norm.reduction_axes': AXES,
   'norm.r_max': Rule(lambda v: _finite(v) and v >= 1, 'a number from 1'),
   'norm.d_max': NOT_NEGATIVE,
   'norm.schedule_scale': POSITIVE,
@@ -99,6 +111,9 @@ RULES: dict[str, Rule] = {
 OPTIONAL_SECTIONS = ('norm', 'model', 'optimizer', 'schedule')
 OPTIONAL = ('steps_per_call', 'data.data_dir', 'optimizer.clip_norm')
 REQUIRED = (
+  'label',
+  'data.name',
+  'data.random_flip',
   'norm.name',
   'model.name',
   'model.activation',
@@ -124,12 +139,28 @@ def check(config: ml_collections.ConfigDict) -> data.Description:
   Raises:
     ConfigError: one line for a person.
   """
+  check_complete(config)
   check_values(config)
   check_names(config)
   description = data.describe(config.data.name, config.data.data_dir)
   check_batch(config, description)
   check_shapes(config, description)
   return description
+
+
+def check_complete(config: ml_collections.ConfigDict) -> None:
+  """All fields there, as in `configs/base.py`; a new field is for its reader."""
+  if not isinstance(config, ml_collections.ConfigDict):
+    raise ConfigError(
+      f'the config is a {type(config).__name__}; must be a ConfigDict that '
+      'starts from configs/base.py'
+    )
+  present = records.flatten(config)
+  for field in (*RULES, *REQUIRED, *OPTIONAL):
+    if field not in present:
+      raise ConfigError(
+        f'the config has no field {field!r}; start from configs/base.py'
+      )
 
 
 def check_values(config: ml_collections.ConfigDict) -> None:
@@ -148,17 +179,40 @@ def check_values(config: ml_collections.ConfigDict) -> None:
       raise ConfigError(
         f'config.{field}={value!r} is not allowed: must be {rule.allowed}'
       )
+  optimizer = config.optimizer
+  peak = optimizer.learning_rate * optimizer.learning_rate_multiplier
+  if not POSITIVE.holds(peak):
+    raise ConfigError(
+      f'config.optimizer.learning_rate={optimizer.learning_rate!r} times '
+      f'config.optimizer.learning_rate_multiplier='
+      f'{optimizer.learning_rate_multiplier!r} is not allowed: must be '
+      f'{POSITIVE.allowed}'
+    )
 
 
 def check_names(config: ml_collections.ConfigDict) -> None:
   """Every name known, and no field set that its owner does not have."""
-  program.build(config, num_classes=2)
-  optim.build(
-    name=config.optimizer.name,
-    learning_rate=0.0,
-    **program.hyperparameters(config),
-  )
-  program.build_schedule(config)
+  owners = {
+    'norm': norms.fields_of(config.norm.name),
+    'model': models.fields_of(config.model.name),
+    'optimizer': optim.fields_of(config.optimizer.name),
+    'schedule': optim.schedule_fields_of(config.schedule.name),
+  }
+  names.lookup('activation', config.model.activation, models.ACTIVATIONS)
+  for section, known in owners.items():
+    name, fields = config[section].name, program.set_fields(config[section])
+    for field, value in fields.items():
+      if field not in known:
+        usable = [f for f in config[section] if f in known] or ['none']
+        raise ConfigError(
+          f'config.{section}.{field}={value!r} is not allowed: {section} '
+          f'{name!r} has no such field; of those of config.{section} it has: '
+          f'{", ".join(usable)}'
+        )
+  try:
+    program.build_schedule(config)
+  except ConfigError as error:  # A field is missing.
+    raise ConfigError(f'config.schedule: {error}') from error
 
 
 def check_batch(

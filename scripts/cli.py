@@ -86,7 +86,7 @@ def parse(
       raise
     raise names.ConfigError(problem) from error
   for name in required:
-    if FLAGS[name].value is None:
+    if FLAGS[name].value in (None, ''):
       raise flags.Error(f'--{name} is needed')
   if len(given) != len(arguments):
     wanted = ' '.join(arguments) or 'none'

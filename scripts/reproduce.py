@@ -25,12 +25,12 @@ PROCESSES = flags.DEFINE_integer(
 PLOT_ONLY = flags.DEFINE_bool('plot_only', False, 'Reads records, trains none.')
 
 
-def main(name: str) -> int:
-  """Reproduces one experiment; 1 if a run has no result."""
+def main(name: str) -> None:
+  """Reproduces one experiment."""
   names.lookup('experiment', name, experiments.EXPERIMENTS)
   from normlab import reports  # After the flags, whose errors are quick.
 
-  return reports.reproduce(
+  reports.reproduce(
     name,
     importlib.import_module(f'experiments.{name}'),
     scale=SCALE.value,

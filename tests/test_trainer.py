@@ -136,6 +136,13 @@ def test_a_run_of_another_config_is_left_alone(tmp_path):
   )
 
 
+def test_what_was_in_the_folder_before_stays(tmp_path):
+  mine = tmp_path / 'events.out.tfevents.1.mine'
+  mine.write_text('precious')
+  train(tiny_config(), tmp_path)
+  assert mine.read_text() == 'precious'
+
+
 def test_nothing_is_written_for_a_bad_config(tmp_path):
   with pytest.raises(names.ConfigError):
     train(tiny_config(batch_size=0), tmp_path / 'run')

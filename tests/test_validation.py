@@ -26,6 +26,7 @@ VALUES = {
   'norm.momentum': ((0.0, 1.0), (-0.1, 1.1, NAN)),
   'norm.num_groups': ((1,), (0,)),
   'norm.group_size': ((1,), (0,)),
+  'norm.reduction_axes': (((1, 2, 3), (-1,)), ((), (1.5,))),
   'norm.r_max': ((1.0, 3.0), (0.9, INF, NAN)),
   'norm.d_max': ((0.0, 5.0), (-0.1, INF, NAN)),
   'norm.schedule_scale': ((0.01,), (0.0, INF, NAN)),
@@ -192,27 +193,34 @@ REFUSED = [
   ({'norm.name': 'bach'}, ["unknown norm 'bach'; did you mean 'batch'?"]),
   (
     {'norm.name': 'layer', 'norm.momentum': 0.9},
-    ["norm 'layer': unknown field 'momentum'", 'momentum=0.9'],
+    ['config.norm.momentum=0.9', "norm 'layer' has no such field", 'epsilon'],
   ),
   ({'model.name': 'cn'}, ["unknown model 'cn'; did you mean 'cnn'?"]),
   (
     {'model.width': 0.5},
-    ["model 'cnn': unknown field 'width'", 'width=0.5'],
+    ['config.model.width=0.5', "model 'cnn' has no such field", 'widths'],
   ),
   ({'model.activation': 'rlu'}, ["unknown activation 'rlu'", "'relu'"]),
   ({'optimizer.name': 'adm'}, ["unknown optimizer 'adm'", "'adam'"]),
   (
     {'optimizer.beta1': 0.5},
-    ["optimizer 'momentum': unknown field 'beta1'"],
+    ['config.optimizer.beta1=0.5', "'momentum' has no such field"],
   ),
   ({'schedule.name': 'cos'}, ["unknown schedule 'cos'", "'cosine'"]),
   (
     {'schedule.decay_rate': 0.5},
-    ["schedule 'constant': unknown field 'decay_rate'"],
+    ['config.schedule.decay_rate=0.5', "'constant' has no such field"],
   ),
   (
     {'schedule.name': 'exponential'},
-    ["schedule 'exponential' needs decay_rate"],
+    ["config.schedule: schedule 'exponential' needs decay_rate"],
+  ),
+  (
+    {
+      'optimizer.learning_rate': 1e30,
+      'optimizer.learning_rate_multiplier': 1e30,
+    },
+    ['learning_rate=1e+30', 'learning_rate_multiplier=1e+30', 'finite'],
   ),
   ({'data.name': 'digit'}, ["unknown data set 'digit'", "'digits'"]),
   (
@@ -229,6 +237,13 @@ def test_config_that_cannot_be_trained_is_refused(config, fields, parts):
   text = message(validation.check, config)
   for part in parts:
     assert part in text
+
+
+@pytest.mark.parametrize(
+  'made', [{}, ml_collections.ConfigDict({'seed': 1})], ids=['dict', 'other']
+)
+def test_a_config_that_does_not_start_from_base_is_refused(made):
+  assert 'configs/base.py' in message(validation.check, made)
 
 
 def test_nothing_is_written_or_changed(config, tmp_path, monkeypatch):

@@ -125,7 +125,8 @@ def start_times() -> dict[str, float]:
       ):
         time.sleep(0.005)
       times[start] = time.perf_counter() - begin
-      process.wait()
+      if process.wait():
+        raise RuntimeError(f'{script} failed with {process.returncode}')
   return times
 
 

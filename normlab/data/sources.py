@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import os
 import pathlib
+import re
 import tempfile
 
 import numpy as np
@@ -141,6 +142,8 @@ def prepare(name: str, data_dir: str | None = None) -> str:
   """
   names.lookup('data set', name, DATASETS)
   if name == 'digits':
+    if data_dir:
+      os.makedirs(os.path.expanduser(data_dir), exist_ok=True)
     return str(prepare_digits(data_dir).data_path)
   if importlib.util.find_spec('tensorflow') is None:
     raise names.ConfigError(
@@ -164,31 +167,48 @@ def prepared_builder(
   folder = pathlib.Path(data_dir or default_data_dir()).expanduser()
   command = f'python scripts/prepare_data.py {name} --data_dir={folder}'
   versions = sorted(
-    (folder / name).glob('*/dataset_info.json'),
-    key=lambda path: tfds.core.Version(path.parent.name),
+    (path.parent for path in (folder / name).glob('*/dataset_info.json')),
+    key=lambda path: [int(n) for n in re.findall(r'\d+', path.name)],
   )
   if not versions:
     raise names.ConfigError(
       f'data set {name!r} is not prepared in data_dir {str(folder)!r}; '
       f'prepare it once: {command}'
     )
-  builder = tfds.builder_from_directory(versions[-1].parent)
+  try:
+    builder = tfds.builder_from_directory(versions[-1])
+  except Exception as error:  # TFDS raises what its parsers raise.
+    raise names.ConfigError(
+      f'data set {name!r} in {str(versions[-1])!r} is damaged: its metadata '
+      f'cannot be read; prepare it again: {command}'
+    ) from error
   if builder.info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
     raise names.ConfigError(
       f'data set {name!r} in data_dir {str(folder)!r} is stored as '
       f'{builder.info.file_format.value}, which needs TensorFlow to read; '
-      f'allowed is array_record; prepare it elsewhere: {command}'
+      f'allowed is array_record; prepare it elsewhere: python '
+      f'scripts/prepare_data.py {name} --data_dir=OTHER_FOLDER'
     )
+  for split in builder.info.splits.values():
+    for path in split.filepaths:
+      if not path.exists():
+        raise names.ConfigError(
+          f'data set {name!r} in data_dir {str(folder)!r} is incomplete: '
+          f'{path.name} is missing; prepare it again: {command}'
+        )
   return builder
 
 
 def prepare_digits(data_dir: str | None) -> Digits:
   """Writes the embedded data set where it is missing, and returns its builder.
 
-  A folder that cannot be written (a read-only mount) is replaced by one in the
-  system's temporary folder: the embedded data set is always there.
+  The embedded data set is always there: a folder that does not exist is not
+  created but replaced by the default one, and one that cannot be written (a
+  read-only mount) by one in the system's temporary folder.
   """
   folder = os.path.expanduser(data_dir or default_data_dir())
+  if not os.path.isdir(folder):
+    folder = default_data_dir()
   try:
     return _prepare_digits(folder)
   except OSError:

@@ -10,7 +10,15 @@ from normlab.models.cnn import CNN
 from normlab.models.inception import Inception
 from normlab.models.mlp import MLP
 
-__all__ = ['ACTIVATIONS', 'CNN', 'MLP', 'MODELS', 'Inception', 'build']
+__all__ = [
+  'ACTIVATIONS',
+  'CNN',
+  'MLP',
+  'MODELS',
+  'Inception',
+  'build',
+  'fields_of',
+]
 
 MODELS: dict[str, type[nn.Module]] = {
   'mlp': MLP,
@@ -41,14 +49,22 @@ def build(name: str, *, activation: str = 'relu', **fields: Any) -> nn.Module:
     names.ConfigError: an unknown name or field; lists the known ones.
   """
   model = names.lookup('model', name, MODELS)
-  known = [
-    field.name
-    for field in dataclasses.fields(model)
-    if field.init and field.name not in ('name', 'parent', 'activation')
-  ]
-  names.check_fields(f'model {name!r}', fields, known)
+  names.check_fields(f'model {name!r}', fields, fields_of(name))
   function = names.lookup('activation', activation, ACTIVATIONS)
   fields = {
     k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
   }
   return model(activation=function, **fields)
+
+
+def fields_of(name: str) -> list[str]:
+  """The constructor fields of a model, by its name in `MODELS`.
+
+  Raises:
+    names.ConfigError: an unknown name; lists the known ones.
+  """
+  return [
+    field.name
+    for field in dataclasses.fields(names.lookup('model', name, MODELS))
+    if field.init and field.name not in ('name', 'parent')
+  ]

@@ -33,6 +33,7 @@ __all__ = [
   'RMSNorm',
   'Ramp',
   'build',
+  'fields_of',
 ]
 
 NORMS: dict[str, type[nn.Module]] = {
@@ -82,14 +83,22 @@ def build(name: str, **fields: Any) -> NormFactory:
     names.ConfigError: an unknown name or field; lists the known ones.
   """
   layer = names.lookup('norm', name, NORMS)
-  known = sorted(
-    field.name
-    for field in dataclasses.fields(layer)
-    if field.init and field.name not in ('name', 'parent')
-  )
-  names.check_fields(f'norm {name!r}', fields, known)
+  names.check_fields(f'norm {name!r}', fields, fields_of(name))
   return NormFactory(
     layer, tuple(sorted((k, hashable(v)) for k, v in fields.items()))
+  )
+
+
+def fields_of(name: str) -> list[str]:
+  """The constructor fields of a norm, by its name in `NORMS`.
+
+  Raises:
+    names.ConfigError: an unknown name; lists the known ones.
+  """
+  return sorted(
+    field.name
+    for field in dataclasses.fields(names.lookup('norm', name, NORMS))
+    if field.init and field.name not in ('name', 'parent')
   )
 
 

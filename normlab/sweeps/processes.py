@@ -10,6 +10,8 @@ import contextlib
 import multiprocessing
 import os
 import queue
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 
 import jax
@@ -43,13 +45,15 @@ def train_all(
   """
   found = {path: records.Record(path) for path in configs}
   for path, config in configs.items():
+    validation.check_complete(config)
     found[path].check_usable(config)
-    validation.check(config)
   waiting = {
     path: config
     for path, config in configs.items()
     if not found[path].is_finished
   }
+  for config in waiting.values():
+    validation.check(config)
   if not waiting:
     return found
   for path in waiting:
@@ -103,11 +107,11 @@ def _train_in_pool(
   for core in (usable_cores() * processes)[:processes]:
     cores.put(core)
   pool = concurrent.futures.ProcessPoolExecutor(
-    processes, mp_context=context, initializer=_pin, initargs=(cores,)
+    processes, mp_context=context, initializer=_start_worker, initargs=(cores,)
   )
-  with pool:
+  with _stopping(pool):
     futures = {
-      pool.submit(_train, config, path): path
+      pool.submit(_train_in_worker, config, path): path
       for path, config in waiting.items()
     }
     while futures:
@@ -120,12 +124,51 @@ def _train_in_pool(
         yield futures.pop(future), future.result()
 
 
-def _pin(cores: multiprocessing.Queue) -> None:
-  """Keeps this worker to one core, before JAX starts its threads."""
+@contextlib.contextmanager
+def _stopping(pool: concurrent.futures.ProcessPoolExecutor) -> Iterator[None]:
+  """Ends the workers with the block, at once if it is left by an exception."""
+  try:
+    yield
+  except BaseException:
+    pool.shutdown(wait=False, cancel_futures=True)
+    workers = multiprocessing.active_children()
+    for worker in workers:
+      worker.terminate()
+    for worker in workers:
+      worker.join(timeout=10)
+      worker.kill()
+    raise
+  pool.shutdown()
+
+
+def _start_worker(cores: multiprocessing.Queue) -> None:
+  """Keeps this worker to one core, and makes it end with its parent.
+
+  Ctrl-C reaches all processes of a terminal, but it is the parent who decides:
+  it terminates the workers, which then mark their runs as interrupted.
+  """
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  signal.signal(signal.SIGTERM, signal.default_int_handler)
+  threading.Thread(target=_end_with_parent, daemon=True).start()
+  # Before JAX starts its threads.
   with contextlib.suppress(queue.Empty):
     core = cores.get(timeout=10)
     if hasattr(os, 'sched_setaffinity'):
       os.sched_setaffinity(0, {core})
+
+
+def _end_with_parent() -> None:
+  multiprocessing.parent_process().join()
+  os._exit(1)
+
+
+def _train_in_worker(
+  config: ml_collections.ConfigDict, path: str
+) -> str | None:
+  try:
+    return _train(config, path)
+  except KeyboardInterrupt:
+    os._exit(1)  # Its run is marked; no more runs are taken from the queue.
 
 
 def _train(

@@ -125,13 +125,21 @@ def test_prepare_returns_the_folder(splits, data_dir):
 def test_data_dir_that_cannot_be_written_still_works(
   splits, tmp_path, monkeypatch
 ):
-  # Nobody can make a folder below a file, not even root.
-  (tmp_path / 'file').write_text('')
+  # Nobody can make a folder in place of a file, not even root.
+  (tmp_path / 'data').mkdir()
+  (tmp_path / 'data' / 'digits').write_text('')
   monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
   sources.load.cache_clear()
-  elsewhere = sources.load('digits', str(tmp_path / 'file' / 'data'))
+  elsewhere = sources.load('digits', str(tmp_path / 'data'))
   assert (tmp_path / 'normlab_data' / 'digits').is_dir()
   np.testing.assert_array_equal(elsewhere['test'].images, splits['test'].images)
+
+
+def test_a_mistyped_data_dir_is_not_created(tmp_path, monkeypatch):
+  monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path / 'default'))
+  sources.load.cache_clear()
+  sources.load('digits', str(tmp_path / 'typo'))
+  assert [path.name for path in tmp_path.iterdir()] == ['default']
 
 
 def test_default_data_dir_is_that_of_tfds(tmp_path, monkeypatch):

@@ -127,8 +127,22 @@ def test_same_files_as_array_record_are_not_refused(tfrecord_dir, tmp_path):
   for file in (tfrecord_dir / 'mnist' / '1.0.0').iterdir():
     text = file.read_text().replace('tfrecord', 'array_record')
     (target / file.name).write_text(text)
+  for split in ('train', 'validation', 'test'):
+    shard = target / f'mnist-{split}.array_record-00000-of-00001'
+    with pytest.raises(names.ConfigError, match=f'{shard.name} is missing'):
+      sources.prepared_builder('mnist', str(tmp_path))
+    shard.touch()
   builder = sources.prepared_builder('mnist', str(tmp_path))
   assert builder.info.file_format is tfds.core.FileFormat.ARRAY_RECORD
+
+
+def test_damaged_metadata_is_said_in_one_line(tmp_path):
+  target = tmp_path / 'mnist' / '3.0.1'
+  target.mkdir(parents=True)
+  (target / 'dataset_info.json').write_text('{"not": ')
+  with pytest.raises(names.ConfigError, match='is damaged') as error:
+    sources.describe('mnist', str(tmp_path))
+  assert str(target) in str(error.value) and '\n' not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -197,13 +197,16 @@ def test_the_figure_has_diamonds_crosses_and_the_papers_panel(tmp_path):
   assert '<svg' in (tmp_path / 'figure.svg').read_text()
 
 
-def test_plot_only_trains_nothing_and_says_what_is_missing(tmp_path, capsys):
-  status = reports.reproduce(
-    'speedup', speedup, scale='digits', workdir=str(tmp_path), plot_only=True
+def reproduce(folder):
+  reports.reproduce(
+    'speedup', speedup, scale='digits', workdir=str(folder), plot_only=True
   )
-  assert status == 1 and not list(tmp_path.iterdir())
-  message = capsys.readouterr().err.strip()
-  assert '21 of 21 runs have no result' in message and '\n' not in message
+
+
+def test_plot_only_trains_nothing_and_says_what_is_missing(tmp_path):
+  with pytest.raises(records.RecordError, match='21 of 21 runs') as error:
+    reproduce(tmp_path)
+  assert '\n' not in str(error.value) and not list(tmp_path.iterdir())
 
 
 def test_results_are_written_from_records_alone(tmp_path, capsys):
@@ -219,10 +222,7 @@ def test_results_are_written_from_records_alone(tmp_path, capsys):
         for s, a in zip(STEPS, curve, strict=True)
       )
     )
-  status = reports.reproduce(
-    'speedup', speedup, scale='digits', workdir=str(tmp_path), plot_only=True
-  )
-  assert status == 0
+  reproduce(tmp_path)
   written = {p.name for p in tmp_path.glob('speedup_digits.*')}
   assert written == {f'speedup_digits.{s}' for s in ('md', 'csv', 'png', 'svg')}
   csv = pd.read_csv(tmp_path / 'speedup_digits.csv').set_index('network')
@@ -230,3 +230,7 @@ def test_results_are_written_from_records_alone(tmp_path, capsys):
   text = (tmp_path / 'speedup_digits.md').read_text()
   assert text in capsys.readouterr().out + '\n'
   assert text.count('holds') == 4 and 'does not hold here' in text
+  with (record.path / records.METRICS).open('r+') as file:
+    file.truncate(200)
+  with pytest.raises(records.RecordError, match='is damaged: it ends at'):
+    reproduce(tmp_path)
