@@ -13,6 +13,7 @@ import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
 
 import jax
 import ml_collections
@@ -120,8 +121,22 @@ def _train_in_pool(
       )
       poll()
       for future in done:
-        # This raises where a worker died; a run that failed is a result.
-        yield futures.pop(future), future.result()
+        yield futures.pop(future), _result(future)
+
+
+def _result(future: concurrent.futures.Future) -> str | None:
+  """What `_train` returned.
+
+  Raises:
+    RecordError: the worker died, which no run can catch.
+  """
+  try:
+    return future.result()
+  except BrokenProcessPool as error:
+    raise records.RecordError(
+      'a worker process died, for want of memory perhaps; with fewer '
+      '--processes, start again: finished runs are kept'
+    ) from error
 
 
 @contextlib.contextmanager

@@ -1,3 +1,6 @@
+import concurrent.futures
+from concurrent.futures.process import BrokenProcessPool
+
 import numpy as np
 import pytest
 
@@ -53,6 +56,13 @@ def test_a_failed_run_does_not_stop_the_others(tmp_path, capsys, monkeypatch):
   found = processes.train_all(configs, processes=1)
   assert [r.is_finished for r in found.values()] == [False, True]
   assert 'no space left' in capsys.readouterr().err
+
+
+def test_a_worker_that_died_is_said_in_words():
+  future = concurrent.futures.Future()
+  future.set_exception(BrokenProcessPool('terminated abruptly'))
+  with pytest.raises(records.RecordError, match='finished runs are kept'):
+    processes._result(future)
 
 
 def test_all_configs_are_checked_before_the_first_run(tmp_path):
