@@ -101,9 +101,18 @@ class Record:
       )
 
   def last_step(self) -> int:
-    """The step of the newest row; 0 where there is none."""
-    rows = self.metrics()
-    return rows[-1]['step'] if rows else 0
+    """The step of the newest whole row; 0 where there is none."""
+    try:
+      with (self.path / METRICS).open('rb') as file:
+        # Rows are some hundred bytes long; the last ones are enough.
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
+        lines = file.read().splitlines()
+    except FileNotFoundError:
+      return 0
+    for line in reversed(lines):
+      with contextlib.suppress(ValueError, KeyError, TypeError):
+        return json.loads(line)['step']
+    return 0
 
   def write_config(self, config: ml_collections.ConfigDict) -> None:
     """Writes the resolved config."""

@@ -12,6 +12,7 @@ import os
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 
@@ -110,7 +111,7 @@ def _train_in_pool(
   pool = concurrent.futures.ProcessPoolExecutor(
     processes, mp_context=context, initializer=_start_worker, initargs=(cores,)
   )
-  with _stopping(pool):
+  with _stopping(pool), _noted_interrupt() as interrupt:
     futures = {
       pool.submit(_train_in_worker, config, path): path
       for path, config in waiting.items()
@@ -119,6 +120,8 @@ def _train_in_pool(
       done, _ = concurrent.futures.wait(
         futures, 0.5, concurrent.futures.FIRST_COMPLETED
       )
+      if interrupt.is_set():
+        raise KeyboardInterrupt
       poll()
       for future in done:
         yield futures.pop(future), _result(future)
@@ -149,27 +152,65 @@ def _stopping(pool: concurrent.futures.ProcessPoolExecutor) -> Iterator[None]:
     workers = multiprocessing.active_children()
     for worker in workers:
       worker.terminate()
+    deadline = time.monotonic() + 5
     for worker in workers:
-      worker.join(timeout=10)
-      worker.kill()
+      worker.join(timeout=max(0, deadline - time.monotonic()))
+      worker.kill()  # It is compiling, perhaps; nothing if it has ended.
     raise
   pool.shutdown()
+
+
+@contextlib.contextmanager
+def _noted_interrupt() -> Iterator[threading.Event]:
+  """Notes the first Ctrl-C instead of raising it wherever it happens to arrive.
+
+  Python drops an exception that is raised in a callback of its garbage
+  collector, and JAX has one: the sweep would go on. The second one raises.
+  """
+  noted = threading.Event()
+  if threading.current_thread() is not threading.main_thread():
+    yield noted  # Only the main thread may set handlers, and gets signals.
+    return
+
+  def note(*_: object) -> None:
+    noted.set()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+  before = signal.signal(signal.SIGINT, note)
+  try:
+    yield noted
+  finally:
+    signal.signal(signal.SIGINT, before)
 
 
 def _start_worker(cores: multiprocessing.Queue) -> None:
   """Keeps this worker to one core, and makes it end with its parent.
 
   Ctrl-C reaches all processes of a terminal, but it is the parent who decides:
-  it terminates the workers, which then mark their runs as interrupted.
+  it terminates the workers, which stop between two steps and mark their runs
+  as interrupted.
   """
   signal.signal(signal.SIGINT, signal.SIG_IGN)
-  signal.signal(signal.SIGTERM, signal.default_int_handler)
+  signal.signal(signal.SIGTERM, lambda *_: _terminated.set())
   threading.Thread(target=_end_with_parent, daemon=True).start()
   # Before JAX starts its threads.
   with contextlib.suppress(queue.Empty):
     core = cores.get(timeout=10)
     if hasattr(os, 'sched_setaffinity'):
       os.sched_setaffinity(0, {core})
+
+
+# Of this process, if it is a worker.
+_terminated = threading.Event()
+
+
+class _UntilTerminated(progress.Silent):
+  """Shows nothing, and ends the run when the parent says so."""
+
+  def step(self, step: int, values: Mapping[str, float]) -> None:
+    """Raises KeyboardInterrupt after SIGTERM."""
+    if _terminated.is_set():
+      raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:
@@ -181,7 +222,7 @@ def _train_in_worker(
   config: ml_collections.ConfigDict, path: str
 ) -> str | None:
   try:
-    return _train(config, path)
+    return _train(config, path, _UntilTerminated())
   except KeyboardInterrupt:
     os._exit(1)  # Its run is marked; no more runs are taken from the queue.
 
@@ -189,11 +230,11 @@ def _train_in_worker(
 def _train(
   config: ml_collections.ConfigDict,
   path: str,
-  display: progress.Progress | None = None,
+  display: progress.Progress,
 ) -> str | None:
   """Trains a run; returns what went wrong, in one line, or None."""
   try:
-    trainer.train(config, path, progress=lambda _: display or progress.Silent())
+    trainer.train(config, path, progress=lambda _: display)
   except Exception as error:
     return ' '.join(repr(error).split())
   return None
