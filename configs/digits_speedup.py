@@ -27,8 +27,9 @@ def get_config() -> ml_collections.ConfigDict:
   # GoogLeNet's dropout in front of the classifier (1502.03167, 4.2.3).
   config.model.dropout = 0.4
   config.norm.name = 'none'
-  # The best of 0.003, 0.01, 0.02, 0.03 and 0.06 for this network: a baseline
-  # that is not tuned makes whatever is compared with it look good.
+  # Of 0.003, 0.01, 0.02, 0.03 and 0.06 the one with the highest accuracy at the
+  # end, mean of three seeds (0.03 peaks as high and ends lower): a baseline that
+  # is not tuned makes whatever is compared with it look good.
   config.optimizer.learning_rate = 0.02
   config.optimizer.weight_decay = 1e-4
   # To 0.6 of the rate at the end of the run: slow, so that decaying six times

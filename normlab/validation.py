@@ -109,7 +109,7 @@ RULES: dict[str, Rule] = {
 # Fields that `None` switches off or leaves to a default; all others need a
 # value (ml_collections takes None for any field).
 OPTIONAL_SECTIONS = ('norm', 'model', 'optimizer', 'schedule')
-OPTIONAL = ('steps_per_call', 'data.data_dir', 'optimizer.clip_norm')
+OPTIONAL = ('steps_per_call', 'data.data_dir')
 REQUIRED = (
   'label',
   'data.name',

@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import tempfile
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -108,10 +109,8 @@ def load(name: str, data_dir: str | None = None) -> dict[str, Split]:
   """
   names.lookup('data set', name, DATASETS)
   if name == 'digits':
-    builder, slices = (
-      prepare_digits(data_dir),
-      {split: split for split in SIZES},
-    )
+    builder = prepare_digits(data_dir)
+    slices = {split: split for split in SIZES}
   else:
     builder = prepared_builder(name, data_dir)
     slices = SLICES_WITHOUT_VALIDATION
@@ -137,20 +136,24 @@ def prepare(name: str, data_dir: str | None = None) -> str:
     data_dir: where to; None is `default_data_dir()`.
 
   Raises:
-    names.ConfigError: an unknown name, or TensorFlow is missing, with which
-      TFDS unpacks the downloads.
+    names.ConfigError: an unknown name, a folder that cannot be written, or
+      TensorFlow is missing, with which TFDS unpacks the downloads.
   """
   names.lookup('data set', name, DATASETS)
-  if name == 'digits':
-    if data_dir:
-      os.makedirs(os.path.expanduser(data_dir), exist_ok=True)
-    return str(prepare_digits(data_dir).data_path)
-  if importlib.util.find_spec('tensorflow') is None:
+  if name != 'digits' and importlib.util.find_spec('tensorflow') is None:
     raise names.ConfigError(
       f'preparing {name!r} needs the prepare extra, once: pip install -e '
       "'.[prepare]' (reading what is prepared does not)"
     )
   folder = os.path.expanduser(data_dir or default_data_dir())
+  try:
+    os.makedirs(folder, exist_ok=True)
+  except OSError as error:
+    raise names.ConfigError(
+      f'data_dir {folder!r} cannot be written: {error.strerror}'
+    ) from error
+  if name == 'digits':
+    return str(prepare_digits(folder).data_path)
   builder = tfds.builder(name, data_dir=folder, file_format='array_record')
   builder.download_and_prepare()
   return str(builder.data_path)
@@ -229,7 +232,7 @@ def _prepare_digits(folder: str) -> Digits:
 
 
 @contextlib.contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
   """Silences TFDS's bars and its advice to install OpenCV."""
   verbosity = logging.get_verbosity()
   logging.set_verbosity(logging.ERROR)

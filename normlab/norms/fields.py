@@ -192,6 +192,16 @@ class ReductionAxes(nn.Module):
   reduction_axes: Axes = -1
   feature_axes: Axes = -1
 
+  def reduction_and_feature_axes(
+    self, x: jax.Array
+  ) -> tuple[list[int], list[int]]:
+    """Both fields as non-negative axes of `x`."""
+    name = type(self).__name__
+    return (
+      canonical_axes(name, 'reduction_axes', x.ndim, self.reduction_axes),
+      canonical_axes(name, 'feature_axes', x.ndim, self.feature_axes),
+    )
+
 
 def canonical_axes(layer: str, field: str, ndim: int, axes: Axes) -> list[int]:
   """Sorted, non-negative, distinct axes of an array of rank `ndim`.

@@ -38,9 +38,5 @@ class LayerNorm(fields.Statistics, fields.ReductionAxes, fields.Affine):
     """
     del use_running_average
     x, mask = self.prepare(x, mask)
-    name = type(self).__name__
-    reduced, features = (
-      fields.canonical_axes(name, field, x.ndim, getattr(self, field))
-      for field in ('reduction_axes', 'feature_axes')
-    )
+    reduced, features = self.reduction_and_feature_axes(x)
     return self.normalize(x, self.moments(x, reduced, mask), features)

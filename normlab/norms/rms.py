@@ -37,10 +37,6 @@ class RMSNorm(fields.Statistics, fields.ReductionAxes, fields.Affine):
     """Normalizes; the arguments and errors are those of `LayerNorm`."""
     del use_running_average
     x, mask = self.prepare(x, mask)
-    name = type(self).__name__
-    reduced, features = (
-      fields.canonical_axes(name, field, x.ndim, getattr(self, field))
-      for field in ('reduction_axes', 'feature_axes')
-    )
+    reduced, features = self.reduction_and_feature_axes(x)
     statistics = self.moments(x, reduced, mask, center=False)
     return self.normalize(x, statistics, features)

@@ -45,6 +45,12 @@ def test_preparing_the_embedded_data_needs_nothing(script, tmp_path):
   assert list(tmp_path.glob('digits/*/dataset_info.json'))
 
 
+def test_preparing_into_a_folder_that_cannot_be_written_is_said(script):
+  result = script('prepare_data', 'digits', '--data_dir=/proc/data')
+  assert result.returncode == 1 and result.stderr.count('\n') == 1
+  assert '/proc/data' in result.stderr
+
+
 @pytest.mark.skipif(
   importlib.util.find_spec('tensorflow') is not None, reason='it is installed'
 )
