@@ -1,72 +1,35 @@
 """Batch normalization (Ioffe & Szegedy 2015, arXiv:1502.03167)."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from normlab.norms import fields
-from normlab.norms.moments import Moments, running_average
+from normlab.norms.moments import Moments
+from normlab.norms.running import BatchFields
 
 
-class BatchFields(nn.Module):
-  """Fields of the norms that share statistics across the batch.
-
-  Attributes:
-    use_running_average: normalizes with the running statistics (inference)
-      instead of the batch's; given here or in the call, not in both.
-    axis: the feature axis or axes; all others are reduced.
-    momentum: share of the old value that a running statistic keeps at an
-      update.
-  """
-
-  use_running_average: bool | None = None
-  axis: fields.Axes = -1
-  momentum: float = 0.99
-
-  def feature_and_reduction_axes(
-    self, x: jax.Array
-  ) -> tuple[list[int], list[int]]:
-    """The axes of `x` that have statistics of their own, and all others."""
-    features = fields.canonical_axes(
-      type(self).__name__, 'axis', x.ndim, self.axis
-    )
-    return features, [a for a in range(x.ndim) if a not in features]
-
-  def uses_running_average(self, argument: bool | None) -> bool:
-    """The call's `use_running_average`, or else the constructor's.
-
-    Raises:
-      ValueError: given in neither or both, or a momentum outside [0, 1].
-    """
-    name = type(self).__name__
-    if not 0 <= self.momentum <= 1:
-      raise ValueError(
-        f'{name}: momentum={self.momentum!r} must lie between 0 and 1'
-      )
-    if (argument is None) == (self.use_running_average is None):
-      where = 'neither' if argument is None else 'both'
-      raise ValueError(
-        f'{name}: use_running_average is given in {where} of constructor '
-        f'(use_running_average={self.use_running_average!r}) and call '
-        f'(use_running_average={argument!r}); give it in one: False to train, '
-        'True for inference'
-      )
-    return self.use_running_average if argument is None else argument
-
-
-class BatchNorm(
-  fields.Statistics,
-  fields.Affine,
-  BatchFields,
-):
+class BatchNorm(fields.Statistics, fields.Affine, BatchFields):
   """y = (x - E[x]) / sqrt(Var[x] + epsilon) * scale + bias, E over the batch.
 
   Drop-in for `flax.linen.BatchNorm`: the same fields, parameters (`scale`,
   `bias`), collection (`batch_stats` with `mean` and `var`, float32) and
-  defaults. The running variance is the biased one, as there.
+  defaults. What is keyword-only is ours.
+
+  Attributes:
+    ghost_batch_size: gives each consecutive slice of so many examples its own
+      statistics (ghost batches, Hoffer et al. 2017, arXiv:1705.08741), the same
+      on any number of devices; the running ones move to the slices' average.
+    unbiased: multiplies the variance that enters the running one by m / (m - 1)
+      (Algorithm 2 of the paper, and PyTorch), m counting batch and space; the
+      batch itself is normalized with the biased one, as there.
   """
 
   epsilon: float = 1e-5
+  ghost_batch_size: int | None = dataclasses.field(default=None, kw_only=True)
+  unbiased: bool = dataclasses.field(default=False, kw_only=True)
 
   @nn.compact
   def __call__(
@@ -93,25 +56,83 @@ class BatchNorm(
     use_running_average = self.uses_running_average(use_running_average)
     x, mask = self.prepare(x, mask)
     features, reduced = self.feature_and_reduction_axes(x)
-    shape = [x.shape[axis] for axis in features]
-    dtype = jnp.float32 if self.force_float32_reductions else self.param_dtype
-    mean = self.variable('batch_stats', 'mean', jnp.zeros, shape, dtype)
-    var = self.variable('batch_stats', 'var', jnp.ones, shape, dtype)
+    running = self.running_statistics(
+      [x.shape[axis] for axis in features],
+      jnp.float32 if self.force_float32_reductions else self.param_dtype,
+      mean=jnp.zeros,
+      var=jnp.ones,
+    )
     if use_running_average:
-      statistics = Moments(
-        jnp.expand_dims(mean.value, reduced),
-        jnp.expand_dims(var.value, reduced),
-        1.0,
+      mean, var = (
+        jnp.expand_dims(running[name].value, reduced)
+        for name in ('mean', 'var')
       )
-    else:
-      statistics = self.moments(x, reduced, mask)
-      if not self.is_initializing():
-        batch = squeezed(statistics, reduced)
-        for running, value in ((mean, batch.mean), (var, batch.var)):
-          running.value = running_average(
-            running.value, value, self.momentum, batch.count
-          )
+      return self.normalize(x, Moments(mean, var, 1.0), features)
+    if self.ghost_batch_size is not None:
+      return self.normalize_slices(x, mask, features, running)
+    statistics = self.moments(x, reduced, mask)
+    self.update_moments(running, squeezed(statistics, reduced))
     return self.normalize(x, statistics, features)
+
+  def normalize_slices(
+    self,
+    x: jax.Array,
+    mask: jax.Array | None,
+    features: list[int],
+    running: dict[str, nn.Variable],
+  ) -> jax.Array:
+    """Normalizes each ghost batch by its own statistics."""
+    slices = self.number_of_slices(x, features)
+
+    def sliced(values: jax.Array) -> jax.Array:
+      return values.reshape(slices, -1, *values.shape[1:])
+
+    if mask is not None:
+      mask = sliced(jnp.broadcast_to(mask, x.shape))
+    features = [axis + 1 for axis in features]
+    reduced = [a for a in range(1, x.ndim + 1) if a not in features]
+    statistics = self.moments(sliced(x), reduced, mask)
+    mine = squeezed(statistics, reduced)
+    # What the layer normalizes with is the variance within a slice: the
+    # average must not add that between them.
+    self.update_moments(
+      running, Moments(*(average_of(value, mine.count) for value in mine))
+    )
+    return self.normalize(sliced(x), statistics, features).reshape(x.shape)
+
+  def number_of_slices(self, x: jax.Array, features: list[int]) -> int:
+    """How many ghost batches `x` holds; raises ValueError where it cannot."""
+    size = self.ghost_batch_size
+    problem = None
+    if size < 1 or len(x) % size:
+      problem = f'must divide the batch, {len(x)} examples'
+    elif 0 in features:
+      problem = f'needs the batch as first axis, not as axis={self.axis!r}'
+    elif self.axis_name is not None:
+      problem = f'excludes axis_name={self.axis_name!r}: let one be None'
+    if problem:
+      raise ValueError(f'BatchNorm: ghost_batch_size={size!r} {problem}')
+    return len(x) // size
+
+  def update_moments(
+    self, running: dict[str, nn.Variable], batch: Moments
+  ) -> None:
+    """Moves the running mean and variance towards those of a batch."""
+    var = batch.var
+    if self.unbiased:
+      var = var * (batch.count / jnp.maximum(batch.count - 1, 1))
+    self.update(running, batch.count, mean=batch.mean, var=var)
+
+
+def average_of(
+  values: jax.Array | float, counts: jax.Array | float
+) -> jax.Array | float:
+  """Average over the first axis, weighted by counts; a number as it is."""
+  if not isinstance(values, jax.Array):
+    return values
+  if not isinstance(counts, jax.Array):
+    return values.mean(0)
+  return (values * counts).sum(0) / jnp.maximum(counts.sum(0), 1)
 
 
 def squeezed(statistics: Moments, axes: list[int]) -> Moments:

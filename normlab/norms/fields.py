@@ -75,14 +75,15 @@ class Affine(nn.Module):
       bias = self.param('bias', self.bias_init, shape, self.param_dtype)
       bias = bias.reshape(broadcast)
     operands = [a for a in (x, scale, bias) if a is not None]
-    dtype = dtypes.canonicalize_dtype(*operands, dtype=self.dtype)
-    if correction is not None:
-      r, d = correction
-      shifted = d if scale is None else d * scale
-      scale = r if scale is None else r * scale
-      bias = shifted if bias is None else bias + shifted
-    y = standardize(x, statistics, epsilon=self.epsilon, scale=scale, bias=bias)
-    return y.astype(dtype)
+    return standardize(
+      x,
+      statistics,
+      epsilon=self.epsilon,
+      scale=scale,
+      bias=bias,
+      correction=correction,
+      dtype=dtypes.canonicalize_dtype(*operands, dtype=self.dtype),
+    )
 
 
 class Statistics(nn.Module):
@@ -152,7 +153,7 @@ class Statistics(nn.Module):
   ) -> Moments:
     """Statistics of `x` over `axes`, and over the devices of `axis_name`."""
     result = moments_lib.moments(
-      x.astype(self.statistics_dtype(x)), axes, mask=mask, center=center
+      x, axes, mask=mask, center=center, dtype=self.statistics_dtype(x)
     )
     return self.synchronized(result) if synchronize else result
 

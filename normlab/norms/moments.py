@@ -1,17 +1,20 @@
 """Mean and variance: axes, masks, devices, running averages; pure functions.
 
-All norms take their statistics from here. The variance is computed around a
-shift that is already close to the mean, so no two large squares are ever
+All norms take their statistics from here. No two large squares are ever
 subtracted from each other: unit variance on a mean of 1e4 keeps three digits in
 float32, where E[x^2] - E[x]^2 keeps none.
 """
 
+import functools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from normlab.norms.fusion import apart, once, total
 
 
 class Moments(NamedTuple):
@@ -42,49 +45,176 @@ def moments(
   *,
   mask: jax.Array | None = None,
   center: bool = True,
+  dtype: Any = None,
 ) -> Moments:
-  """Mean and variance of `x` over `axes`, in the precision of `x`.
+  """Mean and variance of `x` over `axes`: var = E[|x - mean|^2].
 
-  With s the rounded mean, d = x - s is small, and
-  mean = s + E[d], var = E[d^2] - E[d]^2 lose nothing. The shift s is a constant
-  for the gradient: both formulas hold for any s, and leaving it out of the
-  derivative is what makes the backward pass one multiply-add.
+  Never a difference of two large squares, which keeps no digit of the variance
+  where the mean is large. Over a batch that devices share under `jit`, one
+  all-reduce joins the statistics (see `_over_batch`).
 
   Args:
-    x: the values; cast half precision to float32 before.
+    x: the values.
     axes: the axes to reduce, non-negative; none gives each value its own.
     mask: boolean, broadcastable to `x`; values where it is False do not count.
       An entry without any value has mean 0, variance 1, count 0, which leaves
       what it standardizes as it is.
     center: False takes the mean as zero, and `var` is E[|x|^2].
+    dtype: precision of the result; None is that of `x`.
   """
-  axes = tuple(axes)
-  if mask is None:
-    count = 1.0
-    for axis in axes:
-      count *= x.shape[axis]
-  else:
+  axes = tuple(sorted(axes))
+  if mask is not None:
     mask = jnp.broadcast_to(mask, x.shape)
-    # Half precision cannot count beyond 2,048.
-    precision = jnp.promote_types(x.real.dtype, jnp.float32)
-    count = mask.sum(axes, keepdims=True, dtype=precision)
+  mean, var = _mean_and_var(x, mask, axes, center, dtype or x.dtype)
+  return _or_neutral(Moments(mean, var, _count(x, mask, axes)))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
+def _mean_and_var(
+  x: jax.Array,
+  mask: jax.Array | None,
+  axes: tuple[int, ...],
+  center: bool,
+  dtype: Any,
+) -> tuple[jax.Array, jax.Array]:
+  if axes and axes[0] == 0 and _slots(len(x)) > 1:
+    return _over_batch(x, mask, axes, center, dtype)
+  shift, remainder, var = _over_axes(x, mask, axes, center, dtype)
+  return shift + remainder, var
+
+
+@_mean_and_var.defjvp
+def _mean_and_var_jvp(
+  axes: tuple[int, ...], center: bool, dtype: Any, primals: Any, tangents: Any
+) -> Any:
+  """d mean = E[dx], d var = 2 E[(x - mean) dx].
+
+  Whatever the way to the values, this is their derivative; its transpose is
+  one multiply-add over x, and nothing of x's size is kept for it but x.
+  """
+  x, mask = primals
+  dx = tangents[0].astype(dtype)
+  mean, var = _mean_and_var(x, mask, axes, center, dtype)
+  count = jnp.maximum(_count(x, mask, axes), 1)
 
   def average(values: jax.Array) -> jax.Array:
-    if mask is None:
-      return values.mean(axes, keepdims=True)
-    total = jnp.where(mask, values, 0).sum(axes, keepdims=True)
-    return total / jnp.maximum(count, 1)
+    return once(_valid(values, mask).sum(axes, keepdims=True) / count)
+
+  dmean = average(dx) if center else jnp.zeros_like(mean)
+  slope = (x.astype(dtype) - mean).conj() * dx
+  return (mean, var), (dmean, average(2 * slope.real))
+
+
+def _over_axes(
+  x: jax.Array,
+  mask: jax.Array | None,
+  axes: tuple[int, ...],
+  center: bool,
+  dtype: Any,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """The mean, in two parts whose sum is exact, and the variance.
+
+  With d = x - s for a shift s that is about the mean, mean = s + E[d] and
+  var = E[d^2] - E[d]^2, which loses as many digits as s is wrong by deviations.
+  """
+  count = jnp.maximum(_count(x, mask, axes), 1)
+
+  def average(values: jax.Array) -> jax.Array:
+    values = _valid(values, mask)
+    return total(values, axes) / count if axes else values
 
   if not center:
-    var = average(abs_square(x))
-    return _or_neutral(Moments(jnp.zeros_like(var), var, count))
-  shift = lax.stop_gradient(average(x))
-  deviation = x - shift
-  remainder = average(deviation)
-  var = average(abs_square(deviation)) - abs_square(remainder)
+    var = average(abs_square(x.astype(dtype)))
+    zero = jnp.zeros_like(var, dtype)
+    return zero, zero, var
+  if mask is None:
+    shift = _first_row(x, axes).astype(dtype)
+  else:
+    shift = average(x.astype(dtype))
+  x1, shift1 = apart(x, shift)
+  x2, shift2, _ = apart(x, shift, shift)
+  remainder = average(x1.astype(dtype) - shift1)
+  square = average(abs_square(x2.astype(dtype) - shift2))
   # Rounding can leave a constant channel at -1e-20.
-  result = Moments(shift + remainder, jnp.maximum(var, 0), count)
-  return _or_neutral(result)
+  return shift, remainder, jnp.maximum(square - abs_square(remainder), 0)
+
+
+def _first_row(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+  """A guess of the mean for which x need not be read: that of its first row.
+
+  The row, along the last of several reduced axes, can be far from the mean, but
+  by no more than sqrt(n) deviations for n rows: the variance then loses a
+  factor n of its 1e7.
+  """
+  *others, last = axes or (None,)
+  for axis in others or axes:
+    x = lax.slice_in_dim(x, 0, 1, axis=axis)
+  return x.mean(last, keepdims=True) if others else x
+
+
+def _over_batch(
+  x: jax.Array,
+  mask: jax.Array | None,
+  axes: tuple[int, ...],
+  center: bool,
+  dtype: Any,
+) -> tuple[jax.Array, jax.Array]:
+  """Mean and variance over a batch that devices may share.
+
+  The variance needs a shift near the mean first, and so, of a sharded batch, a
+  second all-reduce. Instead each of a few slices of the batch has its own,
+  which no device waits for, and one all-reduce brings the statistics of all to
+  every device: as a product with the identity, a sum over the sharded axis.
+  """
+  slots = _slots(len(x))
+
+  def sliced(values: jax.Array) -> jax.Array:
+    return values.reshape(slots, -1, *values.shape[1:])
+
+  inner = tuple(axis + 1 for axis in axes)
+  x, mask = sliced(x), None if mask is None else sliced(mask)
+  parts = list(_over_axes(x, mask, inner, center, dtype))
+  shape = (slots, *parts[0].shape[2:])
+  if mask is not None:
+    parts.append(_count(x, mask, inner))
+  flat = [part.astype(dtype).reshape(slots, -1) for part in parts]
+  gathered = jnp.matmul(
+    jnp.eye(slots, dtype=dtype),
+    jnp.concatenate(flat, axis=-1),
+    precision=lax.Precision.HIGHEST,
+  )
+  shift, remainder, var, *count = (
+    part.reshape(shape) for part in jnp.split(gathered, len(parts), axis=-1)
+  )
+  origin = shift[:1]
+  joined = pool(
+    Moments(
+      (shift - origin) + remainder, var.real, count[0].real if count else 1.0
+    ),
+    [0],
+  )
+  return origin + joined.mean, joined.var
+
+
+def _slots(batch: int) -> int:
+  """Into how many slices to divide a batch, evenly: as many as 64."""
+  return max(n for n in range(1, 65) if batch % n == 0)
+
+
+def _count(
+  x: jax.Array, mask: jax.Array | None, axes: tuple[int, ...]
+) -> jax.Array | float:
+  """How many values each entry has; a number where there is no mask."""
+  if mask is None:
+    return float(math.prod(x.shape[axis] for axis in axes))
+  # Half precision cannot count beyond 2,048.
+  precision = jnp.promote_types(x.real.dtype, jnp.float32)
+  return mask.sum(axes, keepdims=True, dtype=precision)
+
+
+def _valid(values: jax.Array, mask: jax.Array | None) -> jax.Array:
+  """The values, zero where the mask is False."""
+  return values if mask is None else jnp.where(mask, values, 0)
 
 
 def pool(parts: Moments, axes: Sequence[int]) -> Moments:
@@ -121,7 +251,8 @@ def pool_devices(
   """Joins the statistics of the devices along a mapped axis, by their counts.
 
   Weighting by counts is what makes unequal masks right: a mean of per-device
-  means is not the mean of the joined batch.
+  means is not the mean of the joined batch. Each device puts its statistics
+  into a slot of its own, so that one sum brings all of them to all devices.
 
   Args:
     part: this device's statistics.
@@ -129,31 +260,34 @@ def pool_devices(
     axis_index_groups: join within these groups of devices only, as in
       `jax.lax.psum`.
   """
-
-  def total(value: jax.Array) -> jax.Array:
-    return lax.psum(value, axis_name, axis_index_groups=axis_index_groups)
-
-  counts = jnp.broadcast_to(
+  devices = lax.psum(1, axis_name)
+  mine = jnp.arange(devices) == lax.axis_index(axis_name)
+  count = jnp.broadcast_to(
     jnp.asarray(part.count, part.var.dtype), part.var.shape
   )
-  joined = total(counts)
-  weights = counts / jnp.maximum(joined, 1)
-  mean = total(weights * part.mean)
-  var = total(weights * (part.var + abs_square(part.mean - mean)))
-  return _or_neutral(Moments(mean, var, joined))
+
+  def slotted(value: jax.Array) -> jax.Array:
+    return jnp.where(mine.reshape(-1, *[1] * value.ndim), value, 0)
+
+  parts = lax.psum(
+    tuple(map(slotted, (part.mean, part.var, count))),
+    axis_name,
+    axis_index_groups=axis_index_groups,
+  )
+  return Moments(*(value.squeeze(0) for value in pool(Moments(*parts), [0])))
 
 
 def running_average(
   running: jax.Array,
   batch: jax.Array,
-  momentum: float,
+  momentum: float | jax.Array,
   count: jax.Array | float,
 ) -> jax.Array:
   """momentum * running + (1 - momentum) * batch; unchanged where count is 0."""
   updated = momentum * running + (1 - momentum) * batch
   if not isinstance(count, jax.Array):
-    return updated
-  return jnp.where(count > 0, updated, running)
+    return updated.astype(running.dtype)
+  return jnp.where(count > 0, updated, running).astype(running.dtype)
 
 
 def _or_neutral(result: Moments) -> Moments:

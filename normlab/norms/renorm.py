@@ -9,8 +9,9 @@ from flax import linen as nn
 from jax import lax
 
 from normlab.norms import fields
-from normlab.norms.batch import BatchFields, squeezed
-from normlab.norms.moments import Moments, running_average
+from normlab.norms.batch import squeezed
+from normlab.norms.moments import Moments
+from normlab.norms.running import BatchFields
 
 Schedule = Callable[[jax.Array], jax.Array]
 
@@ -81,31 +82,30 @@ class BatchRenorm(fields.Statistics, fields.Affine, BatchFields):
     self.check_limits()
     x, mask = self.prepare(x, mask)
     features, reduced = self.feature_and_reduction_axes(x)
-    shape = [x.shape[axis] for axis in features]
-    mean = self.variable('batch_stats', 'mean', jnp.zeros, shape, jnp.float32)
-    std = self.variable('batch_stats', 'std', jnp.ones, shape, jnp.float32)
+    running = self.running_statistics(
+      [x.shape[axis] for axis in features], mean=jnp.zeros, std=jnp.ones
+    )
     step = self.variable('batch_stats', 'step', jnp.zeros, (), jnp.int32)
-    running_mean = jnp.expand_dims(mean.value, reduced)
-    running_std = jnp.expand_dims(std.value, reduced)
+    mean, std = (
+      jnp.expand_dims(running[name].value, reduced) for name in ('mean', 'std')
+    )
     if use_running_average:
       # The running deviation holds epsilon: take it out, `normalize` adds it.
-      var = lax.square(running_std) - self.epsilon
-      return self.normalize(x, Moments(running_mean, var, 1.0), features)
+      var = lax.square(std) - self.epsilon
+      return self.normalize(x, Moments(mean, var, 1.0), features)
 
     statistics = self.moments(x, reduced, mask)
     batch_std = jnp.sqrt(statistics.var + self.epsilon)
     r_max = self.limit(self.r_max, step.value)
     d_max = self.limit(self.d_max, step.value)
-    r = jnp.clip(batch_std / running_std, 1 / r_max, r_max)
-    d = jnp.clip((statistics.mean - running_mean) / running_std, -d_max, d_max)
+    r = jnp.clip(batch_std / std, 1 / r_max, r_max)
+    d = jnp.clip((statistics.mean - mean) / std, -d_max, d_max)
+    batch = squeezed(statistics, reduced)
+    self.update(
+      running, batch.count, mean=batch.mean, std=batch_std.squeeze(reduced)
+    )
     if not self.is_initializing():
-      batch = squeezed(statistics, reduced)
-      averages = ((mean, batch.mean), (std, batch_std.squeeze(reduced)))
-      for running, value in averages:
-        running.value = running_average(
-          running.value, value, self.momentum, batch.count
-        )
-      step.value += 1
+      step.value += jnp.any(batch.count > 0).astype(jnp.int32)
     correction = (lax.stop_gradient(r), lax.stop_gradient(d))
     return self.normalize(x, statistics, features, correction=correction)
 

@@ -89,7 +89,7 @@ def test_gradient_sums_to_zero_over_the_batch():
   g = reference.normal((8, 3), seed=1)
   gradient = jax.jit(jax.grad(lambda x: (plain(1e-5)(x) * g).sum()))(x)
   assert abs(gradient).max() > 0.1
-  np.testing.assert_allclose(gradient.sum(0), 0, atol=1e-6)
+  np.testing.assert_allclose(gradient.sum(0), 0, atol=5e-6)
 
 
 def test_rescaling_the_weights_in_front_changes_nothing():

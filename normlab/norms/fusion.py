@@ -1,0 +1,72 @@
+"""How large arrays and small ones meet, so that XLA makes few passes over x.
+
+A norm reads its input a few times and writes one result; what it costs is the
+number of passes over memory. Which operations share a pass is the compiler's
+choice. These four functions change no value: each removes a reason for which
+XLA (seen on its CPU backend, jax 0.10.2; `scripts/benchmark.py norms` measures
+it) would make one more pass, or recompute a small array for every value of x.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def apart(*arrays: jax.Array) -> Any:
+  """The same arrays, as if they were others: the compiler cannot merge them.
+
+  XLA computes a difference like x - mean, or a cast of x, once where several
+  reductions need it, and then must write it out in full. Each reduction that
+  takes its own, from a call of `apart` with a combination of arrays of its own,
+  computes it on the fly.
+  """
+  return lax.optimization_barrier(arrays if len(arrays) > 1 else arrays[0])
+
+
+def once(small: jax.Array) -> jax.Array:
+  """`small`, to be computed before the pass over a large array, not inside.
+
+  XLA would repeat cheap arithmetic on a small array for every element of the
+  large one, or run both in one slow loop; it does neither across a division and
+  a selection that it cannot fold. Linear, and its own transpose.
+  """
+  one = lax.optimization_barrier(jnp.ones((), small.real.dtype))
+  return jnp.where(one > 0, small / one, 0)
+
+
+def total(x: jax.Array, axes: Sequence[int]) -> jax.Array:
+  """Sum over `axes`, which keep size one: the last of them first.
+
+  In two steps because XLA's reduction of leading axes, with others before them,
+  runs on one core; and less rounding accumulates.
+  """
+  *others, last = axes
+  if others:
+    x = apart(x.sum(last, keepdims=True))
+    last = tuple(others)
+  return x.sum(last, keepdims=True)
+
+
+def spread(small: jax.Array, shape: Sequence[int]) -> jax.Array:
+  """`small`, broadcast against `shape` but for its last step: dual of `total`.
+
+  Its transpose, in the backward pass, is the sum in two steps.
+  """
+  axes = [
+    axis
+    for axis, size in enumerate(shape)
+    if small.shape[axis] == 1 and size != 1
+  ]
+  if len(axes) < 2:
+    return small
+  middle = [1 if axis == axes[-1] else size for axis, size in enumerate(shape)]
+  return apart(jnp.broadcast_to(small, middle))
+
+
+def size_together(*arrays: jax.Array) -> int:
+  """How many values the arrays have, broadcast against each other."""
+  return math.prod(jnp.broadcast_shapes(*(array.shape for array in arrays)))
