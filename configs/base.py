@@ -58,16 +58,26 @@ def get_config() -> ml_collections.ConfigDict:
   config.model.width = config_dict.placeholder(float)
 
   config.norm = ml_collections.ConfigDict()
-  # none, batch, batch_renorm, layer, group, instance, rms
+  # none, scale_bias, noise; batch, batch_renorm, lp_batch, noisy_batch,
+  # mean_only_batch; layer, group, instance, rms, switchable; filter_response,
+  # evonorm_b0, evonorm_s0 (norm and activation in one), dynamic_tanh; of
+  # kernels: weight, spectral, weight_standardization
   config.norm.name = 'batch'
   # Added to the variance, inside the root.
   config.norm.epsilon = config_dict.placeholder(float)
-  # Share of the old value that running statistics keep (batch, batch_renorm).
-  config.norm.momentum = config_dict.placeholder(float)
   # Learned scale and bias.
   config.norm.use_scale = config_dict.placeholder(bool)
   config.norm.use_bias = config_dict.placeholder(bool)
-  # Groups of channels, or channels a group; one of the two (group).
+  # Share of the old value that running statistics keep (all with a batch).
+  config.norm.momentum = config_dict.placeholder(float)
+  # Takes the start values out of the running statistics (all with a batch).
+  config.norm.debias = config_dict.placeholder(bool)
+  # Examples that share statistics (batch); None is the whole batch.
+  config.norm.ghost_batch_size = config_dict.placeholder(int)
+  # Running variance with m / (m - 1) (batch).
+  config.norm.unbiased = config_dict.placeholder(bool)
+  # Groups of channels, or channels a group; one of the two (group,
+  # evonorm_s0).
   config.norm.num_groups = config_dict.placeholder(int)
   config.norm.group_size = config_dict.placeholder(int)
   # Axes that share statistics (layer, rms, group).
@@ -77,6 +87,29 @@ def get_config() -> ml_collections.ConfigDict:
   config.norm.d_max = config_dict.placeholder(float)
   # Factor on the steps of that schedule, which is made for 10^5 steps.
   config.norm.schedule_scale = config_dict.placeholder(float)
+  # Of the l_p norm, inf for the maximum; and 'gaussian' or 'literal'
+  # (lp_batch).
+  config.norm.p = config_dict.placeholder(float)
+  config.norm.convention = config_dict.placeholder(str)
+  # Noise of a channel, and of each value (noise, noisy_batch).
+  config.norm.mean_range = config_dict.placeholder(float)
+  config.norm.max_std = config_dict.placeholder(float)
+  config.norm.mean_jitter = config_dict.placeholder(float)
+  config.norm.std_jitter = config_dict.placeholder(float)
+  # The batch as third source of statistics (switchable).
+  config.norm.use_batch_norm = config_dict.placeholder(bool)
+  # Learned threshold in place of the activation; learned epsilon
+  # (filter_response).
+  config.norm.use_tlu = config_dict.placeholder(bool)
+  config.norm.learn_epsilon = config_dict.placeholder(bool)
+  # Factor inside the tanh, at the start (dynamic_tanh).
+  config.norm.alpha_init = config_dict.placeholder(float)
+  # Adds mean-only BatchNorm behind each layer (weight).
+  config.norm.mean_only_batch_norm = config_dict.placeholder(bool)
+  # Steps of the power iteration an update (spectral).
+  config.norm.n_steps = config_dict.placeholder(int)
+  # The form of the normalizer-free networks (weight_standardization).
+  config.norm.scaled = config_dict.placeholder(bool)
 
   config.optimizer = ml_collections.ConfigDict()
   # sgd, momentum, nesterov, rmsprop, adam, adamw

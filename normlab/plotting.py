@@ -16,15 +16,29 @@ from matplotlib import colors, ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe & Ito's palette, which colour-blind people can tell apart, and black.
+# First those of Okabe & Ito, which colour-blind people can tell apart, and
+# black; twenty such colours do not exist, so the rest differ in brightness too.
 COLORS = {
   'none': '#000000',
+  'scale_bias': '#7f7f7f',
+  'noise': '#bbbbbb',
   'batch': '#0072b2',
   'batch_renorm': '#56b4e9',
+  'lp_batch': '#332288',
+  'noisy_batch': '#88ccee',
+  'mean_only_batch': '#4477dd',
   'layer': '#e69f00',
   'group': '#009e73',
   'instance': '#cc79a7',
   'rms': '#d55e00',
+  'switchable': '#882255',
+  'filter_response': '#999933',
+  'evonorm_b0': '#aa4499',
+  'evonorm_s0': '#661100',
+  'dynamic_tanh': '#44aa99',
+  'weight': '#117733',
+  'spectral': '#dd3377',
+  'weight_standardization': '#33cc33',
 }
 
 # Of Paul Tol's muted palette, for norms that have no colour of their own yet.
@@ -152,18 +166,26 @@ def percent(axes: Axes) -> None:
 
 
 def legend_outside(figure: Figure, axes: Axes) -> None:
-  """One legend for the figure, in a row above the panels."""
+  """One legend for the figure, above the panels, in as few rows as fit."""
   handles, labels = axes.get_legend_handles_labels()
-  figure.legend(
-    handles,
-    labels,
-    loc='upper center',
-    ncols=min(len(labels), 7),
-    frameon=False,
-    handlelength=3,
-    columnspacing=1.4,
-  )
-  figure.subplots_adjust(top=0.86)
+  for columns in range(min(len(labels), 7), 0, -1):
+    legend = figure.legend(
+      handles,
+      labels,
+      loc='upper center',
+      ncols=columns,
+      frameon=False,
+      handlelength=3,
+      columnspacing=1.4,
+    )
+    figure.draw_without_rendering()
+    box = legend.get_window_extent()
+    if box.width <= figure.bbox.width or columns == 1:
+      break
+    legend.remove()
+  # Panel titles stand between the legend and the panels.
+  below = box.y0 / figure.bbox.height
+  figure.subplots_adjust(top=min(0.86, below - 0.08))
 
 
 def add_caption(figure: Figure, text: str) -> None:

@@ -40,11 +40,11 @@ def build(config: ml_collections.ConfigDict, num_classes: int) -> Program:
   Raises:
     names.ConfigError: an unknown name, or a field that its owner lacks.
   """
-  norm = norms.build(name=config.norm.name, **set_fields(config.norm))
+  hooks = norms.build(name=config.norm.name, **set_fields(config.norm))
   model = models.build(
     name=config.model.name,
     num_classes=num_classes,
-    norm=norm,
+    **hooks,
     **set_fields(config.model),
   )
   augmentation = Augmentation(config.data.random_crop, config.data.random_flip)

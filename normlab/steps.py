@@ -83,6 +83,7 @@ def train_step(
   """
   keys = jax.random.split(jax.random.fold_in(key, state.step))
   augment_key, dropout_key = keys
+  noise_key = jax.random.fold_in(dropout_key, 1)
   images = program.augmentation(augment_key, data.images[rows])
   images, labels = data.standardize(images), data.labels[rows]
 
@@ -92,7 +93,7 @@ def train_step(
       images,
       train=True,
       mutable=list(state.model_state),
-      rngs={'dropout': dropout_key},
+      rngs={'dropout': dropout_key, 'noise': noise_key},
     )
     means = metrics.mean(metrics.per_example(logits, labels))
     return means['loss'], (means, model_state)

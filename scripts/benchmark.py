@@ -1,22 +1,33 @@
-"""Times this code beside others: python scripts/benchmark.py train."""
+"""Times this code beside others.
 
+python scripts/benchmark.py train
+python scripts/benchmark.py norms [--names=batch,layer]
+"""
+
+import importlib
 import sys
 
 import cli
+from absl import flags
 
 from normlab import names
 
-BENCHMARKS = {'train': 'milliseconds a training step, and until the first'}
+NAMES = flags.DEFINE_list('names', None, 'Of norms: these only; default: all.')
+BENCHMARKS = {
+  'train': 'milliseconds a training step, and until the first',
+  'norms': 'milliseconds a pass of each norm, forward and backward',
+}
 
 
 def main(name: str) -> None:
   """Prints one benchmark."""
   names.lookup('benchmark', name, BENCHMARKS)
-  from normlab.benchmarks import (
-    train,
-  )  # After the flags, whose errors are quick.
-
-  print(train.report())
+  only = {} if NAMES.value is None else {'only': NAMES.value}
+  if only and name != 'norms':
+    raise flags.Error(f'--names is an option of norms, not of {name}')
+  # After the flags, whose errors are quick.
+  module = importlib.import_module(f'normlab.benchmarks.{name}')
+  print(module.report(**only))
 
 
 if __name__ == '__main__':

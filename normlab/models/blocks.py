@@ -11,6 +11,9 @@ from jax import lax
 # Makes a norm: called as norm(name='norm'), the layer as
 # layer(x, use_running_average=not train). None is no norm.
 Norm = Callable[..., nn.Module] | None
+# Wraps a layer in a norm of its kernel: kernel_norm(layer, name='kernel_norm'),
+# the result called as layer(x, update_stats=train). None is no such norm.
+KernelNorm = Callable[..., nn.Module] | None
 Activation = Callable[[jax.Array], jax.Array]
 
 
@@ -25,27 +28,30 @@ class ConvNormAct(nn.Module):
     kernel_size: height and width of the kernel.
     strides: of both axes.
     norm: makes the norm; None is no norm.
-    activation: after the norm.
+    kernel_norm: wraps the convolution; None does not.
+    activation: after the norm, unless that replaces it.
   """
 
   features: int
   kernel_size: int = 3
   strides: int = 1
   norm: Norm = None
+  kernel_norm: KernelNorm = None
   activation: Activation = nn.relu
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """Maps [batch, height, width, channels] to [..., features]."""
     kernel, strides = (self.kernel_size,) * 2, (self.strides,) * 2
-    x = nn.Conv(
+    conv = nn.Conv(
       self.features,
       kernel,
       strides,
       use_bias=needs_bias(self.norm),
       kernel_init=he_normal,
       name='conv',
-    )(x)
+    )
+    x = apply_layer(self.kernel_norm, conv, x, train=train)
     return norm_act(self.norm, self.activation, x, train=train)
 
 
@@ -55,22 +61,25 @@ class DenseNormAct(nn.Module):
   Attributes:
     features: output units.
     norm: makes the norm; None is no norm.
-    activation: after the norm.
+    kernel_norm: wraps the dense layer; None does not.
+    activation: after the norm, unless that replaces it.
   """
 
   features: int
   norm: Norm = None
+  kernel_norm: KernelNorm = None
   activation: Activation = nn.relu
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """Maps [batch, inputs] to [batch, features]."""
-    x = nn.Dense(
+    dense = nn.Dense(
       self.features,
       use_bias=needs_bias(self.norm),
       kernel_init=he_normal,
       name='dense',
-    )(x)
+    )
+    x = apply_layer(self.kernel_norm, dense, x, train=train)
     return norm_act(self.norm, self.activation, x, train=train)
 
 
@@ -88,13 +97,26 @@ def needs_bias(norm: Norm) -> bool:
   return norm is None or not getattr(norm, 'replaces_bias', True)
 
 
+def apply_layer(
+  kernel_norm: KernelNorm, layer: nn.Module, x: jax.Array, *, train: bool
+) -> jax.Array:
+  """The layer, with its kernel normalized by a module named 'kernel_norm'."""
+  if kernel_norm is None:
+    return layer(x)
+  return kernel_norm(layer, name='kernel_norm')(x, update_stats=train)
+
+
 def norm_act(
   norm: Norm, activation: Activation, x: jax.Array, *, train: bool
 ) -> jax.Array:
-  """The norm, named 'norm' in the calling module, then the activation."""
+  """The norm, named 'norm' in the calling module, then the activation.
+
+  A factory with an attribute `replaces_activation` that is true makes layers
+  that are both.
+  """
   if norm is not None:
     x = norm(name='norm')(x, use_running_average=not train)
-  return activation(x)
+  return x if getattr(norm, 'replaces_activation', False) else activation(x)
 
 
 def max_pool(x: jax.Array) -> jax.Array:

@@ -15,13 +15,15 @@ class CNN(nn.Module):
     num_classes: length of the logits.
     widths: channels of each convolution.
     norm: makes the norms; None is no norm.
-    activation: after each norm.
+    kernel_norm: wraps the layers in front of the norms; None does not.
+    activation: after each norm, unless that replaces it.
     dropout: share of the pooled features dropped in training.
   """
 
   num_classes: int
   widths: Sequence[int] = (32, 64, 128)
   norm: blocks.Norm = None
+  kernel_norm: blocks.KernelNorm = None
   activation: blocks.Activation = nn.relu
   dropout: float = 0.0
 
@@ -33,6 +35,7 @@ class CNN(nn.Module):
         width,
         strides=1 if i == 1 else 2,
         norm=self.norm,
+        kernel_norm=self.kernel_norm,
         activation=self.activation,
         name=f'layer{i}',
       )(x, train=train)

@@ -24,13 +24,16 @@ class Inception(nn.Module):
     width: factor on all channel numbers (at least one channel remains).
     norm: makes the norms, between every convolution and its activation; None
       is no norm.
-    activation: after each norm.
+    kernel_norm: wraps the convolutions in norms of their kernels; None does
+      not.
+    activation: after each norm, unless that replaces it.
     dropout: share of the pooled features dropped in training.
   """
 
   num_classes: int
   width: float = 1.0
   norm: blocks.Norm = None
+  kernel_norm: blocks.KernelNorm = None
   activation: blocks.Activation = nn.relu
   dropout: float = 0.0
 
@@ -57,6 +60,7 @@ class Inception(nn.Module):
       kernel_size,
       strides,
       norm=self.norm,
+      kernel_norm=self.kernel_norm,
       activation=self.activation,
       name=name,
     )

@@ -15,13 +15,15 @@ class MLP(nn.Module):
     num_classes: length of the logits.
     widths: units of each hidden layer.
     norm: makes the norms; None is no norm.
-    activation: after each norm.
+    kernel_norm: wraps the layers in front of the norms; None does not.
+    activation: after each norm, unless that replaces it.
     dropout: share of the hidden units dropped in training, after every layer.
   """
 
   num_classes: int
   widths: Sequence[int] = (100, 100, 100)
   norm: blocks.Norm = None
+  kernel_norm: blocks.KernelNorm = None
   activation: blocks.Activation = nn.relu
   dropout: float = 0.0
 
@@ -31,7 +33,11 @@ class MLP(nn.Module):
     x = x.reshape(x.shape[0], -1)
     for i, width in enumerate(self.widths, start=1):
       x = blocks.DenseNormAct(
-        width, norm=self.norm, activation=self.activation, name=f'layer{i}'
+        width,
+        norm=self.norm,
+        kernel_norm=self.kernel_norm,
+        activation=self.activation,
+        name=f'layer{i}',
       )(x, train=train)
       if i < len(self.widths):
         drop = nn.Dropout(

@@ -7,99 +7,168 @@ norm(name='norm1')(x, use_running_average=not train)
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from flax import linen as nn
 
 from normlab import names
 from normlab.norms.batch import BatchNorm
+from normlab.norms.dynamic_tanh import DynamicTanh
+from normlab.norms.evonorm import EvoNormB0, EvoNormS0
+from normlab.norms.factory import Hooks, NormFactory
+from normlab.norms.filter_response import (
+  FilterResponseNorm,
+  ThresholdedLinearUnit,
+)
 from normlab.norms.group import GroupNorm, InstanceNorm
 from normlab.norms.identity import Identity
+from normlab.norms.kernel import KernelNorm
 from normlab.norms.layer import LayerNorm
+from normlab.norms.lp import LpBatchNorm
+from normlab.norms.mean_only import MeanOnlyBatchNorm
+from normlab.norms.noise import DistributionalNoise, NoisyBatchNorm
 from normlab.norms.renorm import PAPER_D_MAX, PAPER_R_MAX, BatchRenorm, Ramp
 from normlab.norms.rms import RMSNorm
+from normlab.norms.scale_bias import ScaleBias
+from normlab.norms.spectral import SpectralNorm
+from normlab.norms.spectral_penalty import spectral_penalty, spectral_state
+from normlab.norms.switchable import SwitchableNorm
+from normlab.norms.weight import WeightNorm
+from normlab.norms.weight_init import initialize_from_data
+from normlab.norms.weight_standardization import WeightStandardization
 
 __all__ = [
+  'ACTIVATION_NORMS',
+  'KERNEL_NORMS',
   'NORMS',
   'PAPER_D_MAX',
   'PAPER_R_MAX',
   'BatchNorm',
   'BatchRenorm',
+  'DistributionalNoise',
+  'DynamicTanh',
+  'EvoNormB0',
+  'EvoNormS0',
+  'FilterResponseNorm',
   'GroupNorm',
+  'Hooks',
   'Identity',
   'InstanceNorm',
+  'KernelNorm',
   'LayerNorm',
+  'LpBatchNorm',
+  'MeanOnlyBatchNorm',
+  'NoisyBatchNorm',
   'NormFactory',
   'RMSNorm',
   'Ramp',
+  'ScaleBias',
+  'SpectralNorm',
+  'SwitchableNorm',
+  'ThresholdedLinearUnit',
+  'WeightNorm',
+  'WeightStandardization',
   'build',
   'fields_of',
+  'initialize_from_data',
+  'spectral_penalty',
+  'spectral_state',
 ]
 
-NORMS: dict[str, type[nn.Module]] = {
+# Called on an activation.
+ACTIVATION_NORMS: dict[str, type[nn.Module]] = {
   'none': Identity,
+  'scale_bias': ScaleBias,
+  'noise': DistributionalNoise,
   'batch': BatchNorm,
   'batch_renorm': BatchRenorm,
+  'lp_batch': LpBatchNorm,
+  'noisy_batch': NoisyBatchNorm,
+  'mean_only_batch': MeanOnlyBatchNorm,
   'layer': LayerNorm,
   'group': GroupNorm,
   'instance': InstanceNorm,
   'rms': RMSNorm,
+  'switchable': SwitchableNorm,
+  'filter_response': FilterResponseNorm,
+  'evonorm_b0': EvoNormB0,
+  'evonorm_s0': EvoNormS0,
+  'dynamic_tanh': DynamicTanh,
 }
 
+# Called on a layer, whose kernel they normalize.
+KERNEL_NORMS: dict[str, type[KernelNorm]] = {
+  'weight': WeightNorm,
+  'spectral': SpectralNorm,
+  'weight_standardization': WeightStandardization,
+}
 
-@dataclasses.dataclass(frozen=True)
-class NormFactory:
-  """Makes the norms of a model; equal and hashable by value.
+NORMS: dict[str, type[nn.Module]] = {**ACTIVATION_NORMS, **KERNEL_NORMS}
 
-  Two factories with the same class and fields are the same argument to
-  `jax.jit`, so that runs which differ in numbers only share compiled programs.
-
-  Attributes:
-    layer: the class of the norm.
-    fields: its constructor's fields, as sorted pairs.
-  """
-
-  layer: type[nn.Module]
-  fields: tuple[tuple[str, Any], ...] = ()
-
-  def __call__(self, **kwargs: Any) -> nn.Module:
-    """A layer; `kwargs` (`name`, `scale_init`, ...) go before the fields."""
-    return self.layer(**{**dict(self.fields), **kwargs})
-
-  @property
-  def replaces_bias(self) -> bool:
-    """Whether a model leaves out the bias of the layer in front."""
-    return self.layer.replaces_bias
+# The pair of 1602.07868, section 4: weight norm sets the scale of each layer,
+# mean-only BatchNorm its mean.
+MEAN_ONLY = 'mean_only_batch_norm'
 
 
-def build(name: str, **fields: Any) -> NormFactory:
-  """The factory of a norm, as a model receives it.
+def build(name: str, **fields: Any) -> Hooks:
+  """What a model receives: the factories of a norm, for its two hooks.
 
   Args:
     name: a key of `NORMS`.
-    **fields: constructor fields of that norm; lists are taken as tuples.
+    **fields: constructor fields of that norm; lists are taken as tuples. For
+      'weight' also `mean_only_batch_norm`: True adds `MeanOnlyBatchNorm` as the
+      norm of the activations, and takes the fields of that too.
+
+  Returns:
+    Hooks(norm, kernel_norm); one of them is None unless the name fills both.
 
   Raises:
     names.ConfigError: an unknown name or field; lists the known ones.
   """
   layer = names.lookup('norm', name, NORMS)
   names.check_fields(f'norm {name!r}', fields, fields_of(name))
+  if name not in KERNEL_NORMS:
+    return Hooks(norm=factory(layer, fields))
+  mean_only = fields.pop(MEAN_ONLY, False)
+  own = {k: v for k, v in fields.items() if k in _constructor_fields(layer)}
+  if not mean_only:
+    for field in fields.keys() - own.keys():
+      raise names.ConfigError(
+        f'norm {name!r}: {field}={fields[field]!r} is a field of the norm that '
+        f'{MEAN_ONLY}=True adds; got {MEAN_ONLY}={mean_only!r}'
+      )
+    return Hooks(kernel_norm=factory(layer, own))
+  known = _constructor_fields(MeanOnlyBatchNorm)
+  rest = {k: v for k, v in fields.items() if k in known}
+  return Hooks(factory(MeanOnlyBatchNorm, rest), factory(layer, own))
+
+
+def factory(layer: type[nn.Module], fields: Mapping[str, Any]) -> NormFactory:
+  """The factory of a layer with these fields."""
   return NormFactory(
     layer, tuple(sorted((k, hashable(v)) for k, v in fields.items()))
   )
 
 
 def fields_of(name: str) -> list[str]:
-  """The constructor fields of a norm, by its name in `NORMS`.
+  """The fields that `build` takes for a norm, by its name in `NORMS`.
 
   Raises:
     names.ConfigError: an unknown name; lists the known ones.
   """
-  return sorted(
+  known = set(_constructor_fields(names.lookup('norm', name, NORMS)))
+  if name == 'weight':
+    known |= {MEAN_ONLY, *_constructor_fields(MeanOnlyBatchNorm)}
+  return sorted(known)
+
+
+def _constructor_fields(layer: type[nn.Module]) -> list[str]:
+  return [
     field.name
-    for field in dataclasses.fields(names.lookup('norm', name, NORMS))
-    if field.init and field.name not in ('name', 'parent')
-  )
+    for field in dataclasses.fields(layer)
+    if field.init and field.name not in ('name', 'parent', 'layer_instance')
+  ]
 
 
 def hashable(value: Any) -> Any:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from normlab.norms import fields
+from normlab.norms.fusion import joined, sliced
 from normlab.norms.moments import Moments
 from normlab.norms.running import BatchFields
 
@@ -83,22 +84,19 @@ class BatchNorm(fields.Statistics, fields.Affine, BatchFields):
   ) -> jax.Array:
     """Normalizes each ghost batch by its own statistics."""
     slices = self.number_of_slices(x, features)
-
-    def sliced(values: jax.Array) -> jax.Array:
-      return values.reshape(slices, -1, *values.shape[1:])
-
+    ghosts = sliced(x, slices)
     if mask is not None:
-      mask = sliced(jnp.broadcast_to(mask, x.shape))
+      mask = sliced(jnp.broadcast_to(mask, x.shape), slices)
     features = [axis + 1 for axis in features]
-    reduced = [a for a in range(1, x.ndim + 1) if a not in features]
-    statistics = self.moments(sliced(x), reduced, mask)
+    reduced = [a for a in range(1, ghosts.ndim) if a not in features]
+    statistics = self.moments(ghosts, reduced, mask)
     mine = squeezed(statistics, reduced)
     # What the layer normalizes with is the variance within a slice: the
     # average must not add that between them.
     self.update_moments(
       running, Moments(*(average_of(value, mine.count) for value in mine))
     )
-    return self.normalize(sliced(x), statistics, features).reshape(x.shape)
+    return joined(self.normalize(ghosts, statistics, features), x)
 
   def number_of_slices(self, x: jax.Array, features: list[int]) -> int:
     """How many ghost batches `x` holds; raises ValueError where it cannot."""
@@ -111,7 +109,8 @@ class BatchNorm(fields.Statistics, fields.Affine, BatchFields):
     elif self.axis_name is not None:
       problem = f'excludes axis_name={self.axis_name!r}: let one be None'
     if problem:
-      raise ValueError(f'BatchNorm: ghost_batch_size={size!r} {problem}')
+      name = type(self).__name__
+      raise ValueError(f'{name}: ghost_batch_size={size!r} {problem}')
     return len(x) // size
 
   def update_moments(

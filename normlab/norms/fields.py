@@ -5,6 +5,7 @@ positional order of its `flax.linen` namesake: dataclass fields are collected
 from the last base to the first.
 """
 
+import dataclasses
 import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
@@ -45,6 +46,8 @@ class Affine(nn.Module):
   # Whether a model leaves out the bias of the layer in front, whose role the
   # bias of the norm takes (1502.03167, section 3.2).
   replaces_bias: ClassVar[bool] = True
+  # Whether a model leaves out the activation behind: norm and activation in one.
+  replaces_activation: ClassVar[bool] = False
 
   def normalize(
     self,
@@ -63,18 +66,7 @@ class Affine(nn.Module):
       correction: (r, d), broadcastable to `x`: y = (x_hat * r + d) * scale +
         bias, for BatchRenorm.
     """
-    shape = [x.shape[axis] for axis in feature_axes]
-    broadcast = [
-      size if axis in feature_axes else 1 for axis, size in enumerate(x.shape)
-    ]
-    scale = bias = None
-    if self.use_scale:
-      scale = self.param('scale', self.scale_init, shape, self.param_dtype)
-      scale = scale.reshape(broadcast)
-    if self.use_bias:
-      bias = self.param('bias', self.bias_init, shape, self.param_dtype)
-      bias = bias.reshape(broadcast)
-    operands = [a for a in (x, scale, bias) if a is not None]
+    scale, bias = self.scale_and_bias(x, feature_axes)
     return standardize(
       x,
       statistics,
@@ -82,28 +74,43 @@ class Affine(nn.Module):
       scale=scale,
       bias=bias,
       correction=correction,
-      dtype=dtypes.canonicalize_dtype(*operands, dtype=self.dtype),
+      dtype=self.result_dtype(x, scale, bias),
     )
 
+  def rescale(self, x: jax.Array, feature_axes: Sequence[int]) -> jax.Array:
+    """x * scale + bias alone; the arguments are those of `normalize`."""
+    scale, bias = self.scale_and_bias(x, feature_axes)
+    y = x if scale is None else x * scale
+    y = y if bias is None else y + bias
+    return y.astype(self.result_dtype(x, scale, bias))
 
-class Statistics(nn.Module):
-  """How a norm computes its mean and variance.
+  def scale_and_bias(
+    self, x: jax.Array, feature_axes: Sequence[int]
+  ) -> tuple[jax.Array | None, jax.Array | None]:
+    """The parameters, broadcastable to `x`; None where there is none."""
+    shape = [x.shape[axis] for axis in feature_axes]
+    others = [axis for axis in range(x.ndim) if axis not in feature_axes]
 
-  Attributes:
-    axis_name: joins the statistics over this axis of `jax.shard_map` or
-      `jax.pmap`, weighted by counts. Not for plain `jit`, where a sharded
-      batch has global statistics anyway.
-    axis_index_groups: joins within these groups of devices only.
-    use_fast_variance: accepted so that `flax.linen` constructors work; both
-      values give the same accurate variance (see `moments`).
-    force_float32_reductions: statistics in float32 at least. False computes
-      them in the precision of the input, and running ones in `param_dtype`.
-  """
+    def parameter(name: str, init: nn.initializers.Initializer) -> jax.Array:
+      value = self.param(name, init, shape, self.param_dtype)
+      return jnp.expand_dims(value, others)
 
-  axis_name: str | None = None
-  axis_index_groups: Any = None
-  use_fast_variance: bool = True
-  force_float32_reductions: bool = True
+    return (
+      parameter('scale', self.scale_init) if self.use_scale else None,
+      parameter('bias', self.bias_init) if self.use_bias else None,
+    )
+
+  def result_dtype(self, *operands: jax.Array | None) -> Any:
+    """`dtype`, or else the joint one of those operands that are not None."""
+    given = [operand for operand in operands if operand is not None]
+    return dtypes.canonicalize_dtype(*given, dtype=self.dtype)
+
+
+class CheckedInput(nn.Module):
+  """The checks of what a norm is called with, and its precision inside."""
+
+  # A field of the layers that have statistics.
+  force_float32_reductions: ClassVar[bool] = True
 
   def prepare(
     self, x: jax.Array, mask: jax.Array | None
@@ -121,8 +128,9 @@ class Statistics(nn.Module):
         f'{name}: the input has dtype {x.dtype}; allowed are floating point '
         'and complex dtypes, so cast it first'
       )
-    if self.epsilon < 0:
-      raise ValueError(f'{name}: epsilon={self.epsilon!r} must not be negative')
+    epsilon = getattr(self, 'epsilon', 0)
+    if epsilon < 0:
+      raise ValueError(f'{name}: epsilon={epsilon!r} must not be negative')
     if x.size == 0:
       raise ValueError(
         f'{name}: the input has shape {x.shape}, which holds no values'
@@ -141,6 +149,33 @@ class Statistics(nn.Module):
       )
     harmless = jnp.abs(x) < float(jnp.finfo(jnp.float32).max) ** 0.5
     return jnp.where(mask | harmless, x, 0), mask
+
+  def statistics_dtype(self, x: jax.Array) -> Any:
+    """Precision of the statistics of `x`."""
+    dtype = self.dtype or x.dtype
+    if not self.force_float32_reductions:
+      return dtype
+    return jnp.promote_types(jnp.promote_types(dtype, x.dtype), jnp.float32)
+
+
+class Statistics(CheckedInput):
+  """How a norm computes its mean and variance.
+
+  Attributes:
+    axis_name: joins the statistics over this axis of `jax.shard_map` or
+      `jax.pmap`, weighted by counts. Not for plain `jit`, where a sharded
+      batch has global statistics anyway.
+    axis_index_groups: joins within these groups of devices only.
+    use_fast_variance: accepted so that `flax.linen` constructors work; both
+      values give the same accurate variance (see `moments`).
+    force_float32_reductions: statistics in float32 at least. False computes
+      them in the precision of the input, and running ones in `param_dtype`.
+  """
+
+  axis_name: str | None = None
+  axis_index_groups: Any = None
+  use_fast_variance: bool = True
+  force_float32_reductions: bool = True
 
   def moments(
     self,
@@ -174,13 +209,6 @@ class Statistics(nn.Module):
         'global there'
       ) from error
 
-  def statistics_dtype(self, x: jax.Array) -> Any:
-    """Precision of the statistics of `x`."""
-    dtype = self.dtype or x.dtype
-    if not self.force_float32_reductions:
-      return dtype
-    return jnp.promote_types(jnp.promote_types(dtype, x.dtype), jnp.float32)
-
 
 class ReductionAxes(nn.Module):
   """The axes of a norm that may reduce any of them.
@@ -202,6 +230,45 @@ class ReductionAxes(nn.Module):
       canonical_axes(name, 'reduction_axes', x.ndim, self.reduction_axes),
       canonical_axes(name, 'feature_axes', x.ndim, self.feature_axes),
     )
+
+
+class FeatureAxes(nn.Module):
+  """The feature axes of a norm.
+
+  Attributes:
+    feature_axes: the axes that have a scale and bias of their own.
+  """
+
+  feature_axes: Axes = -1
+
+
+class ExampleAxes(nn.Module):
+  """How a norm of single examples tells them apart.
+
+  Attributes:
+    batch_axes: the axes along which examples lie; those that are neither these
+      nor feature axes are space.
+  """
+
+  batch_axes: Axes = dataclasses.field(default=0, kw_only=True)
+
+  def batch_and_space_axes(
+    self, x: jax.Array, features: Sequence[int]
+  ) -> tuple[list[int], list[int]]:
+    """The non-negative axes of examples and of space.
+
+    Raises:
+      ValueError: a batch axis that `x` lacks, or that is a feature axis.
+    """
+    name = type(self).__name__
+    batch = canonical_axes(name, 'batch_axes', x.ndim, self.batch_axes)
+    if set(batch) & set(features):
+      raise ValueError(
+        f'{name}: batch_axes={self.batch_axes!r} must hold no feature axis; '
+        f'of an input of rank {x.ndim} those are {list(features)}'
+      )
+    taken = {*batch, *features}
+    return batch, [axis for axis in range(x.ndim) if axis not in taken]
 
 
 def canonical_axes(layer: str, field: str, ndim: int, axes: Axes) -> list[int]:

@@ -2,7 +2,7 @@
 
 A norm reads its input a few times and writes one result; what it costs is the
 number of passes over memory. Which operations share a pass is the compiler's
-choice. These four functions change no value: each removes a reason for which
+choice. These functions change no value: each removes a reason for which
 XLA (seen on its CPU backend, jax 0.10.2; `scripts/benchmark.py norms` measures
 it) would make one more pass, or recompute a small array for every value of x.
 """
@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec, reshard
 
 
 def apart(*arrays: jax.Array) -> Any:
@@ -51,20 +52,62 @@ def total(x: jax.Array, axes: Sequence[int]) -> jax.Array:
   return x.sum(last, keepdims=True)
 
 
-def spread(small: jax.Array, shape: Sequence[int]) -> jax.Array:
-  """`small`, broadcast against `shape` but for its last step: dual of `total`.
+def spread(small: jax.Array, like: jax.Array) -> jax.Array:
+  """`small`, broadcast against `like` but for its last step: dual of `total`.
 
   Its transpose, in the backward pass, is the sum in two steps.
   """
   axes = [
     axis
-    for axis, size in enumerate(shape)
+    for axis, size in enumerate(like.shape)
     if small.shape[axis] == 1 and size != 1
   ]
   if len(axes) < 2:
     return small
-  middle = [1 if axis == axes[-1] else size for axis, size in enumerate(shape)]
-  return apart(jnp.broadcast_to(small, middle))
+  middle = [
+    1 if axis == axes[-1] else size for axis, size in enumerate(like.shape)
+  ]
+  return apart(broadcast(small, middle, like))
+
+
+def broadcast(
+  small: jax.Array, shape: Sequence[int], like: jax.Array
+) -> jax.Array:
+  """`small` in this shape, divided among devices as `like` is.
+
+  Where the axes of a mesh are explicit, a plain broadcast is on every device
+  whole, and so then is its cotangent.
+  """
+  sharding = jax.typeof(like).sharding
+  spec = [
+    axes if size == full else None
+    for axes, size, full in zip(sharding.spec, shape, like.shape, strict=True)
+  ]
+  if not any(spec):
+    return jnp.broadcast_to(small, shape)
+  out_sharding = NamedSharding(sharding.mesh, PartitionSpec(*spec))
+  return jnp.broadcast_to(small, shape, out_sharding=out_sharding)
+
+
+def sliced(x: jax.Array, slices: int) -> jax.Array:
+  """[batch, ...] as [slices, batch / slices, ...]."""
+  sharding = jax.typeof(x).sharding
+  if slices % batch_shards(x):
+    spec = PartitionSpec(None, *sharding.spec[1:])
+    x = reshard(x, NamedSharding(sharding.mesh, spec))
+  return x.reshape(slices, -1, *x.shape[1:])
+
+
+def joined(slices: jax.Array, like: jax.Array) -> jax.Array:
+  """Undoes `sliced`: the shape of `like`, divided among devices as it is."""
+  y = slices.reshape(like.shape)
+  sharding = jax.typeof(like).sharding
+  return reshard(y, sharding) if any(sharding.spec) else y
+
+
+def batch_shards(x: jax.Array) -> int:
+  """Among how many devices a mesh with explicit axes divides the first axis."""
+  return len(x) // jax.typeof(x).sharding.shard_shape(x.shape)[0]
 
 
 def size_together(*arrays: jax.Array) -> int:

@@ -35,7 +35,7 @@ class Groups(nn.Module):
       num_groups = None
     if (num_groups is None) == (self.group_size is None):
       raise ValueError(
-        f'GroupNorm: num_groups={self.num_groups!r} and '
+        f'{type(self).__name__}: num_groups={self.num_groups!r} and '
         f'group_size={self.group_size!r}; set one of them and let the other '
         'be None'
       )
@@ -44,7 +44,7 @@ class Groups(nn.Module):
     if size <= 0 or channels % size:
       divisors = [d for d in range(1, channels + 1) if channels % d == 0]
       raise ValueError(
-        f'GroupNorm: {field}={size!r} does not divide the {channels} channels '
+        f'{type(self).__name__}: {field}={size!r} does not divide the {channels} channels '
         f'of the input; allowed are {", ".join(map(str, divisors))}'
       )
     return size if self.group_size is None else channels // size
@@ -100,7 +100,7 @@ class GroupNorm(
     axes = fields.canonical_axes('GroupNorm', 'reduction_axes', x.ndim, axes)
     if channel not in axes:
       raise ValueError(
-        f'GroupNorm: reduction_axes={self.reduction_axes!r} must include the '
+        f'{type(self).__name__}: reduction_axes={self.reduction_axes!r} must include the '
         f'last axis, {channel}, the channels'
       )
     groups = self.groups_of(x.shape[channel])
@@ -140,22 +140,15 @@ def spread_groups(statistics: Moments, channels: int) -> Moments:
   return Moments(mean, var, statistics.count)
 
 
-class FeatureAxes(nn.Module):
-  """The axes of InstanceNorm.
-
-  Attributes:
-    feature_axes: the axes that have statistics, scale and bias of their own;
-      all but these and the first are reduced.
-  """
-
-  feature_axes: fields.Axes = -1
-
-
-class InstanceNorm(fields.Statistics, FeatureAxes, fields.Affine):
+class InstanceNorm(fields.Statistics, fields.FeatureAxes, fields.Affine):
   """Normalizes each channel of each example over space.
 
   Drop-in for `flax.linen.InstanceNorm`. On vectors [batch, features] there is
   no space: every value is its own mean, and the result is the bias.
+
+  Attributes:
+    feature_axes: the axes that have statistics, scale and bias of their own;
+      all but these and the first are reduced.
   """
 
   @nn.compact

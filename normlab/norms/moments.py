@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from normlab.norms.fusion import apart, once, total
+from normlab.norms.fusion import apart, batch_shards, once, sliced, total
 
 
 class Moments(NamedTuple):
@@ -77,7 +77,7 @@ def _mean_and_var(
   center: bool,
   dtype: Any,
 ) -> tuple[jax.Array, jax.Array]:
-  if axes and axes[0] == 0 and _slots(len(x)) > 1:
+  if axes and axes[0] == 0 and _slots(x) > 1:
     return _over_batch(x, mask, axes, center, dtype)
   shift, remainder, var = _over_axes(x, mask, axes, center, dtype)
   return shift + remainder, var
@@ -166,13 +166,10 @@ def _over_batch(
   which no device waits for, and one all-reduce brings the statistics of all to
   every device: as a product with the identity, a sum over the sharded axis.
   """
-  slots = _slots(len(x))
-
-  def sliced(values: jax.Array) -> jax.Array:
-    return values.reshape(slots, -1, *values.shape[1:])
-
+  slots = _slots(x)
   inner = tuple(axis + 1 for axis in axes)
-  x, mask = sliced(x), None if mask is None else sliced(mask)
+  x = sliced(x, slots)
+  mask = None if mask is None else sliced(mask, slots)
   parts = list(_over_axes(x, mask, inner, center, dtype))
   shape = (slots, *parts[0].shape[2:])
   if mask is not None:
@@ -196,9 +193,16 @@ def _over_batch(
   return origin + joined.mean, joined.var
 
 
-def _slots(batch: int) -> int:
-  """Into how many slices to divide a batch, evenly: as many as 64."""
-  return max(n for n in range(1, 65) if batch % n == 0)
+def _slots(x: jax.Array) -> int:
+  """Into how many slices to divide a batch, evenly: about 64 at most.
+
+  Devices that share the batch must have whole slices. Where their number is
+  known (a mesh with explicit axes) it decides; else it is taken to be a power
+  of two.
+  """
+  shards = batch_shards(x)
+  sizes = [n for n in range(1, 65) if len(x) % n == 0 and n % shards == 0]
+  return max(sizes, key=lambda n: (n & -n, n), default=shards)
 
 
 def _count(

@@ -1,6 +1,4 @@
-"""Running averages of batch statistics: fields, state and update of the norms
-that have them.
-"""
+"""Running averages of batch statistics: fields, state and update."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

@@ -7,7 +7,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from normlab.norms.fusion import apart, once, size_together, spread
+from normlab.norms.fusion import (
+  apart,
+  broadcast,
+  once,
+  size_together,
+  spread,
+)
 from normlab.norms.moments import Moments
 
 
@@ -90,8 +96,8 @@ def _affine_jvp(dtype: Any, primals: Any, tangents: Any) -> Any:
     x1, mean1, _ = apart(x, mean, multiplier)
     shift = -dmean * multiplier if dbias is None else dbias - dmean * multiplier
     terms = [
-      (x1 - mean1) * spread(dmultiplier, x.shape),
-      spread(shift, x.shape),
+      (x1 - mean1) * spread(dmultiplier, x),
+      spread(shift, x),
     ]
     factor = multiplier
   else:
@@ -99,14 +105,14 @@ def _affine_jvp(dtype: Any, primals: Any, tangents: Any) -> Any:
     x2, mean2, multiplier2 = apart(x, mean, multiplier)
     scale3, multiplier3 = apart(scale, multiplier)
     terms = [
-      ((x1 - mean1) * scale1) * spread(dmultiplier, x.shape),
-      -scale3 * spread(dmean * multiplier3, x.shape),
-      ((x2 - mean2) * multiplier2) * spread(dscale, x.shape),
+      ((x1 - mean1) * scale1) * spread(dmultiplier, x),
+      -scale3 * spread(dmean * multiplier3, x),
+      ((x2 - mean2) * multiplier2) * spread(dscale, x),
     ]
     if dbias is not None:
-      terms.append(spread(dbias, x.shape))
+      terms.append(spread(dbias, x))
     factor = multiplier * scale
   # Each its own cast: else the backward pass writes out the cast cotangent.
-  casts = [jnp.broadcast_to(t, x.shape).astype(dtype) for t in terms]
+  casts = [broadcast(t, x.shape, x).astype(dtype) for t in terms]
   dy = (dx * factor).astype(dtype) + sum(apart(*casts))
   return _affine(x, mean, multiplier, scale, bias, dtype), dy

@@ -1,0 +1,125 @@
+"""Evolved normalization-activation layers (Liu et al. 2020, arXiv:2004.02967).
+
+Norm and activation in one; the output is not centred. The variants of the paper
+for places without an activation do not normalize at all: they are `ScaleBias`.
+"""
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.linen import dtypes
+from jax import lax
+
+from normlab.norms import fields
+from normlab.norms.batch import squeezed
+from normlab.norms.filter_response import refuse_complex
+from normlab.norms.group import Groups, pool_groups, spread_groups
+from normlab.norms.moments import Moments, pool
+from normlab.norms.running import BatchFields
+
+
+class EvoNormB0(
+  fields.Statistics, fields.Affine, BatchFields, fields.ExampleAxes
+):
+  """y = x / max(std_batch, v * x + std_instance) * scale + bias.
+
+  Both deviations are sqrt(var + epsilon); the first, over batch and space, is
+  the running one in inference, the second, over the space of one example, never
+  is. State, in `batch_stats`: `var`, float32, biased as that of `BatchNorm`.
+
+  Beside scale and bias there is a parameter `v` per channel, ones. The fields
+  are those of `BatchNorm`, and `batch_axes`. `axis_name` joins the batch
+  variance only.
+  """
+
+  epsilon: float = 1e-3
+
+  # The bias comes after the nonlinearity.
+  replaces_bias: ClassVar[bool] = False
+  replaces_activation: ClassVar[bool] = True
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    use_running_average: bool | None = None,
+    *,
+    mask: jax.Array | None = None,
+  ) -> jax.Array:
+    """Normalizes and activates; arguments and errors as of `BatchNorm`.
+
+    Raises:
+      TypeError: integer or complex input.
+    """
+    use_running_average = self.uses_running_average(use_running_average)
+    x, mask = self.prepare(x, mask)
+    refuse_complex('EvoNormB0', x)
+    features, reduced = self.feature_and_reduction_axes(x)
+    batch_axes, space = self.batch_and_space_axes(x, features)
+    shape = [x.shape[axis] for axis in features]
+    running = self.running_statistics(shape, var=jnp.ones)
+    instance = self.moments(x, space, mask, synchronize=False)
+    if use_running_average:
+      batch_var = jnp.expand_dims(running['var'].value, reduced)
+    else:
+      statistics = self.synchronized(pool(instance, batch_axes))
+      batch_var = statistics.var
+      batch = squeezed(statistics, reduced)
+      self.update(running, batch.count, var=batch.var)
+
+    v = self.param('v', nn.initializers.ones, shape, self.param_dtype)
+    dtype = dtypes.canonicalize_dtype(x, v, dtype=self.dtype)
+    x = x.astype(self.statistics_dtype(x))
+    batch_std, instance_std = (
+      jnp.sqrt(a + self.epsilon) for a in (batch_var, instance.var)
+    )
+    x /= jnp.maximum(batch_std, jnp.expand_dims(v, reduced) * x + instance_std)
+    return self.rescale(x, features).astype(dtype)
+
+
+class EvoNormS0(fields.Statistics, fields.Affine, Groups, fields.ExampleAxes):
+  """y = x * sigmoid(v * x) / sqrt(var_group + epsilon) * scale + bias.
+
+  The variance is that of `GroupNorm`: over the space and a group of channels of
+  one example. Beside scale and bias there is a parameter `v` per channel, ones.
+  The fields are those of `GroupNorm`, with `batch_axes` in place of
+  `reduction_axes`.
+  """
+
+  epsilon: float = 1e-5
+
+  # The bias comes after the nonlinearity.
+  replaces_bias: ClassVar[bool] = False
+  replaces_activation: ClassVar[bool] = True
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    use_running_average: bool | None = None,
+    *,
+    mask: jax.Array | None = None,
+  ) -> jax.Array:
+    """Normalizes and activates; arguments and errors as of `GroupNorm`.
+
+    Raises:
+      TypeError: integer or complex input.
+    """
+    del use_running_average
+    x, mask = self.prepare(x, mask)
+    refuse_complex('EvoNormS0', x)
+    channel = x.ndim - 1
+    _, space = self.batch_and_space_axes(x, [channel])
+    groups = self.groups_of(x.shape[channel])
+    per_channel = self.moments(x, space, mask, synchronize=False)
+    statistics = spread_groups(
+      self.synchronized(pool_groups(per_channel, groups)), x.shape[channel]
+    )
+    v = self.param('v', nn.initializers.ones, x.shape[-1:], self.param_dtype)
+    dtype = dtypes.canonicalize_dtype(x, v, dtype=self.dtype)
+    x = x.astype(self.statistics_dtype(x))
+    uncentred = Moments(jnp.zeros_like(statistics.var), statistics.var, 1.0)
+    y = self.normalize(x * lax.logistic(v * x), uncentred, [channel])
+    return y.astype(dtype)

@@ -1,0 +1,95 @@
+"""What a model receives to make its norms: values that can be compared."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from flax import linen as nn
+
+
+@dataclasses.dataclass(frozen=True)
+class NormFactory:
+  """Makes the norms of a model; equal and hashable by value.
+
+  Two factories with the same class and fields are the same argument to
+  `jax.jit`, so that runs which differ in numbers only share compiled programs.
+
+  Attributes:
+    layer: the class of the norm.
+    fields: its constructor's fields, as sorted pairs.
+  """
+
+  layer: type[nn.Module]
+  fields: tuple[tuple[str, Any], ...] = ()
+
+  def __call__(self, *args: Any, **kwargs: Any) -> nn.Module:
+    """A layer; `kwargs` (`name`, `scale_init`, ...) go before the fields.
+
+    Args:
+      *args: for a norm of kernels, the layer to wrap.
+      **kwargs: further constructor fields.
+    """
+    return self.layer(*args, **{**dict(self.fields), **kwargs})
+
+  @property
+  def replaces_bias(self) -> bool:
+    """Whether a model leaves out the bias of the layer in front."""
+    return self.layer.replaces_bias
+
+  @property
+  def replaces_activation(self) -> bool:
+    """Whether a model leaves out the activation behind."""
+    return self(parent=None).replaces_activation
+
+
+@dataclasses.dataclass(frozen=True)
+class Hooks:
+  """The two hooks of a model; a mapping, so that `CNN(..., **hooks)` fills them.
+
+  Where only `norm` is filled, it can be called as that factory itself.
+
+  Attributes:
+    norm: makes the norms of activations, called as norm(name='norm'); None:
+      there are none.
+    kernel_norm: wraps a layer in a norm of its kernel, called as
+      kernel_norm(layer, name='kernel_norm'); None: there is none.
+  """
+
+  norm: NormFactory | None = None
+  kernel_norm: NormFactory | None = None
+
+  def keys(self) -> Iterator[str]:
+    """The names of the hooks, as of a mapping."""
+    return (field.name for field in dataclasses.fields(self))
+
+  def __getitem__(self, hook: str) -> NormFactory | None:
+    """The hook of that name, as of a mapping."""
+    if hook not in self.keys():
+      raise KeyError(hook)
+    return getattr(self, hook)
+
+  def __call__(self, **kwargs: Any) -> nn.Module:
+    """A norm, as `norm` makes it.
+
+    Raises:
+      TypeError: there is a norm of kernels, which this call would lose.
+    """
+    return self._only_norm()(**kwargs)
+
+  @property
+  def replaces_bias(self) -> bool:
+    """Whether a model leaves out the bias of the layer in front."""
+    return self._only_norm().replaces_bias
+
+  @property
+  def replaces_activation(self) -> bool:
+    """Whether a model leaves out the activation behind."""
+    return self._only_norm().replaces_activation
+
+  def _only_norm(self) -> NormFactory:
+    if self.kernel_norm is not None:
+      raise TypeError(
+        f'{self.kernel_norm.layer.__name__} wraps a layer: fill both hooks of '
+        'the model, CNN(..., **norms.build(...)), not norm alone'
+      )
+    return self.norm

@@ -1,0 +1,151 @@
+"""Filter response normalization (Singh & Krishnan 2020, arXiv:1911.09737)."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.linen import dtypes
+
+from normlab.norms import fields
+
+# The paper's initial value of the learned epsilon.
+LEARNED_EPSILON = 1e-4
+
+
+class ThresholdedLinearUnit(fields.CheckedInput):
+  """z = max(x, threshold): a ReLU with a learned threshold per channel.
+
+  Attributes:
+    feature_axes: the axes that have a threshold of their own.
+    dtype: of the result; None takes it from the input and the threshold.
+    param_dtype: of `threshold`, the paper's tau.
+    threshold_init: of the threshold; zeros, which is ReLU.
+  """
+
+  feature_axes: fields.Axes = dataclasses.field(default=-1, kw_only=True)
+  dtype: Any = dataclasses.field(default=None, kw_only=True)
+  param_dtype: Any = dataclasses.field(default=jnp.float32, kw_only=True)
+  threshold_init: nn.initializers.Initializer = dataclasses.field(
+    default=nn.initializers.zeros, kw_only=True
+  )
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Applies the threshold.
+
+    Args:
+      x: [batch, ..., features], or features along `feature_axes`.
+
+    Returns:
+      The shape of `x`.
+
+    Raises:
+      ValueError: a bad field, or an input without values.
+      TypeError: integer or complex input.
+    """
+    x, _ = self.prepare(x, None)
+    name = type(self).__name__
+    refuse_complex(name, x)
+    features = fields.canonical_axes(
+      name, 'feature_axes', x.ndim, self.feature_axes
+    )
+    threshold = self.param(
+      'threshold',
+      self.threshold_init,
+      [x.shape[axis] for axis in features],
+      self.param_dtype,
+    )
+    dtype = dtypes.canonicalize_dtype(x, threshold, dtype=self.dtype)
+    others = [axis for axis in range(x.ndim) if axis not in features]
+    return jnp.maximum(x, jnp.expand_dims(threshold, others)).astype(dtype)
+
+
+class FilterResponseNorm(
+  fields.Statistics, fields.FeatureAxes, fields.Affine, fields.ExampleAxes
+):
+  """y = max(x / sqrt(E[x^2] + epsilon) * scale + bias, threshold), E over space.
+
+  Norm and activation in one, without centring and independent of the batch. On
+  vectors [batch, features] every value is its own mean, and what remains is
+  nearly its sign: there the paper learns epsilon.
+
+  Attributes:
+    feature_axes: the axes that have statistics, scale and bias of their own;
+      must not include `batch_axes`.
+    use_tlu: applies `ThresholdedLinearUnit`, the submodule `tlu`.
+    threshold_init: of its threshold; zeros.
+    learn_epsilon: adds |learned_epsilon|, a scalar parameter that starts at
+      1e-4. `epsilon` stays below it, so that the root never comes to zero.
+  """
+
+  use_tlu: bool = dataclasses.field(default=True, kw_only=True)
+  threshold_init: nn.initializers.Initializer = dataclasses.field(
+    default=nn.initializers.zeros, kw_only=True
+  )
+  learn_epsilon: bool = dataclasses.field(default=False, kw_only=True)
+
+  replaces_bias: ClassVar[bool] = True
+
+  @property
+  def replaces_activation(self) -> bool:
+    """Whether a model leaves out the activation that follows."""
+    return self.use_tlu
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    use_running_average: bool | None = None,
+    *,
+    mask: jax.Array | None = None,
+  ) -> jax.Array:
+    """Normalizes each channel of each example by its root mean square.
+
+    Args:
+      x: [batch, ..., features], or axes as the fields say.
+      use_running_average: ignored; accepted so that all norms are called alike.
+      mask: boolean, broadcastable to `x`; False values do not count.
+
+    Returns:
+      The shape of `x`.
+
+    Raises:
+      ValueError: a bad field, mask or shape; names it and what is allowed.
+      TypeError: integer input; with `use_tlu` complex input too.
+    """
+    del use_running_average
+    x, mask = self.prepare(x, mask)
+    features = fields.canonical_axes(
+      type(self).__name__, 'feature_axes', x.ndim, self.feature_axes
+    )
+    _, space = self.batch_and_space_axes(x, features)
+    statistics = self.moments(x, space, mask, center=False)
+    if self.learn_epsilon:
+      learned = self.param(
+        'learned_epsilon',
+        nn.initializers.constant(LEARNED_EPSILON),
+        (),
+        self.param_dtype,
+      )
+      statistics = statistics._replace(var=statistics.var + jnp.abs(learned))
+    y = self.normalize(x, statistics, features)
+    if not self.use_tlu:
+      return y
+    return ThresholdedLinearUnit(
+      feature_axes=features,
+      dtype=self.dtype,
+      param_dtype=self.param_dtype,
+      threshold_init=self.threshold_init,
+      name='tlu',
+    )(y)
+
+
+def refuse_complex(layer: str, x: jax.Array) -> None:
+  """Raises TypeError for a complex `x`."""
+  if jnp.iscomplexobj(x):
+    raise TypeError(
+      f'{layer}: the input has dtype {x.dtype}; allowed are real floating '
+      'point dtypes: complex numbers are not ordered'
+    )
