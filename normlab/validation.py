@@ -246,13 +246,17 @@ def check_batch(
 def check_shapes(
   config: ml_collections.ConfigDict, description: data.Description
 ) -> None:
-  """The model takes the data: shapes only, nothing is computed or compiled."""
+  """The model takes a batch: shapes only, nothing is computed or compiled."""
   model = program.build(config, description.num_classes).model
-  images = jax.ShapeDtypeStruct((2, *description.image_shape), jnp.float32)
+  images = jax.ShapeDtypeStruct(
+    (config.batch_size, *description.image_shape), jnp.float32
+  )
+
+  def init(key: jax.Array, images: jax.Array) -> Any:
+    return model.init({'params': key, 'dropout': key}, images, train=True)
+
   try:
-    jax.eval_shape(
-      lambda key, x: model.init(key, x, train=False), jax.random.key(0), images
-    )
+    jax.eval_shape(init, jax.random.key(0), images)
   except (ValueError, TypeError) as error:
     first_line = str(error).strip().splitlines()[0]
     raise ConfigError(

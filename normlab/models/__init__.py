@@ -42,8 +42,9 @@ def build(name: str, *, activation: str = 'relu', **fields: Any) -> nn.Module:
   Args:
     name: a key of `MODELS`.
     activation: a key of `ACTIVATIONS`.
-    **fields: constructor fields of that model (`num_classes` and `norm` among
-      them); lists are taken as tuples.
+    **fields: constructor fields of that model (`num_classes`, `norm` and
+      `kernel_norm` among them); lists are taken as tuples. A `norm` that holds
+      both hooks, of `norms.build`, fills both.
 
   Raises:
     names.ConfigError: an unknown name or field; lists the known ones.
@@ -51,6 +52,8 @@ def build(name: str, *, activation: str = 'relu', **fields: Any) -> nn.Module:
   model = names.lookup('model', name, MODELS)
   names.check_fields(f'model {name!r}', fields, fields_of(name))
   function = names.lookup('activation', activation, ACTIVATIONS)
+  if hasattr(fields.get('norm'), 'kernel_norm'):
+    fields |= {**fields['norm']}
   fields = {
     k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
   }

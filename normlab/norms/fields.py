@@ -21,6 +21,8 @@ from normlab.norms.standardize import standardize
 
 Axes = int | Sequence[int]
 
+LARGEST_TO_SQUARE = 1.8e19  # In float32.
+
 
 class Affine(nn.Module):
   """Standardization with a learned scale and bias.
@@ -109,8 +111,9 @@ class Affine(nn.Module):
 class CheckedInput(nn.Module):
   """The checks of what a norm is called with, and its precision inside."""
 
-  # A field of the layers that have statistics.
-  force_float32_reductions: ClassVar[bool] = True
+  # A field of the layers that have statistics. Without annotation: a ClassVar
+  # would keep a place among the fields, before those it comes after in flax.
+  force_float32_reductions = True
 
   def prepare(
     self, x: jax.Array, mask: jax.Array | None
@@ -121,7 +124,7 @@ class CheckedInput(nn.Module):
     goes before anything is computed from it, as do values whose square would
     overflow.
     """
-    x = jnp.asarray(x)
+    x = moments_lib.traced(x)
     name = type(self).__name__
     if not jnp.issubdtype(x.dtype, jnp.inexact):
       raise TypeError(
@@ -137,7 +140,7 @@ class CheckedInput(nn.Module):
       )
     if mask is None:
       return x, None
-    mask = jnp.asarray(mask, bool)
+    mask = moments_lib.traced(mask).astype(bool)
     try:
       fits = jnp.broadcast_shapes(mask.shape, x.shape) == x.shape
     except ValueError:
@@ -147,7 +150,8 @@ class CheckedInput(nn.Module):
         f'{name}: mask has shape {mask.shape}, which does not broadcast to '
         f'that of the input, {x.shape}'
       )
-    harmless = jnp.abs(x) < float(jnp.finfo(jnp.float32).max) ** 0.5
+    largest = float(jnp.finfo(x.dtype).max)
+    harmless = jnp.abs(x) <= min(largest, LARGEST_TO_SQUARE)
     return jnp.where(mask | harmless, x, 0), mask
 
   def statistics_dtype(self, x: jax.Array) -> Any:

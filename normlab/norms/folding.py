@@ -1,36 +1,18 @@
-"""Folds a trained norm into the convolution or dense layer in front of it.
+"""Folds the trained norms of a model into its convolutions and dense layers."""
 
-In inference, y = (x W + b - mean) / sqrt(var + epsilon) * scale + bias is one
-affine map of x: with m = scale / sqrt(var + epsilon), the kernel W m and the
-bias (b - mean) m + bias.
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import flax
-import jax
-import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 
-from normlab.norms import inference
-from normlab.norms.batch import BatchNorm
-from normlab.norms.lp import LpBatchNorm
-from normlab.norms.mean_only import MeanOnlyBatchNorm
-from normlab.norms.renorm import BatchRenorm
-
-Tree = dict[str, Any]
-Norm = nn.Module | Callable[..., nn.Module]
-
-# What each needs of its state.
-FOLDABLE: dict[type[nn.Module], tuple[str, ...]] = {
-  BatchNorm: ('mean', 'var'),
-  BatchRenorm: ('mean', 'std'),
-  LpBatchNorm: ('mean', 'deviation'),
-  MeanOnlyBatchNorm: ('mean',),
-  nn.BatchNorm: ('mean', 'var'),
-}
+from normlab.norms.layer_folding import (
+  NORMALIZED_KERNEL,
+  Norm,
+  Tree,
+  fold_layer,
+  foldable,
+)
 
 
 def fold(variables: Mapping[str, Any], norm: Norm) -> Tree:
@@ -39,7 +21,8 @@ def fold(variables: Mapping[str, Any], norm: Norm) -> Tree:
   `model.clone(norm=None).apply(fold(variables, norm), x, train=False)` equals
   `model.apply(variables, x, train=False)` up to rounding, where the mean of a
   channel is not much larger than its deviation: there the two large terms of
-  the new bias and x W, rounded, no longer cancel to the digit.
+  the new bias and x W, rounded, no longer cancel to the digit. Computed on the
+  host, in float64: not for use under `jax.jit`.
 
   Folded are norms named 'norm' beside exactly one layer with a kernel, in the
   same module, as in the models here; everything else is kept. For modules of
@@ -70,77 +53,10 @@ def fold(variables: Mapping[str, Any], norm: Norm) -> Tree:
       "fold: the variables hold no module with a norm, named 'norm', beside "
       'one layer with a kernel; use fold_layer for layers of other names'
     )
-  others = {k: v for k, v in variables.items() if k != 'batch_stats'}
-  return {
-    **others,
-    'params': params,
-    **({'batch_stats': stats} if stats else {}),
-  }
-
-
-def fold_layer(
-  layer_params: Mapping[str, Any],
-  norm_params: Mapping[str, Any],
-  norm_stats: Mapping[str, Any],
-  norm: Norm,
-) -> Tree:
-  """The parameters of a layer that does what it and its norm do in inference.
-
-  Args:
-    layer_params: `kernel`, [..., in, out], and perhaps `bias`, [out].
-    norm_params: `scale` and `bias` of the norm, as far as it has them.
-    norm_stats: its state in `batch_stats`.
-    norm: the norm, or a factory of it.
-
-  Returns:
-    `kernel` and `bias`, computed in float64, in the dtype of the kernel.
-
-  Raises:
-    ValueError: a norm that cannot be folded, or variables that are not of such
-      a norm or layer.
-  """
-  layer = foldable(norm)
-  check_variables(layer, layer_params, norm_params, norm_stats)
-  kernel, front_bias, scale, bias = (
-    None if value is None else np.asarray(value, np.float64)
-    for value in (
-      layer_params['kernel'],
-      layer_params.get('bias', 0),
-      norm_params.get('scale', 1),
-      norm_params.get('bias', 0),
-    )
-  )
-  stats = {k: np.asarray(v, np.float64) for k, v in norm_stats.items()}
-  mean, var = inference.read(layer, stats)
-  multiplier = scale / np.sqrt(var + layer.epsilon)
-  dtype = jnp.asarray(layer_params['kernel']).dtype
-  return {
-    'kernel': jnp.asarray(kernel * multiplier, dtype),
-    'bias': jnp.asarray((front_bias - mean) * multiplier + bias, dtype),
-  }
-
-
-def foldable(norm: Norm) -> nn.Module:
-  """The norm, made by its factory if `norm` is one.
-
-  Raises:
-    ValueError: one that is not the same affine map for every example.
-  """
-  layer = norm
-  if not isinstance(norm, nn.Module) and callable(norm):
-    layer = norm()
-  name = type(layer).__name__
-  if not isinstance(layer, tuple(FOLDABLE)):
-    known = sorted({kind.__name__ for kind in FOLDABLE})
-    raise ValueError(
-      f'{name}: cannot be folded, since in inference it is not one affine map '
-      f'with running statistics; norms that can are {", ".join(known)}'
-    )
-  if getattr(layer, 'noise_in_inference', False):
-    raise ValueError(
-      f'{name}: noise_in_inference=True must be False to fold the norm'
-    )
-  return layer
+  variables |= {'params': params, 'batch_stats': stats}
+  if not stats:
+    del variables['batch_stats']
+  return variables
 
 
 def fold_module(
@@ -149,84 +65,41 @@ def fold_module(
   """Folds the norms of one module and of those within it.
 
   Args:
-    params: of the module.
+    params: of the module; not changed, nor is `stats`.
     stats: its `batch_stats`.
     layer: the norm.
     folded: collects the names of the layers that norms are folded into.
   """
+  params, stats = dict(params), dict(stats)
   fronts = [
     name
     for name, value in params.items()
     if name != 'norm' and isinstance(value, dict) and 'kernel' in value
   ]
-  has_norm = 'norm' in params or 'norm' in stats
-  if has_norm and len(fronts) == 1:
+  if ('norm' in params or 'norm' in stats) and len(fronts) == 1:
     (front,) = fronts
-    refuse_kernel_norm(front, params, stats)
+    refuse_kernel_norm(front, [*params.items(), *stats.items()])
+    params[front] = fold_layer(
+      params[front], params.pop('norm', {}), stats.pop('norm', {}), layer
+    )
     folded.append(front)
-    new = fold_layer(
-      params[front], params.get('norm', {}), stats.get('norm', {}), layer
-    )
-    params = {k: v for k, v in params.items() if k != 'norm'} | {front: new}
-    stats = {k: v for k, v in stats.items() if k != 'norm'}
-  params, stats = dict(params), dict(stats)
-  for name in [k for k, v in params.items() if isinstance(v, dict)]:
-    params[name], inner = fold_module(
-      params[name], stats.get(name, {}), layer, folded
-    )
-    if inner:
-      stats[name] = inner
-    else:
-      stats.pop(name, None)
+  for name, inner in params.items():
+    if isinstance(inner, dict):
+      params[name], left = fold_module(
+        inner, stats.pop(name, {}), layer, folded
+      )
+      stats |= {name: left} if left else {}
   return params, stats
 
 
-def refuse_kernel_norm(front: str, params: Tree, stats: Tree) -> None:
-  """Raises ValueError where `front` is wrapped in a norm of its kernel.
+def refuse_kernel_norm(front: str, modules: list[tuple[str, Any]]) -> None:
+  """Raises ValueError where one of the modules wraps `front`.
 
-  Such a wrapper has variables named by the path of what it normalizes, as in
+  Wrappers name their variables by the path of what they normalize, as in
   'conv/kernel/scale'.
   """
-  for tree in (params, stats):
-    for name, value in tree.items():
-      if isinstance(value, dict) and any(
-        key.startswith(f'{front}/') for key in value
-      ):
-        raise ValueError(
-          f'fold: the kernel of {front!r} is normalized by {name!r}; put the '
-          'normalized kernel in its place first, and leave out that norm'
-        )
-
-
-def check_variables(
-  layer: nn.Module,
-  layer_params: Mapping[str, Any],
-  norm_params: Mapping[str, Any],
-  norm_stats: Mapping[str, Any],
-) -> None:
-  """Raises ValueError where these are not a plain layer and this norm."""
-  name = type(layer).__name__
-  if not {'kernel'} <= set(layer_params) <= {'kernel', 'bias'}:
-    raise ValueError(
-      f'{name}: the layer in front has the parameters '
-      f"{sorted(layer_params)}; must be 'kernel' and perhaps 'bias'"
-    )
-  wanted = {p for p in ('scale', 'bias') if getattr(layer, f'use_{p}')}
-  needed = next(v for k, v in FOLDABLE.items() if isinstance(layer, k))
-  if set(norm_params) != wanted or not set(needed) <= set(norm_stats):
-    raise ValueError(
-      f'{name}: the variables hold {sorted(norm_params)} and the statistics '
-      f'{sorted(norm_stats)}; must be {sorted(wanted)} and {sorted(needed)}'
-    )
-  if layer.axis not in (-1, (-1,), [-1]):
-    raise ValueError(
-      f'{name}: axis={layer.axis!r} must be -1 to fold, the features of the '
-      'layer in front'
-    )
-  shape = jax.numpy.shape(norm_stats['mean'])
-  kernel = jax.numpy.shape(layer_params['kernel'])
-  if kernel[-1:] != shape:
-    raise ValueError(
-      f'{name}: statistics of shape {shape} must be those of the outputs, the '
-      f'last axis of the kernel of shape {kernel}'
-    )
+  for name, value in modules:
+    if isinstance(value, dict) and any(
+      k.startswith(f'{front}/') for k in value
+    ):
+      raise ValueError(f'fold: {name!r}, around {front!r}, {NORMALIZED_KERNEL}')

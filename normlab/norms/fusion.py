@@ -106,8 +106,15 @@ def joined(slices: jax.Array, like: jax.Array) -> jax.Array:
 
 
 def batch_shards(x: jax.Array) -> int:
-  """Among how many devices a mesh with explicit axes divides the first axis."""
-  return len(x) // jax.typeof(x).sharding.shard_shape(x.shape)[0]
+  """Among how many devices a mesh with explicit axes divides the first axis.
+
+  Inside `jax.shard_map` none of its axes is explicit: what a device sees is
+  whole.
+  """
+  sharding = jax.typeof(x).sharding
+  axes = sharding.spec[0] or ()
+  axes = axes if isinstance(axes, tuple) else (axes,)
+  return math.prod(sharding.mesh.shape[axis] for axis in axes)
 
 
 def size_together(*arrays: jax.Array) -> int:

@@ -25,7 +25,7 @@ def apply_with_mixed_statistics(
 ) -> Any:
   """The model's inference on a batch, each norm with mixed statistics.
 
-  mean = N / (N + n) mean_s + n / (N + n) mean_t, and so the variance (eq. 2):
+  mean = N / (N + n) mean_s + n / (N + n) mean_t, and so the variance:
   s are the running statistics, t those of the batch, which a norm sees after
   all norms in front of it have normalized with their mixture. N = 0 normalizes
   with the batch, N = infinity with the running statistics.
@@ -38,9 +38,8 @@ def apply_with_mixed_statistics(
     model: with norms that keep running statistics.
     variables: of the trained model; not changed.
     *args: of the model's call: the batch.
-    source_count: N, how many examples the running statistics count for; a
-      choice, which in the paper is best at about 16 for small batches, and not
-      the size of the training set.
+    source_count: N, how many examples the running statistics count for: a
+      choice, and not the size of the training set. 0 is the batch alone.
     target_count: n, the number of examples in the batch, of one device;
       default: the length of the first argument. Give it where some are masked.
     **kwargs: of `model.apply`, for inference; train=False is the default where

@@ -14,7 +14,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from normlab.norms.fusion import apart, batch_shards, once, sliced, total
+from normlab.norms.fusion import (
+  apart,
+  batch_shards,
+  broadcast,
+  once,
+  sliced,
+  total,
+)
 
 
 class Moments(NamedTuple):
@@ -63,10 +70,20 @@ def moments(
     dtype: precision of the result; None is that of `x`.
   """
   axes = tuple(sorted(axes))
+  x = traced(x)
   if mask is not None:
-    mask = jnp.broadcast_to(mask, x.shape)
+    mask = broadcast(traced(mask), x.shape, x)
   mean, var = _mean_and_var(x, mask, axes, center, dtype or x.dtype)
   return _or_neutral(Moments(mean, var, _count(x, mask, axes)))
+
+
+def traced(x: jax.Array) -> jax.Array:
+  """`x`, as a value of the program that is traced, if one is.
+
+  A NumPy array that `jit` closes over and `vmap` maps is not, and JAX (0.10.2)
+  then rejects it as an argument of a function with a derivative of its own.
+  """
+  return jnp.array(x) if isinstance(x, jax.core.Tracer) else jnp.asarray(x)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
@@ -147,8 +164,13 @@ def _first_row(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
   factor n of its 1e7.
   """
   *others, last = axes or (None,)
+  spec = jax.typeof(x).sharding.spec
   for axis in others or axes:
-    x = lax.slice_in_dim(x, 0, 1, axis=axis)
+    # One device has the row of an axis that they share: there all are read.
+    if spec[axis]:
+      x = x.mean(axis, keepdims=True)
+    else:
+      x = lax.slice_in_dim(x, 0, 1, axis=axis)
   return x.mean(last, keepdims=True) if others else x
 
 
@@ -171,17 +193,16 @@ def _over_batch(
   x = sliced(x, slots)
   mask = None if mask is None else sliced(mask, slots)
   parts = list(_over_axes(x, mask, inner, center, dtype))
-  shape = (slots, *parts[0].shape[2:])
   if mask is not None:
     parts.append(_count(x, mask, inner))
-  flat = [part.astype(dtype).reshape(slots, -1) for part in parts]
-  gathered = jnp.matmul(
+  gathered = jnp.tensordot(
     jnp.eye(slots, dtype=dtype),
-    jnp.concatenate(flat, axis=-1),
+    jnp.concatenate([part.astype(dtype) for part in parts], axis=1),
+    axes=1,
     precision=lax.Precision.HIGHEST,
   )
   shift, remainder, var, *count = (
-    part.reshape(shape) for part in jnp.split(gathered, len(parts), axis=-1)
+    gathered[:, index] for index in range(len(parts))
   )
   origin = shift[:1]
   joined = pool(
@@ -200,6 +221,8 @@ def _slots(x: jax.Array) -> int:
   known (a mesh with explicit axes) it decides; else it is taken to be a power
   of two.
   """
+  if not isinstance(x.shape[0], int):  # A symbolic size, of `jax.export`.
+    return 1
   shards = batch_shards(x)
   sizes = [n for n in range(1, 65) if len(x) % n == 0 and n % shards == 0]
   return max(sizes, key=lambda n: (n & -n, n), default=shards)
@@ -210,10 +233,18 @@ def _count(
 ) -> jax.Array | float:
   """How many values each entry has; a number where there is no mask."""
   if mask is None:
-    return float(math.prod(x.shape[axis] for axis in axes))
+    shape = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
+    return _number(math.prod(x.shape[axis] for axis in axes), shape)
   # Half precision cannot count beyond 2,048.
   precision = jnp.promote_types(x.real.dtype, jnp.float32)
   return mask.sum(axes, keepdims=True, dtype=precision)
+
+
+def _number(count: Any, shape: Sequence[int]) -> jax.Array | float:
+  """A count; an array of this shape where a size is symbolic (`jax.export`)."""
+  if isinstance(count, int | float):
+    return float(count)
+  return jnp.full(shape, count, jnp.float32)
 
 
 def _valid(values: jax.Array, mask: jax.Array | None) -> jax.Array:
@@ -246,7 +277,7 @@ def pool(parts: Moments, axes: Sequence[int]) -> Moments:
   size = 1
   for axis in axes:
     size *= parts.var.shape[axis]
-  return Moments(mean, var, parts.count * size)
+  return Moments(mean, var, _number(parts.count * size, mean.shape))
 
 
 def pool_devices(

@@ -19,7 +19,7 @@ SMALL = {
   'cnn': {'widths': (8, 4)},
   'inception': {'width': 1 / 16},
 }
-FIELDS = {'group': {'num_groups': 1}}
+FIELDS = {'group': {'num_groups': 1}, 'evonorm_s0': {'num_groups': 1}}
 
 
 def build(name, **fields):
@@ -181,13 +181,16 @@ def test_bias_stands_where_no_norm_replaces_it(name, norm):
     if path.endswith(('conv/kernel', 'dense/kernel'))
   ]
   assert layers
-  biased = factory is None or not factory.replaces_bias
+  acting = factory and factory.norm
+  biased = acting is None or not acting.replaces_bias
   for layer in layers:
     assert (f'{layer}/bias' in params) == biased
 
 
 def test_some_norms_absorb_a_bias_and_some_do_not():
-  replaces = {name: norm_factory(name).replaces_bias for name in norms.NORMS}
+  replaces = {
+    name: norm_factory(name).replaces_bias for name in norms.ACTIVATION_NORMS
+  }
   assert replaces['batch'] and replaces['batch_renorm']
   assert not replaces['none'] and not replaces['rms']
 
@@ -232,8 +235,12 @@ def test_block_without_a_norm_is_the_activated_layer():
 @pytest.mark.parametrize('name', list(models.MODELS))
 def test_modules_are_named_alike_for_all_norms(name):
   paths = {
-    norm: set(modules(build(name, norm=norm_factory(norm), **SMALL[name])))
-    for norm in norms.NORMS
+    norm: {
+      path
+      for path in modules(build(name, norm=norm_factory(norm), **SMALL[name]))
+      if '/norm/' not in path
+    }
+    for norm in norms.ACTIVATION_NORMS
   }
   assert all(p == paths['none'] for p in paths.values())
   layer = 'layer1' if name != 'inception' else 'stem'
@@ -250,6 +257,35 @@ def test_every_layer_has_its_norm(name):
   assert len(blocks_seen) == {'mlp': 2, 'cnn': 2, 'inception': 19}[name]
   for path in blocks_seen:
     assert seen[f'{path}/norm'] is norms.BatchNorm
+
+
+@pytest.mark.parametrize('norm', norms.KERNEL_NORMS)
+@pytest.mark.parametrize('name', list(models.MODELS))
+def test_every_layer_in_front_of_a_norm_has_its_kernel_norm(name, norm):
+  seen = modules(build(name, norm=norm_factory(norm), **SMALL[name]))
+  kinds = (blocks.ConvNormAct, blocks.DenseNormAct)
+  blocks_seen = [path for path, kind in seen.items() if issubclass(kind, kinds)]
+  assert len(blocks_seen) == {'mlp': 2, 'cnn': 2, 'inception': 19}[name]
+  for path in blocks_seen:
+    assert seen[f'{path}/kernel_norm'] is norms.KERNEL_NORMS[norm]
+    assert f'{path}/norm' not in seen
+
+
+def test_both_hooks_can_be_filled_at_once():
+  hooks = norms.build(name='weight', mean_only_batch_norm=True)
+  seen = modules(build('cnn', **hooks, **SMALL['cnn']))
+  assert seen['layer1/kernel_norm'] is norms.WeightNorm
+  assert seen['layer1/norm'] is norms.MeanOnlyBatchNorm
+
+
+@pytest.mark.parametrize('train', [True, False])
+def test_a_kernel_norm_is_told_to_update_in_training_only(train):
+  model = build('mlp', norm=norm_factory('spectral'), **SMALL['mlp'])
+  x = np.ones((2, 8, 8, 1), np.float32)
+  variables = model.init(jax.random.key(0), x, train=False)
+  _, after = model.apply(variables, x, train=train, mutable=['batch_stats'])
+  sigma = after['batch_stats']['layer1']['kernel_norm']['dense/kernel/sigma']
+  assert (sigma != 1) == train
 
 
 def test_without_a_norm_there_is_no_norm_module():
@@ -374,7 +410,7 @@ def test_unknown_field_lists_those_of_the_model():
     build('mlp', width=2)
   text = str(error.value)
   assert "model 'mlp': unknown field 'width'" in text
-  assert 'num_classes, widths, norm, activation, dropout' in text
+  assert 'num_classes, widths, norm, kernel_norm, activation, dropout' in text
   assert '(got width=2)' in text
 
 

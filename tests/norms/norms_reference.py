@@ -46,7 +46,7 @@ def randomized(layer, x, seed=0):
 
   def leaf(path, shape):
     name = path[-1].key
-    if name == 'step':
+    if name in ('step', 'updates'):
       return jnp.zeros(shape.shape, shape.dtype)
     low, high = (-1, 1) if name in ('mean', 'bias') else (0.5, 2)
     return jnp.asarray(generator.uniform(low, high, shape.shape), shape.dtype)
@@ -57,7 +57,12 @@ def randomized(layer, x, seed=0):
 def training(layer, variables, x, **kwargs):
   """The output of a training call, and the variables after it."""
   y, state = layer.apply(
-    variables, x, use_running_average=False, mutable=['batch_stats'], **kwargs
+    variables,
+    x,
+    use_running_average=False,
+    mutable=['batch_stats'],
+    rngs={'noise': jax.random.key(0)},
+    **kwargs,
   )
   return y, {**variables, **state}
 

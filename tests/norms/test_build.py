@@ -7,7 +7,7 @@ import pytest
 from normlab import names, norms
 
 
-@pytest.mark.parametrize('name', norms.NORMS)
+@pytest.mark.parametrize('name', norms.ACTIVATION_NORMS)
 def test_builds_the_layer_of_the_table(name):
   assert type(norms.build(name=name)()) is norms.NORMS[name]
 
@@ -95,7 +95,7 @@ def test_fields_of_flax_itself_are_not_listed(field):
   assert 'epsilon' in listed
 
 
-@pytest.mark.parametrize('name', norms.NORMS)
+@pytest.mark.parametrize('name', norms.ACTIVATION_NORMS)
 def test_a_factory_says_whether_its_layer_replaces_a_bias(name):
   factory = norms.build(name=name)
   assert factory.replaces_bias is norms.NORMS[name].replaces_bias

@@ -9,16 +9,12 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from normlab.norms.spectral import SpectralNorm
-from normlab.norms.weight import WeightNorm
-from normlab.norms.weight_standardization import WeightStandardization
+from normlab import norms
 
 WRAPPERS = {
-  'weight': WeightNorm,
-  'spectral': SpectralNorm,
-  'standardization': WeightStandardization,
+  **norms.KERNEL_NORMS,
   'scaled_standardization': functools.partial(
-    WeightStandardization, scaled=True
+    norms.WeightStandardization, scaled=True
   ),
 }
 every_wrapper = pytest.mark.parametrize('name', WRAPPERS)
@@ -336,13 +332,13 @@ def test_a_negative_epsilon_is_a_value_error(name):
     layer.init(jax.random.key(0), X, update_stats=False)
 
 
-@pytest.mark.parametrize('inner', ['weight', 'standardization'])
+@pytest.mark.parametrize('inner', ['weight', 'weight_standardization'])
 @pytest.mark.parametrize('spectral_inside', [False, True])
 def test_of_nested_norms_the_inner_one_comes_last(inner, spectral_inside):
   if spectral_inside:
-    layer = WRAPPERS[inner](SpectralNorm(Capture()))
+    layer = WRAPPERS[inner](norms.SpectralNorm(Capture()))
   else:
-    layer = SpectralNorm(WRAPPERS[inner](Capture()))
+    layer = norms.SpectralNorm(WRAPPERS[inner](Capture()))
   variables = layer.init(jax.random.key(0), X, update_stats=False)
   for _ in range(10):
     w, state = layer.apply(
