@@ -21,13 +21,17 @@ from normlab.norms.filter_response import (
   FilterResponseNorm,
   ThresholdedLinearUnit,
 )
+from normlab.norms.folding import fold
 from normlab.norms.group import GroupNorm, InstanceNorm
 from normlab.norms.identity import Identity
 from normlab.norms.kernel import KernelNorm
 from normlab.norms.layer import LayerNorm
+from normlab.norms.layer_folding import fold_layer
 from normlab.norms.lp import LpBatchNorm
 from normlab.norms.mean_only import MeanOnlyBatchNorm
+from normlab.norms.mixing import apply_with_mixed_statistics
 from normlab.norms.noise import DistributionalNoise, NoisyBatchNorm
+from normlab.norms.recalibration import recalibrate
 from normlab.norms.renorm import PAPER_D_MAX, PAPER_R_MAX, BatchRenorm, Ramp
 from normlab.norms.rms import RMSNorm
 from normlab.norms.scale_bias import ScaleBias
@@ -69,9 +73,13 @@ __all__ = [
   'ThresholdedLinearUnit',
   'WeightNorm',
   'WeightStandardization',
+  'apply_with_mixed_statistics',
   'build',
   'fields_of',
+  'fold',
+  'fold_layer',
   'initialize_from_data',
+  'recalibrate',
   'spectral_penalty',
   'spectral_state',
 ]

@@ -322,7 +322,9 @@ def running_average(
   updated = momentum * running + (1 - momentum) * batch
   if not isinstance(count, jax.Array):
     return updated.astype(running.dtype)
-  return jnp.where(count > 0, updated, running).astype(running.dtype)
+  # Of features that devices share, the batch's statistics are shared too.
+  unchanged = broadcast(running, updated.shape, updated)
+  return jnp.where(count > 0, updated, unchanged).astype(running.dtype)
 
 
 def _or_neutral(result: Moments) -> Moments:
