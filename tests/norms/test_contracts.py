@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from normlab import names, norms
+from normlab.norms.running import BatchFields
 
 # One shape for nearly all: JAX compiles each operation once a shape.
 SHAPE = (4, 3, 8)
@@ -24,13 +25,9 @@ NORMALIZING = [name for name in norms.ACTIVATION_NORMS if name != 'none']
 normalizing = pytest.mark.parametrize('name', NORMALIZING)
 # With a state in `batch_stats`.
 AVERAGING = [
-  'batch',
-  'batch_renorm',
-  'lp_batch',
-  'noisy_batch',
-  'mean_only_batch',
-  'switchable',
-  'evonorm_b0',
+  name
+  for name, layer in norms.ACTIVATION_NORMS.items()
+  if issubclass(layer, BatchFields)
 ]
 # Their inference takes statistics of the example too.
 MIXING = ['switchable', 'evonorm_b0']
@@ -526,7 +523,8 @@ def test_vmap_is_a_loop(name):
       )
 
 
-# An axis that the norm reduces, and that devices may share.
+# An axis that the norm reduces, and that devices may share; of norms without
+# other parameters than scale and bias.
 SHARED_AXIS = {
   'batch': 0,
   'batch_renorm': 0,
@@ -536,17 +534,6 @@ SHARED_AXIS = {
   'instance': 1,
   'rms': 2,
 }
-
-
-def test_every_norm_that_can_be_shared_is_tested_for_it():
-  able = [n for n in NORMALIZING if has_field(n, 'axis_name')]
-  # Theirs are in their own files: parameters that cannot be left out, or noise
-  # that differs from device to device.
-  others = {n for n in able if not has_only_scale_and_bias(n)} | {
-    'noise',
-    'noisy_batch',
-  }
-  assert {*able} - others == {*SHARED_AXIS}
 
 
 @pytest.mark.parametrize('name', SHARED_AXIS)
