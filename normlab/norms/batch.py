@@ -9,7 +9,7 @@ from flax import linen as nn
 from normlab.norms import fields
 from normlab.norms.fusion import joined, sliced
 from normlab.norms.moments import Moments
-from normlab.norms.running import BatchFields
+from normlab.norms.running import BatchFields, mean_start
 
 
 class BatchNorm(fields.Statistics, fields.Affine, BatchFields):
@@ -60,7 +60,7 @@ class BatchNorm(fields.Statistics, fields.Affine, BatchFields):
     running = self.running_statistics(
       [x.shape[axis] for axis in features],
       jnp.float32 if self.force_float32_reductions else self.param_dtype,
-      mean=jnp.zeros,
+      mean=mean_start(x),
       var=jnp.ones,
     )
     if use_running_average:

@@ -13,7 +13,7 @@ from jax import lax
 from normlab.norms import fields
 from normlab.norms.batch import squeezed
 from normlab.norms.moments import Moments
-from normlab.norms.running import BatchFields
+from normlab.norms.running import BatchFields, mean_start
 
 CONVENTIONS = ('gaussian', 'literal')
 
@@ -61,7 +61,9 @@ class LpBatchNorm(fields.Statistics, fields.Affine, BatchFields):
     x, mask = self.prepare(x, mask)
     features, reduced = self.feature_and_reduction_axes(x)
     running = self.running_statistics(
-      [x.shape[axis] for axis in features], mean=jnp.zeros, deviation=jnp.ones
+      [x.shape[axis] for axis in features],
+      mean=mean_start(x),
+      deviation=jnp.ones,
     )
     if use_running_average:
       mean, deviation = (

@@ -9,7 +9,7 @@ from flax import linen as nn
 from normlab.norms import fields
 from normlab.norms.batch import squeezed
 from normlab.norms.moments import Moments
-from normlab.norms.running import BatchFields
+from normlab.norms.running import BatchFields, mean_start
 
 
 class MeanOnlyBatchNorm(fields.Statistics, fields.Affine, BatchFields):
@@ -43,7 +43,7 @@ class MeanOnlyBatchNorm(fields.Statistics, fields.Affine, BatchFields):
     x, mask = self.prepare(x, mask)
     features, reduced = self.feature_and_reduction_axes(x)
     running = self.running_statistics(
-      [x.shape[axis] for axis in features], mean=jnp.zeros
+      [x.shape[axis] for axis in features], mean=mean_start(x)
     )
     if use_running_average:
       center = jnp.expand_dims(running['mean'].value, reduced)

@@ -11,7 +11,7 @@ from jax import lax
 from normlab.norms import fields
 from normlab.norms.batch import squeezed
 from normlab.norms.moments import Moments
-from normlab.norms.running import BatchFields
+from normlab.norms.running import BatchFields, mean_start
 
 Schedule = Callable[[jax.Array], jax.Array]
 
@@ -83,7 +83,7 @@ class BatchRenorm(fields.Statistics, fields.Affine, BatchFields):
     x, mask = self.prepare(x, mask)
     features, reduced = self.feature_and_reduction_axes(x)
     running = self.running_statistics(
-      [x.shape[axis] for axis in features], mean=jnp.zeros, std=jnp.ones
+      [x.shape[axis] for axis in features], mean=mean_start(x), std=jnp.ones
     )
     step = self.variable('batch_stats', 'step', jnp.zeros, (), jnp.int32)
     mean, std = (

@@ -122,6 +122,18 @@ class BatchFields(nn.Module):
       )
 
 
+def mean_start(x: jax.Array) -> Start:
+  """Zeros to start a running mean with: complex where the input is."""
+
+  def start(shape: Sequence[int], dtype: Any) -> jax.Array:
+    is_complex = jnp.iscomplexobj(x)
+    return jnp.zeros(
+      shape, jnp.promote_types(dtype, x.dtype) if is_complex else dtype
+    )
+
+  return start
+
+
 def share_kept(momentum: float | None, updates: jax.Array) -> jax.Array:
   """The share of the old value that leaves no weight to the start value.
 

@@ -10,7 +10,7 @@ from flax import linen as nn
 from normlab.norms import fields
 from normlab.norms.batch import squeezed
 from normlab.norms.moments import Moments, pool
-from normlab.norms.running import BatchFields
+from normlab.norms.running import BatchFields, mean_start
 
 
 class SwitchableNorm(
@@ -85,7 +85,9 @@ class SwitchableNorm(
       inference: True takes the running statistics and leaves them.
     """
     shape = [batch.var.shape[axis] for axis in features]
-    running = self.running_statistics(shape, mean=jnp.zeros, var=jnp.ones)
+    running = self.running_statistics(
+      shape, mean=mean_start(batch.mean), var=jnp.ones
+    )
     if inference:
       mean, var = (
         jnp.expand_dims(running[name].value, reduced)
