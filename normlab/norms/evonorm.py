@@ -14,7 +14,6 @@ from jax import lax
 
 from normlab.norms import fields
 from normlab.norms.batch import squeezed
-from normlab.norms.filter_response import refuse_complex
 from normlab.norms.group import Groups, pool_groups, spread_groups
 from normlab.norms.moments import Moments, pool
 from normlab.norms.running import BatchFields
@@ -55,7 +54,7 @@ class EvoNormB0(
     """
     use_running_average = self.uses_running_average(use_running_average)
     x, mask = self.prepare(x, mask)
-    refuse_complex('EvoNormB0', x)
+    fields.refuse_complex('EvoNormB0', x)
     features, reduced = self.feature_and_reduction_axes(x)
     batch_axes, space = self.batch_and_space_axes(x, features)
     shape = [x.shape[axis] for axis in features]
@@ -109,7 +108,7 @@ class EvoNormS0(fields.Statistics, fields.Affine, Groups, fields.ExampleAxes):
     """
     del use_running_average
     x, mask = self.prepare(x, mask)
-    refuse_complex('EvoNormS0', x)
+    fields.refuse_complex('EvoNormS0', x)
     channel = x.ndim - 1
     _, space = self.batch_and_space_axes(x, [channel])
     groups = self.groups_of(x.shape[channel])

@@ -290,3 +290,12 @@ def canonical_axes(layer: str, field: str, ndim: int, axes: Axes) -> list[int]:
         f'allowed are {-ndim} to {ndim - 1}'
       )
   return sorted({axis % ndim for axis in axes})
+
+
+def refuse_complex(layer: str, x: jax.Array) -> None:
+  """Raises TypeError for a complex `x`."""
+  if jnp.iscomplexobj(x):
+    raise TypeError(
+      f'{layer}: the input has dtype {x.dtype}; allowed are real floating '
+      'point dtypes: complex numbers are not ordered'
+    )

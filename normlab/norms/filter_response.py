@@ -47,7 +47,7 @@ class ThresholdedLinearUnit(fields.CheckedInput):
     """
     x, _ = self.prepare(x, None)
     name = type(self).__name__
-    refuse_complex(name, x)
+    fields.refuse_complex(name, x)
     features = fields.canonical_axes(
       name, 'feature_axes', x.ndim, self.feature_axes
     )
@@ -140,12 +140,3 @@ class FilterResponseNorm(
       threshold_init=self.threshold_init,
       name='tlu',
     )(y)
-
-
-def refuse_complex(layer: str, x: jax.Array) -> None:
-  """Raises TypeError for a complex `x`."""
-  if jnp.iscomplexobj(x):
-    raise TypeError(
-      f'{layer}: the input has dtype {x.dtype}; allowed are real floating '
-      'point dtypes: complex numbers are not ordered'
-    )

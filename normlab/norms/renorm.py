@@ -11,7 +11,7 @@ from jax import lax
 from normlab.norms import fields
 from normlab.norms.batch import squeezed
 from normlab.norms.moments import Moments
-from normlab.norms.running import BatchFields, mean_start
+from normlab.norms.running import BatchFields
 
 Schedule = Callable[[jax.Array], jax.Array]
 
@@ -81,9 +81,10 @@ class BatchRenorm(fields.Statistics, fields.Affine, BatchFields):
     use_running_average = self.uses_running_average(use_running_average)
     self.check_limits()
     x, mask = self.prepare(x, mask)
+    fields.refuse_complex('BatchRenorm', x)
     features, reduced = self.feature_and_reduction_axes(x)
     running = self.running_statistics(
-      [x.shape[axis] for axis in features], mean=mean_start(x), std=jnp.ones
+      [x.shape[axis] for axis in features], mean=jnp.zeros, std=jnp.ones
     )
     step = self.variable('batch_stats', 'step', jnp.zeros, (), jnp.int32)
     mean, std = (

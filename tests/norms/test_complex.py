@@ -55,7 +55,6 @@ def test_complex_input_is_that_of_flax(name, dtype):
 
 AVERAGING = [
   norms.BatchNorm,
-  norms.BatchRenorm,
   norms.LpBatchNorm,
   norms.MeanOnlyBatchNorm,
   norms.SwitchableNorm,
@@ -72,3 +71,10 @@ def test_a_running_mean_of_complex_values_is_complex_from_the_start(layer):
   mean = state['batch_stats']['mean']
   assert mean.dtype == jnp.complex64
   np.testing.assert_allclose(mean, x.mean((0, 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize('name', ['batch_renorm', 'evonorm_b0', 'evonorm_s0'])
+def test_what_orders_numbers_refuses_complex_ones(name):
+  layer = norms.build(name=name)()
+  with pytest.raises(TypeError, match=f'^{type(layer).__name__}: .*complex64'):
+    layer.init(jax.random.key(0), complex_normal((2, 32), 0), False)
