@@ -12,7 +12,7 @@ from flax import linen as nn
 from flax.linen import dtypes
 from jax import lax
 
-from normlab.norms import fields
+from normlab.norms import axis_fields, fields
 from normlab.norms.batch import squeezed
 from normlab.norms.group import Groups, pool_groups, spread_groups
 from normlab.norms.moments import Moments, pool
@@ -20,7 +20,7 @@ from normlab.norms.running import BatchFields
 
 
 class EvoNormB0(
-  fields.Statistics, fields.Affine, BatchFields, fields.ExampleAxes
+  fields.Statistics, fields.Affine, BatchFields, axis_fields.ExampleAxes
 ):
   """y = x / max(std_batch, v * x + std_instance) * scale + bias.
 
@@ -78,7 +78,9 @@ class EvoNormB0(
     return self.rescale(x, features).astype(dtype)
 
 
-class EvoNormS0(fields.Statistics, fields.Affine, Groups, fields.ExampleAxes):
+class EvoNormS0(
+  fields.Statistics, fields.Affine, Groups, axis_fields.ExampleAxes
+):
   """y = x * sigmoid(v * x) / sqrt(var_group + epsilon) * scale + bias.
 
   The variance is that of `GroupNorm`: over the space and a group of channels of

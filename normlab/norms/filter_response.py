@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen import dtypes
 
-from normlab.norms import fields
+from normlab.norms import axis_fields, fields
 
 # The paper's initial value of the learned epsilon.
 LEARNED_EPSILON = 1e-4
@@ -24,7 +24,7 @@ class ThresholdedLinearUnit(fields.CheckedInput):
     threshold_init: of the threshold; zeros, which is ReLU.
   """
 
-  feature_axes: fields.Axes = dataclasses.field(default=-1, kw_only=True)
+  feature_axes: axis_fields.Axes = dataclasses.field(default=-1, kw_only=True)
   dtype: Any = dataclasses.field(default=None, kw_only=True)
   param_dtype: Any = dataclasses.field(default=jnp.float32, kw_only=True)
   threshold_init: nn.initializers.Initializer = dataclasses.field(
@@ -48,7 +48,7 @@ class ThresholdedLinearUnit(fields.CheckedInput):
     x, _ = self.prepare(x, None)
     name = type(self).__name__
     fields.refuse_complex(name, x)
-    features = fields.canonical_axes(
+    features = axis_fields.canonical_axes(
       name, 'feature_axes', x.ndim, self.feature_axes
     )
     threshold = self.param(
@@ -63,7 +63,10 @@ class ThresholdedLinearUnit(fields.CheckedInput):
 
 
 class FilterResponseNorm(
-  fields.Statistics, fields.FeatureAxes, fields.Affine, fields.ExampleAxes
+  fields.Statistics,
+  axis_fields.FeatureAxes,
+  fields.Affine,
+  axis_fields.ExampleAxes,
 ):
   """y = max(x / sqrt(E[x^2] + epsilon) * scale + bias, threshold), E over space.
 
@@ -117,7 +120,7 @@ class FilterResponseNorm(
     """
     del use_running_average
     x, mask = self.prepare(x, mask)
-    features = fields.canonical_axes(
+    features = axis_fields.canonical_axes(
       type(self).__name__, 'feature_axes', x.ndim, self.feature_axes
     )
     _, space = self.batch_and_space_axes(x, features)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.norms import fields
+from normlab.norms import axis_fields, fields
 from normlab.norms.moments import Moments, pool
 
 # Of the paper's Table 3.
@@ -97,7 +97,9 @@ class GroupNorm(
     channel = x.ndim - 1
     axes = self.reduction_axes
     axes = range(1, x.ndim) if axes is None else axes
-    axes = fields.canonical_axes('GroupNorm', 'reduction_axes', x.ndim, axes)
+    axes = axis_fields.canonical_axes(
+      'GroupNorm', 'reduction_axes', x.ndim, axes
+    )
     if channel not in axes:
       raise ValueError(
         f'{type(self).__name__}: reduction_axes={self.reduction_axes!r} must include the '
@@ -140,7 +142,7 @@ def spread_groups(statistics: Moments, channels: int) -> Moments:
   return Moments(mean, var, statistics.count)
 
 
-class InstanceNorm(fields.Statistics, fields.FeatureAxes, fields.Affine):
+class InstanceNorm(fields.Statistics, axis_fields.FeatureAxes, fields.Affine):
   """Normalizes each channel of each example over space.
 
   Drop-in for `flax.linen.InstanceNorm`. On vectors [batch, features] there is
@@ -162,7 +164,7 @@ class InstanceNorm(fields.Statistics, fields.FeatureAxes, fields.Affine):
     """Normalizes; the arguments and errors are those of `LayerNorm`."""
     del use_running_average
     x, mask = self.prepare(x, mask)
-    features = fields.canonical_axes(
+    features = axis_fields.canonical_axes(
       'InstanceNorm', 'feature_axes', x.ndim, self.feature_axes
     )
     if 0 in features:

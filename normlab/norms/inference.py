@@ -14,7 +14,7 @@ from flax import linen as nn
 from jax import lax
 
 from normlab import names
-from normlab.norms import fields
+from normlab.norms import axis_fields
 from normlab.norms.batch import BatchNorm, squeezed
 from normlab.norms.lp import LpBatchNorm
 from normlab.norms.moments import Moments, pool_devices
@@ -154,7 +154,7 @@ def batch_statistics(
   else:
     layer = layer.clone(parent=None, axis_name=None)
   x, mask = layer.prepare(x, mask)
-  features = fields.canonical_axes(
+  features = axis_fields.canonical_axes(
     type(layer).__name__, 'axis', x.ndim, layer.axis
   )
   reduced = [axis for axis in range(x.ndim) if axis not in features]

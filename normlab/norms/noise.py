@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from normlab.norms import fields
+from normlab.norms import axis_fields, fields
 from normlab.norms.batch import BatchNorm
 
 
@@ -114,7 +114,7 @@ class DistributionalNoise(NoiseFields, fields.CheckedInput):
       key; None: no such devices.
   """
 
-  axis: fields.Axes = dataclasses.field(default=-1, kw_only=True)
+  axis: axis_fields.Axes = dataclasses.field(default=-1, kw_only=True)
   axis_name: str | None = dataclasses.field(default=None, kw_only=True)
 
   replaces_bias: ClassVar[bool] = False
@@ -151,7 +151,7 @@ class DistributionalNoise(NoiseFields, fields.CheckedInput):
       )
     self.check_noise()
     x, _ = self.prepare(x, mask)
-    features = fields.canonical_axes(name, 'axis', x.ndim, self.axis)
+    features = axis_fields.canonical_axes(name, 'axis', x.ndim, self.axis)
     if use_running_average and not self.noise_in_inference:
       return x
     return self.add_noise(x, features)

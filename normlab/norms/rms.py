@@ -6,10 +6,10 @@ from typing import ClassVar
 import jax
 from flax import linen as nn
 
-from normlab.norms import fields
+from normlab.norms import axis_fields, fields
 
 
-class RMSNorm(fields.Statistics, fields.ReductionAxes, fields.Affine):
+class RMSNorm(fields.Statistics, axis_fields.ReductionAxes, fields.Affine):
   """y = x / sqrt(E[x^2] + epsilon) * scale: LayerNorm without the centring.
 
   Drop-in for `flax.linen.RMSNorm`, over the last axis by default.

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.norms import fields
+from normlab.norms import axis_fields
 from normlab.norms.moments import running_average
 
 Start = Callable[[Sequence[int], Any], jax.Array]
@@ -32,7 +32,7 @@ class BatchFields(nn.Module):
   """
 
   use_running_average: bool | None = None
-  axis: fields.Axes = -1
+  axis: axis_fields.Axes = -1
   momentum: float | None = 0.99
   debias: bool = dataclasses.field(default=False, kw_only=True)
   frozen: bool = dataclasses.field(default=False, kw_only=True)
@@ -41,7 +41,7 @@ class BatchFields(nn.Module):
     self, x: jax.Array
   ) -> tuple[list[int], list[int]]:
     """The axes of `x` that have statistics of their own, and all others."""
-    features = fields.canonical_axes(
+    features = axis_fields.canonical_axes(
       type(self).__name__, 'axis', x.ndim, self.axis
     )
     return features, [a for a in range(x.ndim) if a not in features]

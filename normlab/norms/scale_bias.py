@@ -5,10 +5,10 @@ from typing import ClassVar
 import jax
 from flax import linen as nn
 
-from normlab.norms import fields
+from normlab.norms import axis_fields, fields
 
 
-class ScaleBias(fields.CheckedInput, fields.FeatureAxes, fields.Affine):
+class ScaleBias(fields.CheckedInput, axis_fields.FeatureAxes, fields.Affine):
   """y = x * scale + bias.
 
   What a network with a norm can represent that the one without cannot is partly
@@ -45,7 +45,7 @@ class ScaleBias(fields.CheckedInput, fields.FeatureAxes, fields.Affine):
     """
     del use_running_average
     x, _ = self.prepare(x, mask)
-    features = fields.canonical_axes(
+    features = axis_fields.canonical_axes(
       'ScaleBias', 'feature_axes', x.ndim, self.feature_axes
     )
     return self.rescale(x, features)

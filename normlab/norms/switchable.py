@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.norms import fields
+from normlab.norms import axis_fields, fields
 from normlab.norms.batch import squeezed
 from normlab.norms.moments import Moments, pool
 from normlab.norms.running import BatchFields, mean_start
 
 
 class SwitchableNorm(
-  fields.Statistics, fields.Affine, BatchFields, fields.ExampleAxes
+  fields.Statistics, fields.Affine, BatchFields, axis_fields.ExampleAxes
 ):
   """Learns to mix the statistics of InstanceNorm, LayerNorm and BatchNorm.
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen import dtypes
 
-from normlab.norms import fields, kernel
+from normlab.norms import axis_fields, kernel
 
 
 class WeightNorm(kernel.KernelNorm):
@@ -39,7 +39,7 @@ class WeightNorm(kernel.KernelNorm):
   param_dtype: Any = jnp.float32
   use_scale: bool = True
   scale_init: nn.initializers.Initializer = nn.initializers.ones
-  feature_axes: fields.Axes | None = -1
+  feature_axes: axis_fields.Axes | None = -1
   variable_filter: Iterable[str] | None = frozenset({'kernel'})
 
   def check(self, update_stats: bool | None) -> None:
@@ -71,7 +71,7 @@ class WeightNorm(kernel.KernelNorm):
     del update_stats
     features = []
     if self.feature_axes is not None:
-      features = fields.canonical_axes(
+      features = axis_fields.canonical_axes(
         type(self).__name__, 'feature_axes', value.ndim, self.feature_axes
       )
     reduced = [axis for axis in range(value.ndim) if axis not in features]
