@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from normlab.norms import fields
 from normlab.norms.fusion import joined, sliced
-from normlab.norms.moments import Moments
+from normlab.norms.pooling import Moments
 from normlab.norms.running import BatchFields, mean_start
 
 

@@ -15,7 +15,7 @@ from jax import lax
 from normlab.norms import axis_fields, fields
 from normlab.norms.batch import squeezed
 from normlab.norms.group import Groups, pool_groups, spread_groups
-from normlab.norms.moments import Moments, pool
+from normlab.norms.pooling import Moments, pool
 from normlab.norms.running import BatchFields
 
 

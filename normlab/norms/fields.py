@@ -14,7 +14,8 @@ from flax import linen as nn
 from flax.linen import dtypes
 
 from normlab.norms import moments as moments_lib
-from normlab.norms.moments import Moments
+from normlab.norms.fusion import traced
+from normlab.norms.pooling import Moments, pool_devices
 from normlab.norms.standardize import standardize
 
 LARGEST_TO_SQUARE = 1.8e19  # In float32.
@@ -120,7 +121,7 @@ class CheckedInput(nn.Module):
     goes before anything is computed from it, as do values whose square would
     overflow.
     """
-    x = moments_lib.traced(x)
+    x = traced(x)
     name = type(self).__name__
     if not jnp.issubdtype(x.dtype, jnp.inexact):
       raise TypeError(
@@ -136,7 +137,7 @@ class CheckedInput(nn.Module):
       )
     if mask is None:
       return x, None
-    mask = moments_lib.traced(mask).astype(bool)
+    mask = traced(mask).astype(bool)
     try:
       fits = jnp.broadcast_shapes(mask.shape, x.shape) == x.shape
     except ValueError:
@@ -198,9 +199,7 @@ class Statistics(CheckedInput):
     if self.axis_name is None or self.is_initializing():
       return part
     try:
-      return moments_lib.pool_devices(
-        part, self.axis_name, self.axis_index_groups
-      )
+      return pool_devices(part, self.axis_name, self.axis_index_groups)
     except NameError as error:
       raise ValueError(
         f'{type(self).__name__}: axis_name={self.axis_name!r} is not an axis '

@@ -117,6 +117,15 @@ def batch_shards(x: jax.Array) -> int:
   return math.prod(sharding.mesh.shape[axis] for axis in axes)
 
 
+def traced(x: jax.Array) -> jax.Array:
+  """`x`, as a value of the program that is traced, if one is.
+
+  A NumPy array that `jit` closes over and `vmap` maps is not, and JAX (0.10.2)
+  then rejects it as an argument of a function with a derivative of its own.
+  """
+  return jnp.array(x) if isinstance(x, jax.core.Tracer) else jnp.asarray(x)
+
+
 def size_together(*arrays: jax.Array) -> int:
   """How many values the arrays have, broadcast against each other."""
   return math.prod(jnp.broadcast_shapes(*(array.shape for array in arrays)))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from normlab.norms import axis_fields, fields
-from normlab.norms.moments import Moments, pool
+from normlab.norms.pooling import Moments, pool
 
 # Of the paper's Table 3.
 DEFAULT_GROUPS = 32

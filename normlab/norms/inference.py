@@ -17,7 +17,7 @@ from normlab import names
 from normlab.norms import axis_fields
 from normlab.norms.batch import BatchNorm, squeezed
 from normlab.norms.lp import LpBatchNorm
-from normlab.norms.moments import Moments, pool_devices
+from normlab.norms.pooling import Moments, pool_devices
 from normlab.norms.running import BatchFields
 
 State = dict[str, Any]

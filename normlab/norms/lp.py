@@ -12,7 +12,7 @@ from jax import lax
 
 from normlab.norms import fields
 from normlab.norms.batch import squeezed
-from normlab.norms.moments import Moments
+from normlab.norms.pooling import Moments
 from normlab.norms.running import BatchFields, mean_start
 
 CONVENTIONS = ('gaussian', 'literal')

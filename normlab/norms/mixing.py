@@ -12,7 +12,7 @@ from flax import linen as nn
 from jax import lax
 
 from normlab.norms import inference
-from normlab.norms.moments import Moments
+from normlab.norms.pooling import Moments
 
 
 def apply_with_mixed_statistics(

@@ -1,4 +1,4 @@
-"""Mean and variance: axes, masks, devices, running averages; pure functions.
+"""Mean and variance over axes of an array; pure functions.
 
 All norms take their statistics from here. No two large squares are ever
 subtracted from each other: unit variance on a mean of 1e4 keeps three digits in
@@ -8,7 +8,7 @@ float32, where E[x^2] - E[x]^2 keeps none.
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,29 +21,15 @@ from normlab.norms.fusion import (
   once,
   sliced,
   total,
+  traced,
 )
-
-
-class Moments(NamedTuple):
-  """Statistics of an array, shaped to broadcast against it.
-
-  Attributes:
-    mean: the array's shape with size one along the reduced axes.
-    var: biased (divided by the count), never negative, real; shape of `mean`.
-    count: how many values stand behind each entry: a number where there is no
-      mask, else an array of the shape of `mean`.
-  """
-
-  mean: jax.Array
-  var: jax.Array
-  count: jax.Array | float
-
-
-def abs_square(x: jax.Array) -> jax.Array:
-  """|x|^2, real for complex x."""
-  if jnp.iscomplexobj(x):
-    return lax.square(lax.real(x)) + lax.square(lax.imag(x))
-  return lax.square(x)
+from normlab.norms.pooling import (
+  Moments,
+  abs_square,
+  neutral_where_empty,
+  number,
+  pool,
+)
 
 
 def moments(
@@ -70,20 +56,11 @@ def moments(
     dtype: precision of the result; None is that of `x`.
   """
   axes = tuple(sorted(axes))
-  x = traced(x)
+  x = jnp.asarray(x)
   if mask is not None:
     mask = broadcast(traced(mask), x.shape, x)
   mean, var = _mean_and_var(x, mask, axes, center, dtype or x.dtype)
-  return _or_neutral(Moments(mean, var, _count(x, mask, axes)))
-
-
-def traced(x: jax.Array) -> jax.Array:
-  """`x`, as a value of the program that is traced, if one is.
-
-  A NumPy array that `jit` closes over and `vmap` maps is not, and JAX (0.10.2)
-  then rejects it as an argument of a function with a derivative of its own.
-  """
-  return jnp.array(x) if isinstance(x, jax.core.Tracer) else jnp.asarray(x)
+  return neutral_where_empty(Moments(mean, var, _count(x, mask, axes)))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
@@ -110,16 +87,24 @@ def _mean_and_var_jvp(
   one multiply-add over x, and nothing of x's size is kept for it but x.
   """
   x, mask = primals
-  dx = tangents[0].astype(dtype)
   mean, var = _mean_and_var(x, mask, axes, center, dtype)
-  count = jnp.maximum(_count(x, mask, axes), 1)
 
-  def average(values: jax.Array) -> jax.Array:
-    return once(_valid(values, mask).sum(axes, keepdims=True) / count)
+  # Kept for the backward pass: the arguments, and not what is computed of them.
+  @functools.partial(jax.checkpoint, prevent_cse=False)
+  def differential(
+    x: jax.Array, mean: jax.Array, mask: jax.Array | None, dx: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    dx = dx.astype(dtype)
+    count = jnp.maximum(_count(x, mask, axes), 1)
 
-  dmean = average(dx) if center else jnp.zeros_like(mean)
-  slope = (x.astype(dtype) - mean).conj() * dx
-  return (mean, var), (dmean, average(2 * slope.real))
+    def average(values: jax.Array) -> jax.Array:
+      return once(_valid(values, mask).sum(axes, keepdims=True) / count)
+
+    dmean = average(dx) if center else jnp.zeros_like(mean)
+    slope = (x.astype(dtype) - mean).conj() * dx
+    return dmean, average(2 * slope.real)
+
+  return (mean, var), differential(x, mean, mask, tangents[0])
 
 
 def _over_axes(
@@ -141,7 +126,7 @@ def _over_axes(
     return total(values, axes) / count if axes else values
 
   if not center:
-    var = average(abs_square(x.astype(dtype)))
+    var = average(abs_square(apart(x).astype(dtype)))
     zero = jnp.zeros_like(var, dtype)
     return zero, zero, var
   if mask is None:
@@ -234,106 +219,12 @@ def _count(
   """How many values each entry has; a number where there is no mask."""
   if mask is None:
     shape = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
-    return _number(math.prod(x.shape[axis] for axis in axes), shape)
+    return number(math.prod(x.shape[axis] for axis in axes), shape)
   # Half precision cannot count beyond 2,048.
   precision = jnp.promote_types(x.real.dtype, jnp.float32)
   return mask.sum(axes, keepdims=True, dtype=precision)
 
 
-def _number(count: Any, shape: Sequence[int]) -> jax.Array | float:
-  """A count; an array of this shape where a size is symbolic (`jax.export`)."""
-  if isinstance(count, int | float):
-    return float(count)
-  return jnp.full(shape, count, jnp.float32)
-
-
 def _valid(values: jax.Array, mask: jax.Array | None) -> jax.Array:
   """The values, zero where the mask is False."""
   return values if mask is None else jnp.where(mask, values, 0)
-
-
-def pool(parts: Moments, axes: Sequence[int]) -> Moments:
-  """Joins the statistics of disjoint parts, as if computed on their union.
-
-  var = E_parts[var_i + |mean_i - mean|^2], each part weighted by its count
-  (Chan et al. 1983): no difference of large squares here either.
-
-  Args:
-    parts: one entry a part along `axes`.
-    axes: the axes of the entries to join; kept with size one.
-  """
-  axes = tuple(axes)
-  counts = jnp.broadcast_to(parts.count, parts.var.shape)
-  total = counts.sum(axes, keepdims=True)
-  weights = counts / jnp.maximum(total, 1)
-  # As in `moments`: three thirds are not one, and an error of 1e-7 of a large
-  # mean is not small beside a small deviation.
-  shift = lax.stop_gradient((weights * parts.mean).sum(axes, keepdims=True))
-  mean = shift + (weights * (parts.mean - shift)).sum(axes, keepdims=True)
-  spread = parts.var + abs_square(parts.mean - mean)
-  var = (weights * spread).sum(axes, keepdims=True)
-  if isinstance(parts.count, jax.Array):
-    return _or_neutral(Moments(mean, var, total))
-  size = 1
-  for axis in axes:
-    size *= parts.var.shape[axis]
-  return Moments(mean, var, _number(parts.count * size, mean.shape))
-
-
-def pool_devices(
-  part: Moments, axis_name: str, axis_index_groups: Any = None
-) -> Moments:
-  """Joins the statistics of the devices along a mapped axis, by their counts.
-
-  Weighting by counts is what makes unequal masks right: a mean of per-device
-  means is not the mean of the joined batch. Each device puts its statistics
-  into a slot of its own, so that one sum brings all of them to all devices.
-
-  Args:
-    part: this device's statistics.
-    axis_name: the axis of `jax.shard_map`, `jax.pmap` or `jax.vmap`.
-    axis_index_groups: join within these groups of devices only, as in
-      `jax.lax.psum`.
-  """
-  devices = lax.psum(1, axis_name)
-  mine = jnp.arange(devices) == lax.axis_index(axis_name)
-  count = jnp.broadcast_to(
-    jnp.asarray(part.count, part.var.dtype), part.var.shape
-  )
-
-  def slotted(value: jax.Array) -> jax.Array:
-    return jnp.where(mine.reshape(-1, *[1] * value.ndim), value, 0)
-
-  parts = lax.psum(
-    tuple(map(slotted, (part.mean, part.var, count))),
-    axis_name,
-    axis_index_groups=axis_index_groups,
-  )
-  return Moments(*(value.squeeze(0) for value in pool(Moments(*parts), [0])))
-
-
-def running_average(
-  running: jax.Array,
-  batch: jax.Array,
-  momentum: float | jax.Array,
-  count: jax.Array | float,
-) -> jax.Array:
-  """momentum * running + (1 - momentum) * batch; unchanged where count is 0."""
-  updated = momentum * running + (1 - momentum) * batch
-  if not isinstance(count, jax.Array):
-    return updated.astype(running.dtype)
-  # Of features that devices share, the batch's statistics are shared too.
-  unchanged = broadcast(running, updated.shape, updated)
-  return jnp.where(count > 0, updated, unchanged).astype(running.dtype)
-
-
-def _or_neutral(result: Moments) -> Moments:
-  """Gives entries that no value stands behind mean 0 and variance 1."""
-  if not isinstance(result.count, jax.Array):
-    return result
-  some = result.count > 0
-  return Moments(
-    jnp.where(some, result.mean, 0),
-    jnp.where(some, result.var, 1),
-    result.count,
-  )

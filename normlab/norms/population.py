@@ -11,7 +11,7 @@ import numpy as np
 from flax import linen as nn
 
 from normlab.norms import inference
-from normlab.norms.moments import Moments, pool
+from normlab.norms.pooling import Moments, pool
 
 Path = tuple[str, ...]
 # The statistics of all norms on one batch, by the path of the norm.

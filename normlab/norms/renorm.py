@@ -10,7 +10,7 @@ from jax import lax
 
 from normlab.norms import fields
 from normlab.norms.batch import squeezed
-from normlab.norms.moments import Moments
+from normlab.norms.pooling import Moments
 from normlab.norms.running import BatchFields
 
 Schedule = Callable[[jax.Array], jax.Array]

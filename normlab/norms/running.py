@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from normlab.norms import axis_fields
-from normlab.norms.moments import running_average
+from normlab.norms.fusion import broadcast
 
 Start = Callable[[Sequence[int], Any], jax.Array]
 
@@ -151,3 +151,18 @@ def share_kept(momentum: float | None, updates: jax.Array) -> jax.Array:
     return updates / (updates + 1)
   power = jnp.asarray(momentum, jnp.float32) ** updates
   return momentum * (1 - power) / (1 - momentum * power)
+
+
+def running_average(
+  running: jax.Array,
+  batch: jax.Array,
+  momentum: float | jax.Array,
+  count: jax.Array | float,
+) -> jax.Array:
+  """momentum * running + (1 - momentum) * batch; unchanged where count is 0."""
+  updated = momentum * running + (1 - momentum) * batch
+  if not isinstance(count, jax.Array):
+    return updated.astype(running.dtype)
+  # Of features that devices share, the batch's statistics are shared too.
+  unchanged = broadcast(running, updated.shape, updated)
+  return jnp.where(count > 0, updated, unchanged).astype(running.dtype)

@@ -14,7 +14,7 @@ from normlab.norms.fusion import (
   size_together,
   spread,
 )
-from normlab.norms.moments import Moments
+from normlab.norms.pooling import Moments
 
 
 def standardize(
@@ -90,6 +90,14 @@ def _affine_jvp(dtype: Any, primals: Any, tangents: Any) -> Any:
   dy = dx * multiplier * scale + (x - mean) * scale * dmultiplier
      + x_hat * dscale + (dbias - multiplier * scale * dmean).
   """
+  y = _affine(*primals, dtype)
+  # Kept for the backward pass: the arguments, and not what is computed of them.
+  differential = functools.partial(_differential, dtype)
+  return y, jax.checkpoint(differential, prevent_cse=False)(primals, tangents)
+
+
+def _differential(dtype: Any, primals: Any, tangents: Any) -> jax.Array:
+  """dy of `_affine`, linear in the tangents."""
   x, mean, multiplier, scale, bias = primals
   dx, dmean, dmultiplier, dscale, dbias = tangents
   if scale is None:
@@ -114,5 +122,4 @@ def _affine_jvp(dtype: Any, primals: Any, tangents: Any) -> Any:
     factor = multiplier * scale
   # Each its own cast: else the backward pass writes out the cast cotangent.
   casts = [broadcast(t, x.shape, x).astype(dtype) for t in terms]
-  dy = (dx * factor).astype(dtype) + sum(apart(*casts))
-  return _affine(x, mean, multiplier, scale, bias, dtype), dy
+  return (dx * factor).astype(dtype) + sum(apart(*casts))

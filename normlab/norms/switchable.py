@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from normlab.norms import axis_fields, fields
 from normlab.norms.batch import squeezed
-from normlab.norms.moments import Moments, pool
+from normlab.norms.pooling import Moments, pool
 from normlab.norms.running import BatchFields, mean_start
 
 

@@ -3,7 +3,8 @@ import norms_reference as reference
 import numpy as np
 import pytest
 
-from normlab.norms.moments import Moments, moments
+from normlab.norms.moments import moments
+from normlab.norms.pooling import Moments
 from normlab.norms.standardize import standardize
 
 
