@@ -33,10 +33,12 @@ def moments(x, axes, mask=None, center=True):
   return mean, var, count
 
 
-def assert_moments_close(actual, x, axes, mask=None, center=True, *, rtol=1e-4):
+def assert_moments_close(
+  actual, x, axes, mask=None, center=True, *, rtol=1e-4, atol=1e-6
+):
   mean, var, count = moments(x, axes, mask, center)
   np.testing.assert_allclose(actual.mean, mean, rtol=1e-6, atol=1e-6)
-  np.testing.assert_allclose(actual.var, var, rtol=rtol, atol=1e-6)
+  np.testing.assert_allclose(actual.var, var, rtol=rtol, atol=atol)
   np.testing.assert_array_equal(
     np.broadcast_to(actual.count, count.shape), count
   )
