@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec, reshard
 
@@ -117,13 +118,17 @@ def batch_shards(x: jax.Array) -> int:
   return math.prod(sharding.mesh.shape[axis] for axis in axes)
 
 
-def traced(x: jax.Array) -> jax.Array:
-  """`x`, as a value of the program that is traced, if one is.
+def traced(x: Any) -> jax.Array:
+  """`x` as an array of the program that is traced, if one is.
 
-  A NumPy array that `jit` closes over and `vmap` maps is not, and JAX (0.10.2)
+  A NumPy array that `jit` closes over and `vmap` maps is none, and JAX (0.10.2)
   then rejects it as an argument of a function with a derivative of its own.
   """
-  return jnp.array(x) if isinstance(x, jax.core.Tracer) else jnp.asarray(x)
+  inner = x
+  while isinstance(inner, jax.core.Tracer):
+    inner = getattr(inner, 'val', getattr(inner, 'primal', None))
+  # Else not a copy: the backward pass would keep it beside x.
+  return jnp.array(x) if isinstance(inner, np.ndarray) else jnp.asarray(x)
 
 
 def size_together(*arrays: jax.Array) -> int:

@@ -81,30 +81,35 @@ def _mean_and_var(
 def _mean_and_var_jvp(
   axes: tuple[int, ...], center: bool, dtype: Any, primals: Any, tangents: Any
 ) -> Any:
+  x, mask = primals
+  mean, var = _mean_and_var(x, mask, axes, center, dtype)
+  dmean, dvar = _mean_and_var_tangent(x, mask, mean, tangents[0], axes)
+  return (mean, var), (dmean if center else jnp.zeros_like(mean), dvar)
+
+
+# Checkpointed, as in `standardize`: the backward pass keeps x, and not what is
+# computed from it.
+@functools.partial(jax.checkpoint, prevent_cse=False, static_argnums=4)
+def _mean_and_var_tangent(
+  x: jax.Array,
+  mask: jax.Array | None,
+  mean: jax.Array,
+  dx: jax.Array,
+  axes: tuple[int, ...],
+) -> tuple[jax.Array, jax.Array]:
   """d mean = E[dx], d var = 2 E[(x - mean) dx].
 
   Whatever the way to the values, this is their derivative; its transpose is
-  one multiply-add over x, and nothing of x's size is kept for it but x.
+  one multiply-add over x.
   """
-  x, mask = primals
-  mean, var = _mean_and_var(x, mask, axes, center, dtype)
+  count = jnp.maximum(_count(x, mask, axes), 1)
 
-  # Kept for the backward pass: the arguments, and not what is computed of them.
-  @functools.partial(jax.checkpoint, prevent_cse=False)
-  def differential(
-    x: jax.Array, mean: jax.Array, mask: jax.Array | None, dx: jax.Array
-  ) -> tuple[jax.Array, jax.Array]:
-    dx = dx.astype(dtype)
-    count = jnp.maximum(_count(x, mask, axes), 1)
+  def average(values: jax.Array) -> jax.Array:
+    return once(_valid(values, mask).sum(axes, keepdims=True) / count)
 
-    def average(values: jax.Array) -> jax.Array:
-      return once(_valid(values, mask).sum(axes, keepdims=True) / count)
-
-    dmean = average(dx) if center else jnp.zeros_like(mean)
-    slope = (x.astype(dtype) - mean).conj() * dx
-    return dmean, average(2 * slope.real)
-
-  return (mean, var), differential(x, mean, mask, tangents[0])
+  dx = dx.astype(mean.dtype)
+  slope = (x.astype(mean.dtype) - mean).conj() * dx
+  return average(dx), average(2 * slope.real)
 
 
 def _over_axes(

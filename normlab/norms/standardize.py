@@ -82,6 +82,14 @@ def _affine(
 
 @_affine.defjvp
 def _affine_jvp(dtype: Any, primals: Any, tangents: Any) -> Any:
+  y = _affine(*primals, dtype)
+  return y, _affine_tangent(primals, tangents, dtype)
+
+
+# Checkpointed, so that the backward pass is handed the arguments of the layer
+# and nothing of the size of x that is computed from them.
+@functools.partial(jax.checkpoint, prevent_cse=False, static_argnums=2)
+def _affine_tangent(primals: Any, tangents: Any, dtype: Any) -> jax.Array:
   """One term for each reduction of the backward pass.
 
   Written out because the derivative of the formula as it stands has three
@@ -90,23 +98,12 @@ def _affine_jvp(dtype: Any, primals: Any, tangents: Any) -> Any:
   dy = dx * multiplier * scale + (x - mean) * scale * dmultiplier
      + x_hat * dscale + (dbias - multiplier * scale * dmean).
   """
-  y = _affine(*primals, dtype)
-  # Kept for the backward pass: the arguments, and not what is computed of them.
-  differential = functools.partial(_differential, dtype)
-  return y, jax.checkpoint(differential, prevent_cse=False)(primals, tangents)
-
-
-def _differential(dtype: Any, primals: Any, tangents: Any) -> jax.Array:
-  """dy of `_affine`, linear in the tangents."""
-  x, mean, multiplier, scale, bias = primals
+  x, mean, multiplier, scale, _ = primals
   dx, dmean, dmultiplier, dscale, dbias = tangents
   if scale is None:
     x1, mean1, _ = apart(x, mean, multiplier)
     shift = -dmean * multiplier if dbias is None else dbias - dmean * multiplier
-    terms = [
-      (x1 - mean1) * spread(dmultiplier, x),
-      spread(shift, x),
-    ]
+    terms = [(x1 - mean1) * spread(dmultiplier, x), spread(shift, x)]
     factor = multiplier
   else:
     x1, mean1, scale1 = apart(x, mean, scale)
@@ -121,5 +118,5 @@ def _differential(dtype: Any, primals: Any, tangents: Any) -> jax.Array:
       terms.append(spread(dbias, x))
     factor = multiplier * scale
   # Each its own cast: else the backward pass writes out the cast cotangent.
-  casts = [broadcast(t, x.shape, x).astype(dtype) for t in terms]
+  casts = [broadcast(term, x.shape, x).astype(dtype) for term in terms]
   return (dx * factor).astype(dtype) + sum(apart(*casts))

@@ -104,6 +104,7 @@ COTANGENT = reference.normal(SHAPE, seed=9)
 
 # Parts of one idea, tested through it.
 TESTED_IN = {
+  'axis_fields': 'test_contracts',
   'fields': 'test_contracts',
   'inference': 'test_mixing',
   'layer_folding': 'test_folding',

@@ -1,10 +1,19 @@
-"""PyTorch as an oracle: the same formulas by other hands."""
+"""PyTorch as an oracle: the same formulas by other hands.
 
+Its weight and spectral norm are compared in the files of these norms.
+"""
+
+import dataclasses
+import functools
+
+import hypothesis
 import jax
 import jax.numpy as jnp
 import norms_reference as reference
 import numpy as np
 import pytest
+from flax import linen as nn
+from hypothesis import strategies as st
 
 from normlab import norms
 
@@ -12,154 +21,278 @@ torch = pytest.importorskip('torch')
 functional = torch.nn.functional
 
 EPSILON = 1e-3
-SHAPES = [(6, 4), (3, 2, 5, 4)]
+# Of a result of about one; half precision is rounded on the way too.
+PRECISION = {
+  'float64': 1e-9,
+  'float32': 2e-5,
+  'float16': 4e-3,
+  'bfloat16': 3e-2,
+}
+# Each draw is a program to compile.
+DRAWN = hypothesis.settings(reference.FEW, max_examples=8)
 
 
-def channels_first(array):
-  return torch.tensor(np.moveaxis(np.array(array), -1, 1).copy())
+@dataclasses.dataclass(frozen=True)
+class Problem:
+  """What is drawn; each norm takes what it has use for.
 
-
-def channels_last(tensor):
-  return np.moveaxis(tensor.detach().numpy(), 1, -1)
-
-
-def assert_equal_torch(layer, function, x, variables, *, image):
-  """Compares outputs and gradients; `function(x, scale, bias)` is PyTorch's.
-
-  `image`: whether it wants the channels first.
+  Attributes:
+    shape: of the input: batch, space, features.
+    axis: of the features, where the norm lets them lie elsewhere: -1 or 1.
+    groups: divides the features.
+    last: how many of the last axes are normalized together.
+    dtype: of input and result.
+    seed: of the values.
   """
-  cotangent = reference.normal(x.shape, seed=9)
-  there, back = (channels_first, channels_last)
-  if not image:
-    there, back = torch.tensor, lambda tensor: tensor.detach().numpy()
-  params = {
-    key: torch.tensor(np.array(value), requires_grad=True)
-    for key, value in variables['params'].items()
-  }
-  input_ = there(x).requires_grad_()
-  desired = function(input_, params['scale'], params.get('bias'))
-  (desired * there(cotangent)).sum().backward()
 
-  y, _ = reference.train(layer, variables, x)
-  gradients, gradient = reference.gradients(layer, variables, x, cotangent)
-  np.testing.assert_allclose(y, back(desired), rtol=1e-5, atol=1e-5)
-  np.testing.assert_allclose(gradient, back(input_.grad), rtol=1e-4, atol=1e-5)
-  assert set(gradients) == set(params)
-  for key, value in gradients.items():
+  shape: tuple[int, ...]
+  axis: int
+  groups: int
+  last: int
+  dtype: str
+  seed: int
+
+  @property
+  def last_axes(self):
+    return tuple(range(-self.last, 0))
+
+
+@st.composite
+def problems(draw):
+  """Vectors, signals, images and volumes."""
+  batch, *space = draw(st.lists(st.integers(2, 4), min_size=1, max_size=4))
+  groups = draw(st.integers(1, 3))
+  return Problem(
+    (batch, *space, groups * draw(st.integers(1, 3))),
+    draw(st.sampled_from([-1, 1])),
+    groups,
+    draw(st.integers(1, len(space) + 1)),
+    draw(st.sampled_from(list(PRECISION))),
+    draw(st.integers(0, 99)),
+  )
+
+
+def tensor(array, dtype):
+  return torch.tensor(np.array(array, np.float64)).to(getattr(torch, dtype))
+
+
+def array(tensor):
+  return tensor.detach().to(torch.float64).numpy()
+
+
+def features_second(function, axis=-1):
+  """Theirs, which wants the features behind the batch, of features at `axis`."""
+
+  def call(x, *args):
+    return torch.movedim(function(torch.movedim(x, axis, 1), *args), 1, axis)
+
+  return call
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def program(layer, variables, x, cotangent):
+  """Output, state and gradients, of one program."""
+
+  def loss(params, x):
+    y, after = reference.training(layer, {**variables, 'params': params}, x)
+    return (y.astype(cotangent.dtype) * cotangent).sum(), (y, after)
+
+  gradients, (y, after) = jax.grad(loss, (0, 1), has_aux=True)(
+    variables['params'], x
+  )
+  return y, after, gradients
+
+
+def assert_equal_torch(problem, layer, function):
+  """Compares outputs, gradients and running statistics.
+
+  Args:
+    problem: what was drawn.
+    layer: ours, but for its dtypes.
+    function: theirs, of (x, state, scale, bias), on the same axes.
+  """
+  dtype, full = problem.dtype, 'float32'
+  if dtype == 'float64':
+    full = 'float64'
+  layer = layer.clone(epsilon=EPSILON, dtype=dtype, param_dtype=full)
+  shape = np.moveaxis(np.empty(problem.shape), -1, problem.axis).shape
+  with jax.enable_x64(full == 'float64'):
+    x = jnp.asarray(reference.normal(shape, problem.seed, 2, 3), dtype)
+    cotangent = jnp.asarray(reference.normal(shape, problem.seed + 1), full)
+    variables = reference.randomized(layer, x, problem.seed)
+    y, after, (params, gradient) = program(layer, variables, x, cotangent)
+  assert y.dtype == gradient.dtype == dtype
+
+  scale, bias = (
+    tensor(variables['params'][key], full).requires_grad_()
+    if key in variables['params']
+    else None
+    for key in ('scale', 'bias')
+  )
+  state = {
+    key: tensor(value, full)
+    for key, value in variables.get('batch_stats', {}).items()
+  }
+  input_ = tensor(x, dtype).requires_grad_()
+  desired = function(input_, state, scale, bias)
+  (desired.to(getattr(torch, full)) * tensor(cotangent, full)).sum().backward()
+
+  def assert_close(actual, desired, precision):
+    desired = array(desired)
     np.testing.assert_allclose(
-      value, params[key].grad.numpy(), rtol=1e-4, atol=1e-4
+      np.asarray(actual, np.float64),
+      desired,
+      rtol=precision,
+      atol=precision * max(1, abs(desired).max()),
     )
 
+  assert_close(y, desired, PRECISION[dtype])
+  assert_close(gradient, input_.grad, PRECISION[dtype])
+  assert_close(params['scale'], scale.grad, PRECISION[dtype])
+  if bias is not None:
+    assert_close(params['bias'], bias.grad, PRECISION[dtype])
+  for key, value in state.items():
+    # Of half precision too, and in float32 also for float64.
+    assert_close(after['batch_stats'][key], value, 1e-5)
 
-@pytest.mark.parametrize('shape', SHAPES)
-def test_batch_norm_trains_alike(shape):
-  layer = norms.BatchNorm(momentum=0.9, epsilon=EPSILON)
-  x = reference.normal(shape, mean=2, std=3)
-  variables = reference.randomized(layer, x)
-  state = {
-    key: torch.tensor(np.array(value))
-    for key, value in variables['batch_stats'].items()
-  }
 
-  def function(x, scale, bias):
-    # Their momentum is the share of the new value.
+@DRAWN
+@hypothesis.given(problem=problems())
+def test_batch_norm_trains_alike(problem):
+  # Their momentum is the share of the new value, their variance the unbiased.
+  layer = norms.BatchNorm(axis=problem.axis, momentum=0.9, unbiased=True)
+
+  def function(x, state, scale, bias):
     return functional.batch_norm(
       x, state['mean'], state['var'], scale, bias, True, 1 - 0.9, EPSILON
     )
 
-  assert_equal_torch(layer, function, x, variables, image=True)
-  _, after = reference.train(layer, variables, x)
-  np.testing.assert_allclose(
-    after['batch_stats']['mean'], state['mean'].numpy(), rtol=1e-5
-  )
-  # They store the unbiased variance, m / (m - 1) times ours; the share of the
-  # old one is the same.
-  m = x.size / x.shape[-1]
-  kept = 0.9 * variables['batch_stats']['var']
-  ours = (after['batch_stats']['var'] - kept) * m / (m - 1)
-  np.testing.assert_allclose(ours, state['var'].numpy() - kept, rtol=1e-4)
-  assert abs(after['batch_stats']['var'] - state['var'].numpy()).min() > 1e-3
+  assert_equal_torch(problem, layer, features_second(function, problem.axis))
 
 
-@pytest.mark.parametrize('shape', SHAPES)
-def test_batch_norm_infers_alike(shape):
-  layer = norms.BatchNorm(epsilon=EPSILON)
-  x = reference.normal(shape, mean=2, std=3)
-  variables = reference.randomized(layer, x)
-  mean, var, scale, bias = (
-    torch.tensor(np.array(variables[collection][key]))
-    for collection, key in (
-      ('batch_stats', 'mean'),
-      ('batch_stats', 'var'),
-      ('params', 'scale'),
-      ('params', 'bias'),
+@DRAWN
+@hypothesis.given(problem=problems())
+def test_batch_norm_infers_alike(problem):
+  # Frozen, a training call is inference. The running statistics are float32, and
+  # so with them is what float64 is divided by.
+  if problem.dtype == 'float64':
+    problem = dataclasses.replace(problem, dtype='float32')
+  layer = norms.BatchNorm(axis=problem.axis, frozen=True)
+
+  def function(x, state, scale, bias):
+    return functional.batch_norm(
+      x, state['mean'], state['var'], scale, bias, False, 0.1, EPSILON
     )
-  )
-  cotangent = reference.normal(shape, seed=9)
-  input_ = channels_first(x).requires_grad_()
-  desired = functional.batch_norm(
-    input_, mean, var, scale, bias, False, 0.1, EPSILON
-  )
-  (desired * channels_first(cotangent)).sum().backward()
 
-  y = reference.evaluate(layer, variables, x)
-  gradient = jax.grad(
-    lambda x: (reference.evaluate(layer, variables, x) * cotangent).sum()
-  )(jnp.asarray(x))
-  np.testing.assert_allclose(y, channels_last(desired), rtol=1e-5, atol=1e-5)
-  np.testing.assert_allclose(
-    gradient, channels_last(input_.grad), rtol=1e-5, atol=1e-6
-  )
+  assert_equal_torch(problem, layer, features_second(function, problem.axis))
 
 
-@pytest.mark.parametrize('whole', [False, True])
-def test_layer_norm_is_alike(whole):
-  shape = (3, 2, 5, 4)
-  axes = (1, 2, 3) if whole else (3,)
-  layer = norms.LayerNorm(EPSILON, reduction_axes=axes, feature_axes=axes)
-  x = reference.normal(shape, mean=2, std=3)
+@DRAWN
+@hypothesis.given(problem=problems())
+def test_layer_norm_is_alike(problem):
+  axes = problem.last_axes
+  layer = norms.LayerNorm(reduction_axes=axes, feature_axes=axes)
 
-  def function(x, scale, bias):
+  def function(x, state, scale, bias):
     return functional.layer_norm(
-      x, [shape[axis] for axis in axes], scale, bias, EPSILON
+      x, x.shape[-problem.last :], scale, bias, EPSILON
     )
 
-  variables = reference.randomized(layer, x)
-  assert_equal_torch(layer, function, x, variables, image=False)
+  problem = dataclasses.replace(problem, axis=-1)
+  assert_equal_torch(problem, layer, function)
 
 
-@pytest.mark.parametrize('shape', SHAPES)
-@pytest.mark.parametrize('groups', [1, 2])
-def test_group_norm_is_alike(shape, groups):
-  layer = norms.GroupNorm(groups, epsilon=EPSILON)
-  x = reference.normal(shape, mean=2, std=3)
+@DRAWN
+@hypothesis.given(problem=problems())
+def test_rms_norm_is_alike(problem):
+  axes = problem.last_axes
+  layer = norms.RMSNorm(reduction_axes=axes, feature_axes=axes)
 
-  def function(x, scale, bias):
-    return functional.group_norm(x, groups, scale, bias, EPSILON)
+  def function(x, state, scale, bias):
+    assert bias is None
+    y = functional.rms_norm(
+      x.to(scale.dtype), x.shape[-problem.last :], scale, EPSILON
+    )
+    return y.to(x.dtype)
 
-  variables = reference.randomized(layer, x)
-  assert_equal_torch(layer, function, x, variables, image=True)
+  problem = dataclasses.replace(problem, axis=-1)
+  assert_equal_torch(problem, layer, function)
 
 
-def test_instance_norm_is_alike():
-  layer = norms.InstanceNorm(EPSILON)
-  x = reference.normal((3, 2, 5, 4), mean=2, std=3)
+@DRAWN
+@hypothesis.given(problem=problems())
+def test_group_norm_is_alike(problem):
+  layer = norms.GroupNorm(problem.groups)
 
-  def function(x, scale, bias):
+  def function(x, state, scale, bias):
+    return functional.group_norm(x, problem.groups, scale, bias, EPSILON)
+
+  problem = dataclasses.replace(problem, axis=-1)
+  assert_equal_torch(problem, layer, features_second(function))
+
+
+@DRAWN
+@hypothesis.given(problem=problems())
+def test_instance_norm_is_alike(problem):
+  hypothesis.assume(len(problem.shape) > 2)  # They refuse vectors.
+  layer = norms.InstanceNorm(feature_axes=problem.axis)
+
+  def function(x, state, scale, bias):
     return functional.instance_norm(x, weight=scale, bias=bias, eps=EPSILON)
 
-  variables = reference.randomized(layer, x)
-  assert_equal_torch(layer, function, x, variables, image=True)
+  assert_equal_torch(problem, layer, features_second(function, problem.axis))
 
 
-@pytest.mark.parametrize('shape', SHAPES)
-def test_rms_norm_is_alike(shape):
-  layer = norms.RMSNorm(EPSILON)
-  x = reference.normal(shape, mean=2, std=3)
+def test_averages_of_all_updates_are_alike():
+  layer = norms.BatchNorm(momentum=None, unbiased=True)
+  theirs = torch.nn.BatchNorm2d(4, momentum=None)
+  variables = layer.init(jax.random.key(0), np.ones((3, 2, 5, 4)), False)
+  for seed in range(4):
+    x = reference.normal((3, 2, 5, 4), seed, mean=seed, std=1 + seed)
+    _, variables = reference.train(layer, variables, x)
+    features_second(theirs)(torch.tensor(x))
+    state = variables['batch_stats']
+    for ours, other in (
+      ('mean', theirs.running_mean),
+      ('var', theirs.running_var),
+    ):
+      np.testing.assert_allclose(state[ours], other, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(state['updates'], theirs.num_batches_tracked)
 
-  def function(x, scale, bias):
-    assert bias is None
-    return functional.rms_norm(x, shape[-1:], scale, EPSILON)
 
-  variables = reference.randomized(layer, x)
-  assert_equal_torch(layer, function, x, variables, image=False)
+def test_the_default_running_variance_is_not_theirs_but_the_biased_one():
+  layer = norms.BatchNorm(momentum=0.0)
+  theirs = torch.nn.BatchNorm1d(3, momentum=1.0)
+  x = reference.normal((5, 3))
+  _, after = reference.train(layer, reference.randomized(layer, x), x)
+  theirs(torch.tensor(x))
+  np.testing.assert_allclose(
+    after['batch_stats']['var'] * 5 / 4, theirs.running_var, rtol=1e-5
+  )
+
+
+def test_spectral_norm_of_a_convolution_converges_alike():
+  # One step is compared with that of a dense layer: theirs begins with the
+  # other vector, which here has another length.
+  layer = norms.SpectralNorm(nn.Conv(4, (3, 3), use_bias=False), n_steps=200)
+  x = reference.normal((1, 3, 3, 2))
+  variables = layer.init(jax.random.key(0), x, update_stats=False)
+  y, after = layer.apply(
+    variables, x, update_stats=True, mutable=['batch_stats']
+  )
+  kernel = np.array(variables['params']['layer_instance']['kernel'])
+  conv = torch.nn.Conv2d(2, 4, 3, padding='same', bias=False)
+  with torch.no_grad():
+    conv.weight.copy_(torch.tensor(kernel.transpose(3, 2, 0, 1)))
+  theirs = torch.nn.utils.parametrizations.spectral_norm(
+    conv, n_power_iterations=200
+  )
+  sigma = after['batch_stats']['layer_instance/kernel/sigma']
+  np.testing.assert_allclose(
+    kernel / sigma,
+    theirs.weight.detach().permute(2, 3, 1, 0),
+    rtol=1e-3,
+    atol=1e-5,
+  )
+  desired = features_second(theirs)(torch.tensor(x))
+  np.testing.assert_allclose(y, desired.detach(), rtol=1e-3, atol=1e-4)
