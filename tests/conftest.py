@@ -8,7 +8,10 @@ import tempfile
 # processes that tests start.
 os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['XLA_FLAGS'] = (
-  os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
+  os.environ.get('XLA_FLAGS', '')
+  + ' --xla_force_host_platform_device_count=8'
+  # Most programs here run once, on tiny arrays: half of all time is compiling.
+  + ' --xla_backend_optimization_level=1'
 )
 os.environ['TFDS_DATA_DIR'] = os.path.join(
   tempfile.gettempdir(), f'normlab_test_data_{os.getuid()}'

@@ -27,7 +27,7 @@ class Case:
 
   Attributes:
     row: its name in the table.
-    name: its name in `norms.NORMS`.
+    name: its name in `norms.ACTIVATION_NORMS`.
     fields: those that are not at their defaults.
   """
 
@@ -53,12 +53,16 @@ def cases(only: Sequence[str] | None = None) -> list[Case]:
   """The norms to time.
 
   Args:
-    only: keys of `norms.NORMS`; None: all but 'none', which does nothing.
+    only: keys of `norms.ACTIVATION_NORMS`; None: all but 'none', which does nothing.
 
   Raises:
     names.ConfigError: an unknown norm; lists the known ones.
   """
-  known = {name: layer for name, layer in norms.NORMS.items() if name != 'none'}
+  known = {
+    name: layer
+    for name, layer in norms.ACTIVATION_NORMS.items()
+    if name != 'none'
+  }
   found = []
   for name in known if only is None else only:
     names.lookup('norm', name, known)

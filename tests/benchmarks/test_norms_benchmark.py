@@ -62,7 +62,7 @@ def assert_close(actual, desired, tolerance=1e-5):
 def test_every_norm_is_timed_and_layer_norm_twice():
   rows = [case.row for case in norms_candidates.cases()]
   assert len({*rows}) == len(rows)
-  assert {*rows} - {'layer, example'} == {*layers.NORMS} - {'none'}
+  assert {*rows} - {'layer, example'} == {*layers.ACTIVATION_NORMS} - {'none'}
   assert CASES['layer, example'].layer('float32') == layers.LayerNorm(
     dtype='float32', reduction_axes=(1, 2, 3)
   )

@@ -72,8 +72,7 @@ def training(layer, variables, x, **kwargs):
     x,
     use_running_average=False,
     mutable=['batch_stats'],
-    rngs={'noise': jax.random.key(0)},
-    **kwargs,
+    **{'rngs': {'noise': jax.random.key(0)}, **kwargs},
   )
   return y, {**variables, **state}
 
