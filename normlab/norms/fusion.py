@@ -34,9 +34,9 @@ def once(small: jax.Array) -> jax.Array:
 
   XLA would repeat cheap arithmetic on a small array for every element of the
   large one, or run both in one slow loop; it does neither across a division and
-  a selection that it cannot fold. Linear, and its own transpose.
+  a selection that it can neither fold nor move. Linear, and its own transpose.
   """
-  one = lax.optimization_barrier(jnp.ones((), small.real.dtype))
+  one = lax.optimization_barrier(jnp.ones(small.shape, small.real.dtype))
   return jnp.where(one > 0, small / one, 0)
 
 

@@ -105,11 +105,11 @@ def _mean_and_var_tangent(
   count = jnp.maximum(_count(x, mask, axes), 1)
 
   def average(values: jax.Array) -> jax.Array:
-    return once(_valid(values, mask).sum(axes, keepdims=True) / count)
+    return once(_valid(values, mask).sum(axes, keepdims=True)) / count
 
   dx = dx.astype(mean.dtype)
-  slope = (x.astype(mean.dtype) - mean).conj() * dx
-  return average(dx), average(2 * slope.real)
+  slope = (x.astype(mean.dtype) - once(mean)).conj() * dx
+  return average(dx), 2 * average(slope.real)
 
 
 def _over_axes(
