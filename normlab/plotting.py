@@ -149,7 +149,8 @@ def accuracy_axis(axes: Axes, best: float) -> None:
   """
   if best > 0.95:
     top = 1 - (1 - min(best, 0.9975)) / 2
-    axes.set_yscale('logit')
+    # A seed at 100% is infinitely high: its band ends at the top, not nowhere.
+    axes.set_yscale('logit', nonpositive='clip')
     axes.set_ylim(0.05, top)
     ticks = [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999]
     axes.set_yticks([tick for tick in ticks if tick <= top])
