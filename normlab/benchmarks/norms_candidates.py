@@ -53,7 +53,8 @@ def cases(only: Sequence[str] | None = None) -> list[Case]:
   """The norms to time.
 
   Args:
-    only: keys of `norms.ACTIVATION_NORMS`; None: all but 'none', which does nothing.
+    only: keys of `norms.ACTIVATION_NORMS`; None: all but 'none', which does
+      nothing.
 
   Raises:
     names.ConfigError: an unknown norm; lists the known ones.

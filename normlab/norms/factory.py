@@ -44,7 +44,7 @@ class NormFactory:
 
 @dataclasses.dataclass(frozen=True)
 class Hooks:
-  """The two hooks of a model; a mapping, so that `CNN(..., **hooks)` fills them.
+  """The two hooks of a model; a mapping, so `CNN(..., **hooks)` fills them.
 
   Where only `norm` is filled, it can be called as that factory itself.
 

@@ -45,7 +45,7 @@ class Affine(nn.Module):
   # Whether a model leaves out the bias of the layer in front, whose role the
   # bias of the norm takes (1502.03167, section 3.2).
   replaces_bias: ClassVar[bool] = True
-  # Whether a model leaves out the activation behind: norm and activation in one.
+  # Whether a model leaves out the activation behind: this is both in one.
   replaces_activation: ClassVar[bool] = False
 
   def normalize(

@@ -68,7 +68,7 @@ class FilterResponseNorm(
   fields.Affine,
   axis_fields.ExampleAxes,
 ):
-  """y = max(x / sqrt(E[x^2] + epsilon) * scale + bias, threshold), E over space.
+  """y = max(x / sqrt(E[x^2] + epsilon) * scale + bias, tau), E over space.
 
   Norm and activation in one, without centring and independent of the batch. On
   vectors [batch, features] every value is its own mean, and what remains is

@@ -44,8 +44,9 @@ class Groups(nn.Module):
     if size <= 0 or channels % size:
       divisors = [d for d in range(1, channels + 1) if channels % d == 0]
       raise ValueError(
-        f'{type(self).__name__}: {field}={size!r} does not divide the {channels} channels '
-        f'of the input; allowed are {", ".join(map(str, divisors))}'
+        f'{type(self).__name__}: {field}={size!r} does not divide the '
+        f'{channels} channels of the input; allowed are '
+        f'{", ".join(map(str, divisors))}'
       )
     return size if self.group_size is None else channels // size
 
@@ -102,8 +103,8 @@ class GroupNorm(
     )
     if channel not in axes:
       raise ValueError(
-        f'{type(self).__name__}: reduction_axes={self.reduction_axes!r} must include the '
-        f'last axis, {channel}, the channels'
+        f'{type(self).__name__}: reduction_axes={self.reduction_axes!r} must '
+        f'include the last axis, {channel}, the channels'
       )
     groups = self.groups_of(x.shape[channel])
     per_channel = self.moments(

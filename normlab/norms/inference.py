@@ -27,7 +27,7 @@ Choice = Callable[[nn.Module, State, Moments], State]
 
 
 def read(layer: nn.Module, state: State) -> tuple[Any, Any]:
-  """The mean that a norm subtracts in inference, and the variance it divides by.
+  """What a norm subtracts in inference, and the variance it divides by.
 
   0 and 1 where it does neither; of an `LpBatchNorm` the squared deviation.
 

@@ -1,4 +1,4 @@
-"""What the norms of kernels share: a layer that is called with other kernels."""
+"""What norms of kernels share: a layer that is called with other kernels."""
 
 from typing import Any, ClassVar
 

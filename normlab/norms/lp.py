@@ -23,8 +23,9 @@ class LpBatchNorm(fields.Statistics, fields.Affine, BatchFields):
 
   The deviation is an l_p norm average, by one of two conventions:
 
-  - 'gaussian' (Hoffer et al. 2018): C_p * E[|x - E[x]|^p]^(1/p), where C_p makes
-    it the standard deviation on Gaussian values; p = 2 is `BatchNorm`, exactly.
+  - 'gaussian' (Hoffer et al. 2018): C_p * E[|x - E[x]|^p]^(1/p), where C_p
+    makes it the standard deviation on Gaussian values; p = 2 is `BatchNorm`,
+    exactly.
     For p = inf it is C(n) * max|x - E[x]| with the paper's C(n) for n values,
     which is 1.4 deviations of a Gaussian and not one: see `gaussian_factor`.
   - 'literal' (Santurkar et al. 2018, section 3.3): E[|x|^p]^(1/p), or max|x|,
@@ -141,7 +142,7 @@ class LpBatchNorm(fields.Statistics, fields.Affine, BatchFields):
   def largest(self, magnitude: jax.Array, axes: Sequence[int]) -> jax.Array:
     """max(magnitude) over `axes` and the devices; ties share the gradient."""
     local = magnitude.max(axes, keepdims=True)
-    # JAX cannot differentiate pmax; it can the mean of the values that equal it.
+    # JAX cannot differentiate pmax; it can the mean of what equals it.
     joint = self.joined(lax.pmax, lax.stop_gradient(local))
     if joint is local:
       return local

@@ -1,4 +1,4 @@
-"""The statistics of all norms of a model on a data set: a pass over the data."""
+"""Statistics of all norms of a model on a data set: a pass over the data."""
 
 import functools
 import math
