@@ -43,21 +43,44 @@ def build(name: str, *, activation: str = 'relu', **fields: Any) -> nn.Module:
     name: a key of `MODELS`.
     activation: a key of `ACTIVATIONS`.
     **fields: constructor fields of that model (`num_classes`, `norm` and
-      `kernel_norm` among them); lists are taken as tuples. A `norm` that holds
-      both hooks, of `norms.build`, fills both.
+      `kernel_norm` among them); lists are taken as tuples. Each of these two
+      may be what `norms.build` returns, which holds both hooks.
 
   Raises:
-    names.ConfigError: an unknown name or field; lists the known ones.
+    names.ConfigError: an unknown name or field, and lists the known ones; or
+      one hook filled twice.
   """
   model = names.lookup('model', name, MODELS)
   names.check_fields(f'model {name!r}', fields, fields_of(name))
   function = names.lookup('activation', activation, ACTIVATIONS)
-  if hasattr(fields.get('norm'), 'kernel_norm'):
-    fields |= {**fields['norm']}
+  fields |= hooks(fields.get('norm'), fields.get('kernel_norm'))
   fields = {
     k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
   }
   return model(activation=function, **fields)
+
+
+def hooks(norm: Any, kernel_norm: Any) -> dict[str, Any]:
+  """The two hooks, each from the argument that fills it.
+
+  Args:
+    norm: a factory of norms, or what `norms.build` returns; None fills none.
+    kernel_norm: a wrapper of layers, or the same.
+
+  Raises:
+    names.ConfigError: both fill the same hook.
+  """
+  filled: dict[str, Any] = {'norm': None, 'kernel_norm': None}
+  for own, value in {'norm': norm, 'kernel_norm': kernel_norm}.items():
+    holds_both = hasattr(value, 'kernel_norm')
+    for hook, made in ({**value} if holds_both else {own: value}).items():
+      if made is not None and filled[hook] is not None:
+        raise names.ConfigError(
+          f'norm={norm!r} and kernel_norm={kernel_norm!r} both fill the hook '
+          f'{hook!r}; let one of them leave it'
+        )
+      filled[hook] = made if made is not None else filled[hook]
+  return filled
 
 
 def fields_of(name: str) -> list[str]:

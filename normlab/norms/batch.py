@@ -103,7 +103,7 @@ class BatchNorm(fields.Statistics, fields.Affine, BatchFields):
     size = self.ghost_batch_size
     problem = None
     if size < 1 or len(x) % size:
-      problem = f'must divide the batch, {len(x)} examples'
+      problem = f'must divide the batch, {len(x)} examples, and be positive'
     elif 0 in features:
       problem = f'needs the batch as first axis, not as axis={self.axis!r}'
     elif self.axis_name is not None:

@@ -85,13 +85,15 @@ def foldable(norm: Norm) -> nn.Module:
   """
   if getattr(norm, 'kernel_norm', None) is not None:
     raise ValueError(f'fold: {norm!r} {NORMALIZED_KERNEL}')
+  if norm is None:
+    raise ValueError('fold: norm=None; the model has no norm of activations')
   is_factory = not isinstance(norm, nn.Module) and callable(norm)
   layer = norm() if is_factory else norm
   if not isinstance(layer, tuple(FOLDABLE)):
     known = sorted({kind.__name__ for kind in FOLDABLE})
     raise ValueError(
-      f'fold: {type(layer).__name__} cannot be folded, since in inference it '
-      'is not one affine map of its input; norms that are: ' + ', '.join(known)
+      f'fold: {type(layer).__name__} cannot be folded into the layer in front; '
+      f'norms that can: {", ".join(known)}'
     )
   if getattr(layer, 'noise_in_inference', False):
     raise ValueError(

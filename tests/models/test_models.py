@@ -461,3 +461,19 @@ def test_lists_are_taken_as_tuples():
   as_list, as_tuple = build('cnn', widths=[2, 3]), build('cnn', widths=(2, 3))
   assert as_list == as_tuple
   assert hash(as_list) == hash(as_tuple)
+
+
+def test_hooks_from_two_builds_are_joined():
+  group = norms.build(name='group', num_groups=1)
+  standardized = norms.build(name='weight_standardization')
+  model = build('cnn', norm=group, kernel_norm=standardized)
+  assert model.norm == group.norm
+  assert model.kernel_norm == standardized.kernel_norm
+  same = build('cnn', norm=group.norm, kernel_norm=standardized.kernel_norm)
+  assert model == same
+
+
+def test_a_hook_filled_twice_is_an_error():
+  both = norms.build(name='weight', mean_only_batch_norm=True)
+  with pytest.raises(names.ConfigError, match="the hook 'kernel_norm'"):
+    build('cnn', norm=both, kernel_norm=norms.build(name='spectral'))

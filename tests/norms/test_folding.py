@@ -143,7 +143,7 @@ def test_the_rest_of_the_variables_is_kept_and_the_input_not_changed():
   [
     (norms.build(name='group'), 'GroupNorm cannot be folded'),
     (norms.LayerNorm(), 'LayerNorm cannot be folded'),
-    (None, 'NoneType cannot be folded'),
+    (None, 'norm=None; the model has no norm'),
     (norms.build(name='weight_standardization'), 'normalizes the kernel'),
     (NoisyBatchNorm(noise_in_inference=True), 'NoisyBatchNorm with noise_in'),
     (norms.BatchNorm(axis=1), 'BatchNorm with axis=1 must'),
