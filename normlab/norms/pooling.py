@@ -44,8 +44,8 @@ def pool(parts: Moments, axes: Sequence[int]) -> Moments:
   counts = jnp.broadcast_to(parts.count, parts.var.shape)
   total = counts.sum(axes, keepdims=True)
   weights = counts / jnp.maximum(total, 1)
-  # As in `moments`: three thirds are not one, and an error of 1e-7 of a large
-  # mean is not small beside a small deviation.
+  # Three thirds are not one, and an error of 1e-7 of a large mean is not small
+  # beside a small deviation.
   shift = lax.stop_gradient((weights * parts.mean).sum(axes, keepdims=True))
   mean = shift + (weights * (parts.mean - shift)).sum(axes, keepdims=True)
   spread = parts.var + abs_square(parts.mean - mean)
