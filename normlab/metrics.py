@@ -1,8 +1,14 @@
-"""Loss and accuracy: per example until the last line, then one mean."""
+"""Loss, accuracy, calibration: per example until the last line, then one mean."""
+
+import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+
+# Of the confidence, for the calibration error: as arXiv:1706.04599, Table 1.
+BINS = 15
 
 
 def per_example(logits: jax.Array, labels: jax.Array) -> dict[str, jax.Array]:
@@ -28,21 +34,86 @@ def mean(values: dict[str, jax.Array]) -> dict[str, jax.Array]:
   return {name: value.mean() for name, value in values.items()}
 
 
-def totals(
-  values: dict[str, jax.Array], valid: jax.Array
-) -> dict[str, jax.Array]:
-  """Sums over the valid examples, and 'count', to be added over batches."""
-  sums = {
-    name: jnp.where(valid, value, 0).sum() for name, value in values.items()
-  }
-  return {**sums, 'count': valid.sum()}
+def confidence(logits: jax.Array) -> jax.Array:
+  """Probability of the predicted class, the largest of the softmax.
+
+  Args:
+    logits: [batch, classes], any precision; computed in float32.
+
+  Returns:
+    float32 [batch]; NaN where a logit is NaN or inf, or all are -inf.
+  """
+  logits = logits.astype(jnp.float32)
+  return jnp.exp(logits.max(-1) - jax.nn.logsumexp(logits, axis=-1))
 
 
-def divide_totals(sums: dict[str, jax.Array]) -> dict[str, float]:
-  """Means from added totals: every example counts once."""
-  count = float(sums['count'])
+class Totals(NamedTuple):
+  """Sums over examples, which are added over batches: see `summarize`.
+
+  Attributes:
+    loss: float32 [], in nats.
+    class_right: int32 [classes], right predictions by label.
+    class_count: int32 [classes], examples by label.
+    bin_confidence: float32 [BINS], by confidence in (0, 1], bins of equal width.
+    bin_right: int32 [BINS].
+    bin_count: int32 [BINS]; examples without a confidence (NaN) are in no bin.
+  """
+
+  loss: jax.Array
+  class_right: jax.Array
+  class_count: jax.Array
+  bin_confidence: jax.Array
+  bin_right: jax.Array
+  bin_count: jax.Array
+
+
+def totals(logits: jax.Array, labels: jax.Array, valid: jax.Array) -> Totals:
+  """The sums over the valid examples of a batch.
+
+  Args:
+    logits: [batch, classes], any precision; computed in float32.
+    labels: int32 [batch].
+    valid: bool [batch]; False where an example only fills the batch up.
+  """
+  values, certain = per_example(logits, labels), confidence(logits)
+  right = values['accuracy'] > 0
+  bins = jnp.clip(jnp.ceil(certain * BINS), 1, BINS) - 1
+  # Members as a table, and not a scatter, whose sums of floats have no fixed
+  # order on a GPU.
+  in_class = valid[:, None] & (labels[:, None] == jnp.arange(logits.shape[-1]))
+  in_bin = valid[:, None] & (bins[:, None] == jnp.arange(BINS))
+  return Totals(
+    loss=jnp.where(valid, values['loss'], 0).sum(),
+    class_right=(in_class & right[:, None]).sum(0),
+    class_count=in_class.sum(0),
+    bin_confidence=jnp.where(in_bin, certain[:, None], 0).sum(0),
+    bin_right=(in_bin & right[:, None]).sum(0),
+    bin_count=in_bin.sum(0),
+  )
+
+
+def summarize(sums: Totals) -> dict[str, float | list[float | None]]:
+  """The metrics of all examples, from added totals: every example counts once.
+
+  Args:
+    sums: of at least one example, on the host.
+
+  Returns:
+    'loss', as it is where it is not finite; 'accuracy';
+    'ece', the expected calibration error (Guo et al. 2017, arXiv:1706.04599,
+    eq. 3): sum over bins of |right - confidence| / examples, NaN where an
+    example has no confidence, as the error would leave out the worst;
+    'class_accuracy', one a class, None for a class without examples.
+  """
+  count = sums.class_count.sum()
+  gaps = abs(sums.bin_right - sums.bin_confidence)
+  complete = sums.bin_count.sum() == count
   return {
-    name: float(value) / count
-    for name, value in sums.items()
-    if name != 'count'
+    'loss': float(sums.loss / count),
+    'accuracy': float(sums.class_right.sum() / count),
+    'ece': float(gaps.sum() / count) if complete else math.nan,
+    'class_accuracy': [
+      float(right / number) if number else None
+      for right, number in zip(sums.class_right, sums.class_count, strict=True)
+    ],
   }

@@ -12,8 +12,40 @@ from typing import Any, TypeVar
 T = TypeVar('T')
 
 
+# Values in an error are cut to this many characters.
+LONGEST_SHOWN = 120
+
+
 class ConfigError(ValueError):
-  """A request that cannot be carried out; its text is one line for a person."""
+  """A request that cannot be carried out.
+
+  Its arguments are what is wrong, one line for a person each, and its text is
+  these lines.
+  """
+
+  @property
+  def problems(self) -> tuple[str, ...]:
+    """What is wrong, one line each."""
+    return tuple(map(str, self.args))
+
+  def __str__(self) -> str:
+    return '\n'.join(self.problems)
+
+
+def shown(value: Any) -> str:
+  """A value as it is written in an error: one line, of any value."""
+  try:
+    text = one_line(repr(value))
+  except Exception:  # Of whoever wrote the class; or an int of 5,000 digits.
+    text = f'<{type(value).__name__}>'
+  if len(text) <= LONGEST_SHOWN:
+    return text
+  return f'{text[: LONGEST_SHOWN - 3]}...'
+
+
+def one_line(text: str) -> str:
+  """The text without line breaks."""
+  return ' '.join(text.split())
 
 
 def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:
@@ -27,7 +59,8 @@ def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:
   Raises:
     ConfigError: an unknown name; lists the known ones and the nearest.
   """
-  if name in table:
+  # A list is no name, and cannot be looked up at all.
+  if isinstance(name, str) and name in table:
     return table[name]
   raise ConfigError(unknown(kind, name, table))
 
@@ -35,9 +68,16 @@ def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
   """Says that `name` is unknown, which is the nearest, and which are known."""
   known = list(known)
-  nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-  hint = f'; did you mean {nearest[0]!r}?' if nearest else ';'
-  return f'unknown {kind} {name!r}{hint} known: {", ".join(known)}'
+  near = nearest(name, known)
+  hint = f'; did you mean {near!r}?' if near else ';'
+  return f'unknown {kind} {shown(name)}{hint} known: {", ".join(known)}'
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+  """The known name that is most like `name`; None where none is like it."""
+  text = name[:LONGEST_SHOWN] if isinstance(name, str) else shown(name)
+  found = difflib.get_close_matches(text, list(known), n=1, cutoff=0.5)
+  return found[0] if found else None
 
 
 def check_fields(
@@ -57,7 +97,7 @@ def check_fields(
   for field, value in fields.items():
     if field not in known:
       problem = unknown('field', field, known or ['(none)'])
-      raise ConfigError(f'{owner}: {problem} (got {field}={value!r})')
+      raise ConfigError(f'{owner}: {problem} (got {field}={shown(value)})')
 
 
 def arguments(function: Callable[..., Any]) -> list[str]:

@@ -5,13 +5,15 @@ optimizer are its arguments. Two runs with equal programs compile once.
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import ml_collections
 import numpy as np
 import optax
 from flax import linen as nn
+from jax.sharding import Mesh
 
-from normlab import models, norms, optim
+from normlab import data, models, norms, optim
 from normlab.data import Augmentation
 
 
@@ -23,39 +25,90 @@ class Program:
     model: maps images and `train` to logits.
     optimizer: a key of `optim.OPTIMIZERS`.
     augmentation: of the training images.
+    batch_size: examples a step.
+    microbatches: parts of a batch, one after the other.
+    log_layer_norms: whether the norms of each tensor are among the metrics.
+    mesh: the devices that share a batch; None is one device.
   """
 
   model: nn.Module
   optimizer: str
   augmentation: Augmentation = Augmentation()
+  batch_size: int = 32
+  microbatches: int = 1
+  log_layer_norms: bool = False
+  mesh: Mesh | None = None
 
 
-def build(config: ml_collections.ConfigDict, num_classes: int) -> Program:
+class Hyper(NamedTuple):
+  """The numbers of a training step, learning rate aside: a pytree.
+
+  Attributes:
+    optimizer: float32 scalars, the other arguments of `optim.build`.
+    ema_decay: float32, of the moving average of the parameters; None is none.
+  """
+
+  optimizer: dict[str, np.ndarray]
+  ema_decay: np.ndarray | None = None
+
+
+def build(
+  config: ml_collections.ConfigDict,
+  num_classes: int,
+  mesh: Mesh | None = None,
+) -> Program:
   """The program of a config.
 
   Args:
     config: as in `configs/base.py`.
     num_classes: of the data set.
+    mesh: the devices that share a batch.
+
+  Raises:
+    names.ConfigError: an unknown name, or a field that its owner lacks.
+  """
+  return Program(
+    model=build_model(config, num_classes),
+    optimizer=config.optimizer.name,
+    augmentation=augmentation(config),
+    batch_size=config.batch_size,
+    microbatches=config.microbatches,
+    log_layer_norms=config.log_layer_norms,
+    mesh=mesh if mesh is not None and mesh.size > 1 else None,
+  )
+
+
+def build_model(
+  config: ml_collections.ConfigDict, num_classes: int
+) -> nn.Module:
+  """The model of a config, with its norm.
 
   Raises:
     names.ConfigError: an unknown name, or a field that its owner lacks.
   """
   hooks = norms.build(name=config.norm.name, **set_fields(config.norm))
-  model = models.build(
+  return models.build(
     name=config.model.name,
     num_classes=num_classes,
     **hooks,
     **set_fields(config.model),
   )
-  augmentation = Augmentation(config.data.random_crop, config.data.random_flip)
-  return Program(model, config.optimizer.name, augmentation)
 
 
-def hyperparameters(config: ml_collections.ConfigDict) -> dict[str, np.ndarray]:
-  """The numbers of the optimizer, learning rate aside: float32 scalars."""
+def augmentation(config: ml_collections.ConfigDict) -> Augmentation:
+  """What a step does to its images; streamed ones come augmented."""
+  if data.is_streamed(config.data.name):
+    return Augmentation()
+  return Augmentation(config.data.random_crop, config.data.random_flip)
+
+
+def hyperparameters(config: ml_collections.ConfigDict) -> Hyper:
+  """The numbers of a step, learning rate aside: float32 scalars."""
   fields = set_fields(config.optimizer)
   del fields['learning_rate'], fields['learning_rate_multiplier']
-  return {name: np.float32(value) for name, value in fields.items()}
+  numbers = {name: np.float32(value) for name, value in fields.items()}
+  decay = config.ema_decay
+  return Hyper(numbers, None if decay is None else np.float32(decay))
 
 
 def build_schedule(config: ml_collections.ConfigDict) -> optax.Schedule:

@@ -11,6 +11,15 @@ import tqdm
 class Progress(Protocol):
   """Is told of every step and evaluation."""
 
+  def note(self, text: str) -> None:
+    """Something about the run that a person may like to know."""
+
+  def warn(self, text: str) -> None:
+    """Something about the run that a person must know."""
+
+  def resumed(self, step: int) -> None:
+    """The run continues after `step` updates."""
+
   def step(self, step: int, values: Mapping[str, float]) -> None:
     """The run has made `step` updates; `values` are those of its last batch."""
 
@@ -24,7 +33,17 @@ class Progress(Protocol):
 
 
 class Silent:
-  """Shows nothing."""
+  """Shows nothing but warnings."""
+
+  def note(self, text: str) -> None:
+    """Ignores it."""
+
+  def warn(self, text: str) -> None:
+    """Writes the warning."""
+    print(f'warning: {text}', file=sys.stderr, flush=True)
+
+  def resumed(self, step: int) -> None:
+    """Ignores it."""
 
   def step(self, step: int, values: Mapping[str, float]) -> None:
     """Ignores it."""
@@ -45,6 +64,19 @@ class Bar:
     """Draws the bar."""
     self._bar = tqdm.tqdm(total=total_steps, unit='step', dynamic_ncols=True)
     self._loss = self._accuracy = ''
+
+  def note(self, text: str) -> None:
+    """Writes the text above the bar."""
+    self._bar.write(text, file=sys.stderr)
+
+  def warn(self, text: str) -> None:
+    """Writes the warning above the bar."""
+    self.note(f'warning: {text}')
+
+  def resumed(self, step: int) -> None:
+    """Starts the bar behind the steps that were made before."""
+    self._bar.initial = self._bar.n = step
+    self._bar.refresh()
 
   def step(self, step: int, values: Mapping[str, float]) -> None:
     """Moves the bar."""
@@ -74,6 +106,18 @@ class Lines:
     self._start: tuple[int, float] | None = None
     self._loss = float('nan')
 
+  def note(self, text: str) -> None:
+    """Writes the text."""
+    print(text, file=sys.stderr, flush=True)
+
+  def warn(self, text: str) -> None:
+    """Writes the warning."""
+    self.note(f'warning: {text}')
+
+  def resumed(self, step: int) -> None:
+    """Says so."""
+    self.note(f'resumed at step {step}/{self._total}')
+
   def step(self, step: int, values: Mapping[str, float]) -> None:
     """Remembers the loss."""
     if self._start is None:
@@ -99,6 +143,15 @@ class Lines:
 
   def close(self) -> None:
     """Nothing to end."""
+
+
+def duration(seconds: float) -> str:
+  """Seconds as a person says them: '40 s', '12 min', '3.5 h'."""
+  if seconds < 120:
+    return f'{seconds:.0f} s'
+  if seconds < 7_200:
+    return f'{seconds / 60:.0f} min'
+  return f'{seconds / 3_600:.1f} h'
 
 
 def for_terminal(total_steps: int) -> Progress:

@@ -2,13 +2,19 @@
 
   config.json     the resolved config
   metrics.jsonl   one object a line: step, split, values
+  timing.jsonl    one object a line: step, images a second, seconds so far
   status.json     running, done, diverged at a step, failed or interrupted
-  events.out...   the same metrics for TensorBoard
+  checkpoints/    the state at some steps
+  events.out...   metrics and timing for TensorBoard
+
+Two runs of the same config on the same machine have equal metrics, also if one
+was stopped and resumed; what differs from run to run is in timing and status.
 
 This file is what plots and reports read, and it needs neither JAX nor TFDS.
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -21,6 +27,7 @@ from typing import Any
 import ml_collections
 
 CONFIG, METRICS, STATUS = 'config.json', 'metrics.jsonl', 'status.json'
+TIMING, CHECKPOINTS = 'timing.jsonl', 'checkpoints'
 LOCK = '.lock'
 # A run that ended in one of these has its result, and is not trained again.
 FINISHED = ('done', 'diverged')
@@ -70,21 +77,34 @@ class Record:
     Raises:
       RecordError: another line that is not JSON, or a file that is unreadable.
     """
-    path = self.path / METRICS
-    with _readable(path):
-      if not path.exists():
-        return []
-      lines = path.read_text(encoding='utf-8').splitlines()
-    rows = []
-    for number, line in enumerate(lines, start=1):
-      try:
-        rows.append(json.loads(line))
-      except json.JSONDecodeError as error:
-        if number < len(lines):
-          raise RecordError(
-            f'{str(path)!r} is damaged: line {number} is not JSON'
-          ) from error
-    return rows
+    return self._read_rows(METRICS)
+
+  def timing(self) -> list[dict[str, Any]]:
+    """The rows of timing.jsonl, likewise."""
+    return self._read_rows(TIMING)
+
+  def whole_rows(self) -> int:
+    """The number of rows of metrics.jsonl; 0 where it cannot be read."""
+    try:
+      return len(self.metrics())
+    except RecordError:
+      return 0
+
+  def cut(self, rows: int, step: int) -> None:
+    """Takes off what was written after a checkpoint.
+
+    Args:
+      rows: of metrics.jsonl that remain.
+      step: of the last row of timing.jsonl that remains.
+    """
+    timing = 0
+    with contextlib.suppress(RecordError):  # Without it, only a rate is lost.
+      timing = sum(row['step'] <= step for row in self.timing())
+    for name, keep in ((METRICS, rows), (TIMING, timing)):
+      path = self.path / name
+      if path.exists():
+        with path.open('rb+') as file:
+          file.truncate(sum(len(file.readline()) for _ in range(keep)))
 
   def check_whole(self) -> None:
     """Refuses a finished run whose metrics end before it did.
@@ -119,8 +139,14 @@ class Record:
     self._write_json(CONFIG, resolved(config))
 
   def write_status(self, status: str, **details: Any) -> None:
-    """Replaces the status, at once and whole."""
-    self._write_json(STATUS, {'status': status, **details})
+    """Replaces the status, at once and whole; on a full disk, in place."""
+    value = {'status': status, **details}
+    try:
+      self._write_json(STATUS, value)
+    except OSError as error:
+      if error.errno != errno.ENOSPC:
+        raise
+      (self.path / STATUS).write_text(as_text(value), encoding='utf-8')
 
   def check_usable(self, config: ml_collections.ConfigDict) -> None:
     """Refuses a folder that a run of `config` must not write to.
@@ -138,7 +164,8 @@ class Record:
       )
     stored = self.config
     if stored is None:
-      strangers = [f for f in (METRICS, STATUS) if (self.path / f).exists()]
+      ours = METRICS, TIMING, STATUS, CHECKPOINTS
+      strangers = [f for f in ours if (self.path / f).exists()]
       if strangers:
         raise RecordError(
           f'workdir {str(self.path)!r} holds {strangers[0]} but no {CONFIG}, '
@@ -206,8 +233,37 @@ class Record:
   def _write_json(self, name: str, value: dict[str, Any]) -> None:
     # Written beside and moved: a reader never sees half a file.
     temporary = self.path / f'.{name}.{os.getpid()}'
-    temporary.write_text(json.dumps(value, indent=2) + '\n', encoding='utf-8')
-    temporary.replace(self.path / name)
+    try:
+      temporary.write_text(as_text(value), encoding='utf-8')
+      temporary.replace(self.path / name)
+    except OSError:
+      temporary.unlink(missing_ok=True)
+      raise
+
+  def _read_rows(self, name: str) -> list[dict[str, Any]]:
+    path = self.path / name
+    with _readable(path):
+      if not path.exists():
+        return []
+      lines = path.read_bytes().splitlines(keepends=True)
+    rows = []
+    for number, line in enumerate(lines, start=1):
+      try:
+        row = json.loads(line)
+        if not isinstance(row, dict) or not line.endswith(b'\n'):
+          raise ValueError('not a whole row')
+        rows.append(row)
+      except ValueError as error:
+        if number < len(lines):
+          raise RecordError(
+            f'{str(path)!r} is damaged: line {number} is not JSON'
+          ) from error
+    return rows
+
+
+def as_text(value: dict[str, Any]) -> str:
+  """JSON as people read it."""
+  return json.dumps(value, indent=2) + '\n'
 
 
 @contextlib.contextmanager
@@ -245,20 +301,30 @@ def resolved(config: ml_collections.ConfigDict) -> dict[str, Any]:
   return json.loads(config.copy_and_resolve_references().to_json())
 
 
-def comparable(config: dict[str, Any]) -> dict[str, Any]:
-  """A resolved config without what does not change the result.
+# Where the data lie and how they are read, what is kept and what is watched:
+# fields that do not change the numbers of a run.
+WITHOUT_EFFECT = (
+  'label',
+  'data.data_dir',
+  'data.workers',
+  'checkpoint_every',
+  'keep_checkpoints',
+  'debug_nans',
+  'profile',
+)
 
-  That is the run's label, and where the data lie.
-  """
-  data = {k: v for k, v in config['data'].items() if k != 'data_dir'}
-  return {k: v for k, v in config.items() if k != 'label'} | {'data': data}
+
+def comparable(config: dict[str, Any]) -> dict[str, Any]:
+  """A resolved config, flat, without what does not change the result."""
+  flat = flatten(config)
+  return {k: v for k, v in flat.items() if k not in WITHOUT_EFFECT}
 
 
 def differences(
   there: dict[str, Any], here: dict[str, Any]
 ) -> dict[str, tuple[Any, Any]]:
   """The fields, by dotted path, in which two resolved configs differ."""
-  flat_there, flat_here = flatten(comparable(there)), flatten(comparable(here))
+  flat_there, flat_here = comparable(there), comparable(here)
   return {
     key: (flat_there.get(key), flat_here.get(key))
     for key in sorted({*flat_there, *flat_here})

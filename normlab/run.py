@@ -1,15 +1,14 @@
-"""A run that is ready to start, and its steps on the device."""
+"""A run that is ready to start, and its steps on the devices."""
 
 import functools
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from normlab import data, metrics, program, steps
+from normlab import data, devices, feeds, program, steps
 
 # Jitted once for the process: runs with equal programs share what is compiled.
 _jit = functools.partial(jax.jit, static_argnames='program')
@@ -18,129 +17,157 @@ _jit = functools.partial(jax.jit, static_argnames='program')
 _init_state = _jit(
   steps.init_state, compiler_options={'xla_backend_optimization_level': 0}
 )
-_train_step = _jit(steps.train_step, donate_argnames='state')
-_train_steps = _jit(steps.train_steps, donate_argnames='state')
-_eval_step = _jit(steps.eval_step)
+train_steps = _jit(steps.train_steps, donate_argnames='state')
+
+DEFAULT_CHECKPOINT_EVERY = 500
+STEPS_PER_CALL = 25
 
 
 class Run(NamedTuple):
   """A run that is ready to start.
 
   Attributes:
+    config: of the run.
     program: what is compiled.
-    state: before the first step.
-    splits: the data set, on the device.
-    rows: the examples of a step, by its number.
+    mesh: the devices.
+    data: the examples.
+    start: where their stream starts.
+    pixels: what standardizes them.
     learning_rates: float32 [total_steps].
-    hyper: the optimizer's other numbers.
-    key: of augmentation and dropout.
+    hyper: the other numbers.
+    init_key: of the initial parameters.
+    key: of augmentation, dropout and noise.
   """
 
+  config: ml_collections.ConfigDict
   program: program.Program
-  state: steps.TrainState
-  splits: dict[str, data.DeviceSplit]
-  rows: Callable[[int], jax.Array]
+  mesh: jax.sharding.Mesh
+  data: feeds.Feed
+  start: dict[str, Any]
+  pixels: data.Pixels
   learning_rates: np.ndarray
-  hyper: dict[str, np.ndarray]
+  hyper: program.Hyper
+  init_key: jax.Array
   key: jax.Array
 
 
 def prepare(config: ml_collections.ConfigDict) -> Run:
-  """Loads the data and initializes the model."""
-  splits = data.load(config.data.name, config.data.data_dir)
-  num_classes = data.describe(
-    config.data.name, config.data.data_dir
-  ).num_classes
-  built = program.build(config, num_classes)
-  hyper = program.hyperparameters(config)
+  """Opens the data, and puts what fits on the devices."""
+  mesh = devices.mesh(devices.count(config))
   init_key, order_key, step_key = jax.random.split(
     jax.random.key(config.seed), 3
   )
-  on_device = data.to_device(splits)
+  feed = open_feed(config, order_key, mesh)
+  description = data.describe(config.data.name, config.data.data_dir)
+  hyper = program.hyperparameters(config)
+  pixels, hyper, step_key = devices.replicate(
+    (feed.pixels, hyper, step_key), mesh
+  )
   return Run(
-    program=built,
-    state=initial_state(init_key, on_device['train'], hyper, built),
-    splits=on_device,
-    rows=data.ShuffledRows(
-      order_key, len(splits['train'].labels), config.batch_size
-    ),
+    config=config,
+    program=program.build(config, description.num_classes, mesh),
+    mesh=mesh,
+    data=feed,
+    start=feed.state(),
+    pixels=pixels,
     learning_rates=program.learning_rates(config),
     hyper=hyper,
+    init_key=init_key,
     key=step_key,
   )
 
 
-def initial_state(
+def open_feed(
+  config: ml_collections.ConfigDict,
   key: jax.Array,
-  split: data.DeviceSplit,
-  hyper: dict[str, np.ndarray],
-  built: program.Program,
-) -> steps.TrainState:
-  """The state before the first step, for images like those of `split`."""
-  images = split.standardize(split.images[:1])
-  return _init_state(key, images, hyper, program=built)
+  mesh: jax.sharding.Mesh,
+) -> feeds.Feed:
+  """The examples of a run; `key` is that of their order."""
+  if data.is_streamed(config.data.name):
+    return feeds.StreamFeed(config, mesh)
+  splits = data.load(config.data.name, config.data.data_dir)
+  return feeds.MemoryFeed(splits, key, config.batch_size, mesh)
+
+
+def initial_state(run: Run) -> steps.TrainState:
+  """The state before the first step, on all devices."""
+  images = np.zeros((1, *run.data.image_shape), np.float32)
+  state = _init_state(run.init_key, images, run.hyper, program=run.program)
+  return devices.replicate(state, run.mesh)
 
 
 def run_steps(
   run: Run, state: steps.TrainState, first: int, count: int
-) -> tuple[steps.TrainState, dict[str, jax.Array]]:
-  """Makes `count` updates from step `first` (from 0) in one compiled call."""
-  if count == 1:
-    rows, rate = run.rows(first), run.learning_rates[first]
-    function = _train_step
-  else:
-    rows = jnp.stack([run.rows(first + i) for i in range(count)])
-    rate = run.learning_rates[first : first + count]
-    function = _train_steps
-  return function(
+) -> tuple[steps.TrainState, steps.Means]:
+  """Makes `count` updates from step `first` (from 0) in one compiled call.
+
+  Streamed examples are the next ones, whatever `first` is.
+  """
+  return run_inputs(run, state, first, run.data.inputs(first, count), count)
+
+
+def run_inputs(
+  run: Run,
+  state: steps.TrainState,
+  first: int,
+  inputs: steps.Inputs,
+  count: int = 1,
+) -> tuple[steps.TrainState, steps.Means]:
+  """Makes updates on examples that are at hand; the state is donated."""
+  rates = run.learning_rates[first : first + count]
+  return train_steps(
     state,
-    run.splits['train'],
-    rows,
-    rate,
+    inputs,
+    run.pixels,
+    rates,
     run.hyper,
     run.key,
     program=run.program,
   )
 
 
-def evaluate(
-  run: Run, state: steps.TrainState, split: str, batch_size: int
-) -> dict[str, float]:
-  """Loss and accuracy on a whole split, each example once.
-
-  Args:
-    run: program and data.
-    state: parameters and running statistics.
-    split: 'train', 'validation' or 'test'.
-    batch_size: examples at a time.
-  """
-  examples = run.splits[split]
-  count = len(examples.labels)
-  sums = None
-  for rows, valid in data.ordered_rows(count, min(batch_size, count)):
-    part = _eval_step(
-      state.params,
-      state.model_state,
-      examples,
-      rows,
-      valid,
-      program=run.program,
-    )
-    sums = part if sums is None else jax.tree.map(jnp.add, sums, part)
-  return metrics.divide_totals(jax.device_get(sums))
+def compiled_step(run: Run, state: steps.TrainState) -> jax.stages.Compiled:
+  """The compiled call of the run, as `run_steps` makes it."""
+  count = min(steps_per_call(run.config), run.config.total_steps)
+  traced = train_steps.lower(
+    state,
+    run.data.inputs(0, count),
+    run.pixels,
+    run.learning_rates[:count],
+    run.hyper,
+    run.key,
+    program=run.program,
+  )
+  return traced.compile()
 
 
-def calls(config: ml_collections.ConfigDict) -> Iterator[tuple[int, int]]:
+def calls(
+  config: ml_collections.ConfigDict, start: int = 0
+) -> Iterator[tuple[int, int]]:
   """Splits the run into compiled calls: (first step, from 0; number of steps).
 
-  No call crosses an evaluation.
+  No call crosses an evaluation or a checkpoint. Where the calls from `start` on
+  begin depends on `start` alone, so that a run which is resumed after any call
+  makes the calls of one that never stopped.
   """
-  per_call = config.steps_per_call
-  if per_call is None:
-    per_call = 1 if jax.default_backend() == 'cpu' else 25
-  step = 0
+  per_call = steps_per_call(config)
+  periods = config.eval_every, checkpoint_every(config)
+  step = start
   while step < config.total_steps:
-    next_evaluation = (step // config.eval_every + 1) * config.eval_every
-    end = min(step + per_call, next_evaluation, config.total_steps)
+    stops = [(step // every + 1) * every for every in periods]
+    end = min(step + per_call, *stops, config.total_steps)
     yield step, end - step
     step = end
+
+
+def steps_per_call(config: ml_collections.ConfigDict) -> int:
+  """Steps of a call: one on CPU, and where examples are streamed."""
+  if config.steps_per_call is not None:
+    return config.steps_per_call
+  streamed = data.is_streamed(config.data.name)
+  return 1 if streamed or jax.default_backend() == 'cpu' else STEPS_PER_CALL
+
+
+def checkpoint_every(config: ml_collections.ConfigDict) -> int:
+  """Steps between two checkpoints."""
+  return config.checkpoint_every or DEFAULT_CHECKPOINT_EVERY

@@ -1,9 +1,10 @@
-"""One training step and one evaluation step: pure functions, top level.
+"""Training steps: pure functions, top level.
 
 `jit`, donation and input/output belong to the caller.
 """
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +12,11 @@ import optax
 from flax import struct
 
 from normlab import metrics, optim
-from normlab.data import DeviceSplit
-from normlab.program import Program
+from normlab.data import Batch, Pixels
+from normlab.program import Hyper, Program
 
 Params = Any
+Means = dict[str, jax.Array]
 
 
 class TrainState(struct.PyTreeNode):
@@ -26,20 +28,25 @@ class TrainState(struct.PyTreeNode):
     model_state: its other collections (running statistics and the like); empty
       for models without state.
     opt_state: the optimizer's state.
+    ema: moving average of the parameters; None is none.
   """
 
   step: jax.Array
   params: Params
   model_state: dict[str, Any]
   opt_state: optax.OptState
+  ema: Params | None = None
+
+
+class Inputs(Protocol):
+  """The examples of a call, a pytree: see `feeds`."""
+
+  def batch(self, step: jax.Array, i: int | jax.Array, program: Program) -> Batch:
+    """The batch of a step (from 0), which is the call's i-th."""
 
 
 def init_state(
-  key: jax.Array,
-  images: jax.Array,
-  hyper: dict[str, jax.Array],
-  *,
-  program: Program,
+  key: jax.Array, images: jax.Array, hyper: Hyper, *, program: Program
 ) -> TrainState:
   """The state before the first step.
 
@@ -51,81 +58,86 @@ def init_state(
   """
   variables = dict(program.model.init(key, images, train=False))
   params = variables.pop('params')
-  optimizer = optim.build(name=program.optimizer, learning_rate=0.0, **hyper)
+  optimizer = optim.build(
+    name=program.optimizer, learning_rate=0.0, **hyper.optimizer
+  )
   return TrainState(
-    jnp.zeros((), jnp.int32), params, variables, optimizer.init(params)
+    step=jnp.zeros((), jnp.int32),
+    params=params,
+    model_state=variables,
+    opt_state=optimizer.init(params),
+    ema=None if hyper.ema_decay is None else params,
   )
 
 
 def train_step(
   state: TrainState,
-  data: DeviceSplit,
-  rows: jax.Array,
+  batch: Batch,
+  pixels: Pixels,
   learning_rate: jax.Array,
-  hyper: dict[str, jax.Array],
+  hyper: Hyper,
   key: jax.Array,
   *,
   program: Program,
-) -> tuple[TrainState, dict[str, jax.Array]]:
-  """One update on the examples in `rows`.
+) -> tuple[TrainState, Means]:
+  """One update.
 
   Args:
     state: before the update.
-    data: the training split.
-    rows: int32 [batch], the examples of this step.
+    batch: the examples of this step.
+    pixels: what standardizes them.
     learning_rate: of this step.
-    hyper: the optimizer's other numbers.
+    hyper: the other numbers.
     key: of the run; the step number is folded in here.
     program: model, optimizer and augmentation.
 
   Returns:
-    The new state, and the batch's mean 'loss' and 'accuracy' before the update.
+    The new state, and the batch's mean 'loss' and 'accuracy' before the update,
+    with 'gradient_norm' and 'parameter_norm' of all parameters together.
   """
-  keys = jax.random.split(jax.random.fold_in(key, state.step))
-  augment_key, dropout_key = keys
-  noise_key = jax.random.fold_in(dropout_key, 1)
-  images = program.augmentation(augment_key, data.images[rows])
-  images, labels = data.standardize(images), data.labels[rows]
-
-  def loss(params: Params) -> tuple[jax.Array, Any]:
-    logits, model_state = program.model.apply(
-      {'params': params, **state.model_state},
-      images,
-      train=True,
-      mutable=list(state.model_state),
-      rngs={'dropout': dropout_key, 'noise': noise_key},
-    )
-    means = metrics.mean(metrics.per_example(logits, labels))
-    return means['loss'], (means, model_state)
-
-  gradient, (means, model_state) = jax.grad(loss, has_aux=True)(state.params)
+  augment_key, model_key = keys_of_step(key, state.step)
+  images = program.augmentation(augment_key, batch.images)
+  examples = pixels.standardize(images), batch.labels
+  gradient, means, model_state = accumulated_gradient(
+    state.params, state.model_state, examples, model_key, program=program
+  )
   optimizer = optim.build(
-    name=program.optimizer, learning_rate=learning_rate, **hyper
+    name=program.optimizer, learning_rate=learning_rate, **hyper.optimizer
   )
   updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
-  new = TrainState(state.step + 1, params, dict(model_state), opt_state)
-  return new, means
+  new = TrainState(
+    step=state.step + 1,
+    params=params,
+    model_state=model_state,
+    opt_state=opt_state,
+    ema=None
+    if state.ema is None
+    else moving_average(state.ema, params, hyper.ema_decay),
+  )
+  return new, means | norms_of(state.params, gradient, program.log_layer_norms)
 
 
 def train_steps(
   state: TrainState,
-  data: DeviceSplit,
-  rows: jax.Array,
+  inputs: Inputs,
+  pixels: Pixels,
   learning_rates: jax.Array,
-  hyper: dict[str, jax.Array],
+  hyper: Hyper,
   key: jax.Array,
   *,
   program: Program,
-) -> tuple[TrainState, dict[str, jax.Array]]:
-  """Several updates in one program, for accelerators: see `train_step`.
+) -> tuple[TrainState, Means]:
+  """Some updates in one program; more than one is for accelerators.
+
+  XLA's CPU backend runs a convolution inside a loop many times slower.
 
   Args:
     state: before the updates.
-    data: the training split.
-    rows: int32 [steps, batch].
+    inputs: the examples of all steps.
+    pixels: what standardizes them.
     learning_rates: [steps].
-    hyper: the optimizer's other numbers.
+    hyper: the other numbers.
     key: of the run.
     program: model, optimizer and augmentation.
 
@@ -133,32 +145,132 @@ def train_steps(
     The new state, and each step's means: [steps].
   """
 
-  def body(state: TrainState, inputs: tuple[jax.Array, jax.Array]):
-    return train_step(state, data, *inputs, hyper, key, program=program)
+  def body(state: TrainState, at: tuple[jax.Array, jax.Array]):
+    i, rate = at
+    batch = inputs.batch(state.step, i, program)
+    return train_step(state, batch, pixels, rate, hyper, key, program=program)
 
-  return jax.lax.scan(body, state, (rows, learning_rates))
+  count = len(learning_rates)
+  if count > 1:
+    return jax.lax.scan(body, state, (jnp.arange(count), learning_rates))
+  state, means = body(state, (0, learning_rates[0]))
+  return state, jax.tree.map(lambda x: x[None], means)
 
 
-def eval_step(
+def accumulated_gradient(
   params: Params,
   model_state: dict[str, Any],
-  data: DeviceSplit,
-  rows: jax.Array,
-  valid: jax.Array,
+  examples: tuple[jax.Array, jax.Array],
+  key: jax.Array,
   *,
   program: Program,
-) -> dict[str, jax.Array]:
-  """Totals of the metrics over the valid rows, with running statistics.
+) -> tuple[Params, Means, dict[str, Any]]:
+  """Gradient and metrics of a batch, one microbatch after the other.
+
+  Each microbatch is normalized with statistics of its own, and moves the running
+  statistics on (arXiv:1702.03275, section 4.2).
 
   Args:
-    params: the model's parameters.
-    model_state: its other collections; read only.
-    data: the split to evaluate on.
-    rows: int32 [batch].
-    valid: bool [batch]; False for rows that only fill the batch up.
-    program: the model.
+    params: of the model.
+    model_state: its other collections.
+    examples: images [batch, ...] and labels [batch].
+    key: of dropout and of noise.
+    program: the model and the number of microbatches.
+
+  Returns:
+    The mean gradient, the mean metrics, and the other collections at the end.
   """
-  images, labels = data.standardize(data.images[rows]), data.labels[rows]
-  variables = {'params': params, **model_state}
-  logits = program.model.apply(variables, images, train=False)
-  return metrics.totals(metrics.per_example(logits, labels), valid)
+  parts = program.microbatches
+  if parts == 1:
+    return gradient_of(params, model_state, examples, key, program=program)
+
+  def add(carried: tuple[Any, ...], i: jax.Array):
+    sums, model_state = carried
+    # Every parts-th example: a batch that is sharded stays where it is.
+    part = jax.tree.map(lambda x: split(x, parts)[:, i], examples)
+    *terms, model_state = gradient_of(
+      params, model_state, part, jax.random.fold_in(key, i), program=program
+    )
+    return (jax.tree.map(jnp.add, sums, terms), model_state), None
+
+  shapes = jax.eval_shape(
+    lambda: gradient_of(params, model_state, examples, key, program=program)
+  )
+  zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), list(shapes[:2]))
+  # On a CPU a loop would run the convolutions many times slower.
+  unroll = jax.default_backend() == 'cpu'
+  (sums, model_state), _ = jax.lax.scan(
+    add, (zeros, model_state), jnp.arange(parts), unroll=unroll
+  )
+  gradient, means = jax.tree.map(lambda x: x / parts, sums)
+  return gradient, means, model_state
+
+
+def split(x: jax.Array, parts: int) -> jax.Array:
+  """[batch, ...] as [batch / parts, parts, ...]."""
+  return x.reshape(-1, parts, *x.shape[1:])
+
+
+def gradient_of(
+  params: Params,
+  model_state: dict[str, Any],
+  examples: tuple[jax.Array, jax.Array],
+  key: jax.Array,
+  *,
+  program: Program,
+) -> tuple[Params, Means, dict[str, Any]]:
+  """Gradient of the mean loss, the metrics, and the model's new state."""
+  images, labels = examples
+
+  def loss(params: Params) -> tuple[jax.Array, Any]:
+    logits, new_state = program.model.apply(
+      {'params': params, **model_state},
+      images,
+      train=True,
+      mutable=list(model_state),
+      rngs=rngs(key),
+    )
+    means = metrics.mean(metrics.per_example(logits, labels))
+    return means['loss'], (means, dict(new_state))
+
+  gradient, (means, new_state) = jax.grad(loss, has_aux=True)(params)
+  return gradient, means, new_state
+
+
+def keys_of_step(key: jax.Array, step: jax.Array) -> jax.Array:
+  """The keys of a step's augmentation and of its model."""
+  return jax.random.split(jax.random.fold_in(key, step))
+
+
+def rngs(key: jax.Array) -> dict[str, jax.Array]:
+  """The keys that a model and its norms ask for in training."""
+  return {'dropout': key, 'noise': jax.random.fold_in(key, 1)}
+
+
+def moving_average(old: Params, new: Params, decay: jax.Array) -> Params:
+  """decay * old + (1 - decay) * new."""
+  return jax.tree.map(lambda o, n: o + (1 - decay) * (n - o), old, new)
+
+
+def norms_of(params: Params, gradient: Params, each: bool) -> Means:
+  """Euclidean norms of the parameters and the gradient.
+
+  Args:
+    params: of the model.
+    gradient: likewise.
+    each: adds the norms of each tensor, as 'gradient_norm/layer1/conv/kernel'.
+  """
+  trees = {'gradient_norm': gradient, 'parameter_norm': params}
+  found = {name: optax.tree.norm(tree) for name, tree in trees.items()}
+  if each:
+    for name, tree in trees.items():
+      found |= {
+        f'{name}/{path}': optax.tree.norm(x) for path, x in named_leaves(tree)
+      }
+  return found
+
+
+def named_leaves(tree: Any) -> Iterator[tuple[str, Any]]:
+  """The leaves of a tree with their paths, as 'layer1/conv/kernel'."""
+  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    yield jax.tree_util.keystr(path, simple=True, separator='/'), leaf

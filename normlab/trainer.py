@@ -1,22 +1,32 @@
 """Trains one run: a config and a work directory in, a record out."""
 
 import contextlib
+import errno
 import math
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import ml_collections
 
-from normlab import progress as progress_lib
-from normlab import records, run, steps, validation
-from normlab.train_log import DivergedError, TrainLog, is_due
-from normlab.writers import (
-  JsonLinesWriter,
-  MultiWriter,
-  TensorBoardWriter,
-  Writer,
+from normlab import (
+  distributed,
+  divergence,
+  evaluation,
+  records,
+  run,
+  steps,
+  summary,
+  validation,
 )
+from normlab import progress as progress_lib
+from normlab.checkpoints import Restored
+from normlab.interruption import Interrupted
+from normlab.journal import Journal
+from normlab.profiling import Profiler
+from normlab.train_log import DivergedError, TrainLog, is_due
+
+Stop = Callable[[], bool]
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def train(
@@ -24,119 +34,266 @@ def train(
   workdir: str,
   *,
   progress: Callable[[int], progress_lib.Progress] | None = None,
+  stop: Stop = lambda: False,
 ) -> records.Record:
   """Trains the run of `config` in `workdir`, or returns it if it is finished.
 
-  A run that did not finish is started again, with the same numbers.
+  A run that did not finish is continued from its newest checkpoint, with the
+  rows and the parameters of one that was never stopped.
 
   Args:
     config: as in `configs/base.py`.
-    workdir: the run's folder; created where it is missing.
+    workdir: the run's folder; created where it is missing. Of several
+      processes, all see the same.
     progress: makes what shows the progress, from the number of steps; default:
       a bar or lines on standard error.
+    stop: asked after every call of the compiled program whether the run is to
+      save its state and end.
 
   Returns:
     The record; its status is 'done', or 'diverged' with the step.
 
   Raises:
     names.ConfigError: a config that cannot be trained; nothing is written.
-    records.RecordError: a folder that cannot be used; nothing is written.
+    records.RecordError: a folder that cannot be used, and nothing is written;
+      or one that became full, and the last checkpoint is as it was.
+    Interrupted: as `stop` said so; the state is saved.
   """
   record = records.Record(workdir)
-  validation.check_complete(config)
-  record.check_usable(config)
-  if record.is_finished:
-    return record
-  validation.check(config)
-  with record.locked(), recorded(record, config) as writer:
-    with contextlib.closing(
-      (progress or progress_lib.for_terminal)(config.total_steps)
-    ) as display:
-      loop(config, run.prepare(config), writer, display)
+  with contextlib.ExitStack() as stack:
+    if not begin(record, config, stack):
+      return record
+    primary = distributed.is_primary()
+    make = progress or progress_lib.for_terminal
+    display = make(config.total_steps) if primary else progress_lib.Silent()
+    stack.enter_context(contextlib.closing(display))
+    journal = Journal(record, keep_checkpoints=config.keep_checkpoints)
+    stack.enter_context(contextlib.closing(journal))
+    with recorded(record, config, journal):
+      ready = run.prepare(config)
+      stack.enter_context(contextlib.closing(ready.data))
+      train_prepared(ready, record, journal, display, stop)
   return record
 
 
-def loop(
+def begin(
+  record: records.Record,
   config: ml_collections.ConfigDict,
+  stack: contextlib.ExitStack,
+) -> bool:
+  """Checks the config, and takes the folder; False for a finished run.
+
+  Args:
+    record: of the run.
+    config: likewise.
+    stack: gives the folder back.
+
+  Raises:
+    names.ConfigError, records.RecordError: as `train`, in every process.
+  """
+  validation.check_complete(config)
+  with by_primary() as is_ours:
+    finished = is_ours and is_finished(record, config)
+  if distributed.any_process(finished):
+    return False
+  validation.check(config)
+  with by_primary() as is_ours:
+    if is_ours:
+      stack.enter_context(record.locked())
+  return True
+
+
+def is_finished(
+  record: records.Record, config: ml_collections.ConfigDict
+) -> bool:
+  """Whether the folder, which must be one for this config, has its result."""
+  record.check_usable(config)
+  return record.is_finished
+
+
+@contextlib.contextmanager
+def by_primary() -> Iterator[bool]:
+  """A block for process 0, whose errors all processes raise; is it this one?
+
+  Raises:
+    records.RecordError: as in process 0.
+  """
+  problem = None
+  try:
+    yield distributed.is_primary()
+  except records.RecordError as error:
+    problem = str(error)
+  if problem := distributed.told_by_primary(problem):
+    raise records.RecordError(problem)
+
+
+def train_prepared(
   ready: run.Run,
-  writer: Writer,
+  record: records.Record,
+  journal: Journal,
   display: progress_lib.Progress,
-) -> steps.TrainState:
-  """Trains from the first step to the last; returns the final state.
+  stop: Stop,
+) -> None:
+  """Trains from where the record stands to the last step.
+
+  Raises:
+    DivergedError: a loss that is not finite; the last state that was is saved.
+    Interrupted: as `stop` said so; the state is saved.
+  """
+  state = run.initial_state(ready)
+  display.note(summary.describe(ready, state))
+  start = journal.resume(state, display.warn)
+  if start.step:
+    display.resumed(start.step)
+    ready.data.restore(start.position.stream)
+  profiler = Profiler(
+    record.path,
+    enabled=ready.config.profile and distributed.is_primary(),
+    start=start.step,
+    total_steps=ready.config.total_steps,
+  )
+  with contextlib.closing(profiler):
+    try:
+      loop(ready, start, journal, display, profiler, stop)
+    except DivergedError as error:
+      keep_last_finite(ready, journal, error)
+      raise
+  journal.wait()
+
+
+def loop(
+  ready: run.Run,
+  start: Restored,
+  journal: Journal,
+  display: progress_lib.Progress,
+  profiler: Profiler,
+  stop: Stop,
+) -> None:
+  """Makes all steps that are left, one compiled call after another.
 
   The metrics of a call are fetched after the next call is dispatched, so that
   the device never waits for this loop.
 
   Raises:
     DivergedError: a loss that is not finite.
+    Interrupted: the state is saved.
   """
-  state, total = ready.state, config.total_steps
-  log = TrainLog(config, writer, display, ready.learning_rates)
-  for first, count in run.calls(config):
+  config, state = ready.config, start.state
+  log = TrainLog(
+    config, journal, display, ready.learning_rates, start.position.window
+  )
+  for first, count in run.calls(config, start.step):
+    profiler.before(first)
     state, means = run.run_steps(ready, state, first, count)
     log.add(first, means)
-    last = first + count
-    if is_due(last, config.eval_every) or last == total:
-      log.flush()
-      evaluate(config, ready, state, last, 'validation', writer, display)
-  evaluate(config, ready, state, total, 'test', writer, display)
-  return state
+    step = first + count
+    last = step == config.total_steps
+    stopping = is_stopped(config, first, step, stop)
+    evaluating = last or is_due(step, config.eval_every)
+    saving = last or stopping or is_due(step, run.checkpoint_every(config))
+    if not (evaluating or saving):
+      continue
+    log.flush()
+    with log.paused():
+      if evaluating:
+        evaluate(ready, state, step, journal, display)
+      if saving or journal.is_best(step):
+        stream = ready.data.state()
+        journal.save(step, state, window=log.window, stream=stream)
+    if stopping and not last:
+      journal.wait()
+      raise Interrupted(step)
+
+
+def is_stopped(
+  config: ml_collections.ConfigDict, first: int, step: int, stop: Stop
+) -> bool:
+  """Whether the run is to end here; several processes agree at training rows."""
+  if distributed.is_alone():
+    return stop()
+  row_ended = step // config.log_every > first // config.log_every
+  return row_ended and distributed.any_process(stop())
 
 
 def evaluate(
-  config: ml_collections.ConfigDict,
   ready: run.Run,
   state: steps.TrainState,
   step: int,
-  split: str,
-  writer: Writer,
+  journal: Journal,
   display: progress_lib.Progress,
 ) -> None:
-  """Evaluates on a whole split, and writes the result down.
+  """Evaluates on the validation split, at the end on the test split too.
 
   Raises:
     DivergedError: a loss that is not finite.
   """
-  values = run.evaluate(ready, state, split, config.eval_batch_size)
-  writer.write(step, split, values)
-  display.evaluated(step, split, values)
-  if not math.isfinite(values['loss']):
-    raise DivergedError(step)
+  last = step == ready.config.total_steps
+  for split in ('validation', 'test') if last else ('validation',):
+    values = evaluation.evaluate(ready, state, split)
+    journal.write(step, split, values)
+    display.evaluated(step, split, values)
+    if not math.isfinite(values['loss']):
+      raise DivergedError(step, split)
+
+
+def keep_last_finite(
+  ready: run.Run, journal: Journal, error: DivergedError
+) -> None:
+  """Saves the last state that was finite, and finds out what was not, if asked.
+
+  What was found is added to the error.
+  """
+  # A training loss is that of the state before its step.
+  most = error.step - (error.split == 'train')
+  step, state = divergence.last_finite(ready, journal, most)
+  journal.save(step, state, stream=ready.data.state())
+  journal.wait()
+  error.details['last_finite_step'] = step
+  if ready.config.debug_nans:
+    tensor = divergence.first_nonfinite(ready, state, step)
+    error.details['first_nonfinite'] = tensor or f'{error.split} loss'
 
 
 @contextlib.contextmanager
 def recorded(
-  record: records.Record, config: ml_collections.ConfigDict
-) -> Iterator[Writer]:
-  """Opens the record of a run, and writes down how the run ends."""
-  start = time.monotonic()
-  # Without a config the folder never held a run, and its events are not ours.
-  if record.config is not None:
-    for stale in record.path.glob('events.out.tfevents.*'):
-      stale.unlink()
-  record.write_config(config)
-  record.write_status('running')
-  writer = MultiWriter(
-    [
-      JsonLinesWriter(record.path / records.METRICS),
-      TensorBoardWriter(record.path),
-    ]
-  )
+  record: records.Record,
+  config: ml_collections.ConfigDict,
+  journal: Journal,
+) -> Iterator[None]:
+  """Writes down the config, and how the run ends."""
+  if not distributed.is_primary():
+    with contextlib.suppress(DivergedError):
+      yield
+    return
 
   def end(status: str, **details: Any) -> None:
-    writer.close()
-    seconds = round(time.monotonic() - start, 2)
-    record.write_status(status, **details, seconds=seconds)
+    journal.close()
+    record.write_status(status, **details, seconds=round(journal.seconds, 2))
 
   try:
-    yield writer
+    record.write_config(config)
+    record.write_status('running')
+    yield
   except DivergedError as error:
-    end('diverged', step=error.step)
-  except KeyboardInterrupt:
+    end('diverged', step=error.step, **error.details)
+  except (KeyboardInterrupt, Interrupted):
     end('interrupted', step=record.last_step())
     raise
   except Exception as error:
-    end('failed', step=record.last_step(), error=repr(error))
-    raise
+    problem = written(error, record)
+    with contextlib.suppress(OSError):
+      end('failed', step=record.last_step(), error=repr(problem))
+    raise problem from error
   else:
     end('done', step=config.total_steps)
+
+
+def written(error: Exception, record: records.Record) -> Exception:
+  """The error, in one line where the disk was at fault."""
+  if not isinstance(error, OSError) or error.errno not in UNWRITABLE:
+    return error
+  return records.RecordError(
+    f'the run in {str(record.path)!r} cannot be written: {error.strerror}; '
+    'start it again when that is solved, and it continues from its last '
+    'checkpoint'
+  )

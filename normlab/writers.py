@@ -2,44 +2,53 @@
 
 import json
 import math
+import os
 import pathlib
 import time
-from collections.abc import Iterable, Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+# Of a metric: a number, or one for each class, None where there is none.
+Value = float | None | Sequence[float | None]
+Values = Mapping[str, Value]
 
-class Writer(Protocol):
-  """Takes the metrics of a run."""
-
-  def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
-    """Writes the values of one split after `step` updates."""
-
-  def close(self) -> None:
-    """Makes sure that everything is on disk."""
+# Ends the names of our event files: others in the folder are not ours.
+EVENTS_SUFFIX = '.normlab'
 
 
 class JsonLinesWriter:
   """One object a line: step, split and the values; NaN and inf are null."""
 
   def __init__(self, path: pathlib.Path):
-    """Starts the file anew."""
-    self._file = path.open('w', encoding='utf-8')
+    """Continues the file, or starts it."""
+    # Without a buffer: after an error none is left to be written later.
+    self._file = path.open('ab', buffering=0)
 
-  def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
+  def write(self, step: int, split: str, values: Values) -> None:
     """Appends a line, at once visible to readers."""
-    finite = {k: v if math.isfinite(v) else None for k, v in values.items()}
-    self._file.write(
-      json.dumps({'step': step, 'split': split, **finite}) + '\n'
-    )
-    self._file.flush()
+    row = {'step': step, 'split': split}
+    row |= {name: finite(value) for name, value in values.items()}
+    line = (json.dumps(row) + '\n').encode()
+    while line:
+      line = line[self._file.write(line) :]
+
+  def sync(self) -> None:
+    """Returns when the lines are on disk, whatever happens to the machine."""
+    os.fsync(self._file.fileno())
 
   def close(self) -> None:
     """Closes the file."""
     self._file.close()
+
+
+def finite(value: Value) -> Value:
+  """The value, with None for what JSON has no numbers for."""
+  if isinstance(value, Sequence):
+    return [finite(v) for v in value]
+  return value if value is not None and math.isfinite(value) else None
 
 
 class TensorBoardWriter:
@@ -50,14 +59,17 @@ class TensorBoardWriter:
 
   def __init__(self, folder: pathlib.Path):
     """Opens a new event file in `folder`."""
-    self._events = EventFileWriter(str(folder))
+    self._events = EventFileWriter(
+      str(folder), filename_suffix=EVENTS_SUFFIX
+    )
 
-  def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
-    """Adds one scalar a value."""
+  def write(self, step: int, split: str, values: Values) -> None:
+    """Adds one scalar a value; those of each class are left to the records."""
     summary = Summary(
       value=[
         Summary.Value(tag=f'{split}/{name}', simple_value=value)
         for name, value in values.items()
+        if value is not None and not isinstance(value, Sequence)
       ]
     )
     event = Event(step=step, wall_time=time.time(), summary=summary)
@@ -66,21 +78,3 @@ class TensorBoardWriter:
   def close(self) -> None:
     """Flushes and closes the event file."""
     self._events.close()
-
-
-class MultiWriter:
-  """Writes to several writers."""
-
-  def __init__(self, writers: Iterable[Writer]):
-    """Takes the writers, in the order in which they are written to."""
-    self._writers = list(writers)
-
-  def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
-    """Passes the values on to each writer."""
-    for writer in self._writers:
-      writer.write(step, split, values)
-
-  def close(self) -> None:
-    """Closes all."""
-    for writer in self._writers:
-      writer.close()

@@ -13,6 +13,7 @@ from normlab import names, records
 
 FLAGS = flags.FLAGS
 INPUT_ERROR, USAGE_ERROR, INTERRUPTED = 1, 2, 130
+MULTI_HOST = ('multi_host', 'coordinator', 'num_processes', 'process_id')
 OVERRIDE = re.compile(r'--?(?:no)?config\.([^=]+)')
 VALUES = {
   int: 'a whole number',
@@ -39,8 +40,9 @@ def run(
     required: the names of the flags that must be given.
 
   Returns:
-    0; 1 for input that cannot be used and 2 for a wrong command line, each with
-    one line on standard error; 130 after Ctrl-C.
+    0, or what `main` returned; 1 for input that cannot be used and 2 for a
+    wrong command line, with a line a problem on standard error; 130 after
+    Ctrl-C.
   """
   # Compiled programs are kept between runs, and shared by processes.
   cache = os.path.join(os.path.expanduser('~'), '.cache', 'normlab', 'xla')
@@ -54,17 +56,33 @@ def run(
     return fail(USAGE_ERROR, error)
   except KeyboardInterrupt:
     return fail(INTERRUPTED, 'interrupted')
-  except ValueError as error:
-    if not isinstance(error, names.ConfigError | records.RecordError):
-      raise
+  except names.ConfigError as error:
+    return fail(INPUT_ERROR, *error.problems)
+  except records.RecordError as error:
     return fail(INPUT_ERROR, error)
 
 
-def fail(status: int, error: object) -> int:
-  """Prints one line, and returns the status."""
-  line = ' '.join(str(error).split())
-  print(f'{os.path.basename(sys.argv[0])}: {line}', file=sys.stderr)
+def fail(status: int, *problems: object) -> int:
+  """Prints one line a problem, and returns the status."""
+  for problem in problems:
+    line = ' '.join(str(problem).split())
+    print(f'{os.path.basename(sys.argv[0])}: {line}', file=sys.stderr)
   return status
+
+
+def define_multi_host_flags() -> None:
+  """Defines the flags of a run in several processes."""
+  flags.DEFINE_bool(
+    'multi_host', False, 'Joins the processes that the cluster started.'
+  )
+  flags.DEFINE_string('coordinator', None, 'HOST:PORT of process 0.')
+  flags.DEFINE_integer('num_processes', None, 'Processes of the run.')
+  flags.DEFINE_integer('process_id', None, 'Number of this process, from 0.')
+
+
+def multi_host_flags() -> dict[str, object]:
+  """Their values, by name."""
+  return {name: FLAGS[name].value for name in MULTI_HOST}
 
 
 def parse(

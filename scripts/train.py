@@ -1,7 +1,11 @@
-"""Trains one run from a config.
+"""Trains one run from a config, or continues it.
 
 python scripts/train.py --config=configs/digits_cnn.py --workdir=DIR \
     --config.norm.name=group
+python scripts/train.py --config=configs/digits_cnn.py --dry_run
+
+Exit status: 0 when the run has its result, 75 when it was interrupted and saved
+its state (start it again to continue).
 """
 
 import sys
@@ -12,21 +16,25 @@ from ml_collections import config_flags
 
 CONFIG = config_flags.DEFINE_config_file('config', help_string='A config file.')
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run.')
+DRY_RUN = flags.DEFINE_bool(
+  'dry_run', False, 'Checks and compiles, says memory and time; writes nothing.'
+)
+cli.define_multi_host_flags()
 
 
-def main() -> None:
+def main() -> int:
   """Trains, and says how the run ended."""
-  from normlab import (
-    records,
-    trainer,
-  )  # After the flags, whose errors are quick.
+  if not DRY_RUN.value and not WORKDIR.value:
+    raise flags.Error('--workdir is needed')
+  # After the flags, whose errors are quick.
+  from normlab import launch
 
-  known = records.Record(WORKDIR.value).is_finished
-  record = trainer.train(CONFIG.value, WORKDIR.value)
-  status = record.status
-  before = ' (trained before; nothing to do)' if known else ''
-  print(f'{record.path}: {status["status"]} at step {status["step"]}{before}')
+  launch.join_processes(**cli.multi_host_flags())
+  if DRY_RUN.value:
+    print(launch.dry_run(CONFIG.value))
+    return 0
+  return launch.train(CONFIG.value, WORKDIR.value)
 
 
 if __name__ == '__main__':
-  sys.exit(cli.run(main, sys.argv, required=['config', 'workdir']))
+  sys.exit(cli.run(main, sys.argv, required=['config']))

@@ -1,3 +1,6 @@
+import pickle
+
+import numpy as np
 import pytest
 
 from normlab import names
@@ -34,6 +37,51 @@ def test_lookup_takes_a_name_that_is_no_string():
 
 def test_config_error_is_a_value_error():
   assert issubclass(names.ConfigError, ValueError)
+
+
+def test_config_error_holds_several_problems_a_line_each():
+  error = names.ConfigError('a=1', 'b=2')
+  assert error.problems == ('a=1', 'b=2')
+  assert str(error) == 'a=1\nb=2'
+  assert names.ConfigError('a=1').problems == ('a=1',)
+  assert str(names.ConfigError('a=1')) == 'a=1'
+
+
+def test_config_error_survives_another_process():
+  error = pickle.loads(pickle.dumps(names.ConfigError('a=1', 'b=2')))
+  assert type(error) is names.ConfigError
+  assert error.problems == ('a=1', 'b=2')
+
+
+class Broken:
+  def __repr__(self):
+    raise RuntimeError
+
+
+@pytest.mark.parametrize(
+  'value, text',
+  [
+    ('a\nb', "'a\\nb'"),
+    (np.zeros((2, 1)), 'array([[0.], [0.]])'),
+    (10**5_000, '<int>'),
+    (Broken(), '<Broken>'),
+  ],
+  ids=['text', 'array', 'int', 'broken'],
+)
+def test_any_value_is_shown_on_one_line(value, text):
+  assert names.shown(value) == text
+
+
+def test_a_long_value_is_cut():
+  text = names.shown('x' * 1_000)
+  assert len(text) == names.LONGEST_SHOWN
+  assert text.endswith('xxx...')
+
+
+@pytest.mark.parametrize('name', [['batch'], {}, 3, True, 'x' * 10_000])
+def test_what_is_no_name_is_unknown(name):
+  with pytest.raises(names.ConfigError, match='^unknown norm .*known: batch'):
+    names.lookup('norm', name, TABLE)
 
 
 def test_known_fields_pass():

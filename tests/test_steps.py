@@ -7,18 +7,28 @@ import optax
 import pytest
 from flax import linen as nn
 
-from normlab import data, models, norms, steps
-from normlab.program import Program
+from normlab import data, feeds, models, norms, steps
+from normlab.program import Hyper, Program
 
 RATE, DECAY, MOMENTUM, CLASSES = 0.1, 0.01, 0.9, 3
 KEY = jax.random.key(7)
 # No norm and no state, running statistics, and statistics that count steps.
 NORMS = ('none', 'batch', 'batch_renorm')
 
-train_step = jax.jit(steps.train_step, static_argnames='program')
-train_steps = jax.jit(steps.train_steps, static_argnames='program')
-eval_step = jax.jit(steps.eval_step, static_argnames='program')
-init_state = jax.jit(steps.init_state, static_argnames='program')
+def jitted(function):
+  return jax.jit(function, static_argnames='program')
+
+
+train_step = jitted(steps.train_step)
+train_steps = jitted(steps.train_steps)
+init_state = jitted(steps.init_state)
+gradient_of = jitted(steps.gradient_of)
+accumulated_gradient = jitted(steps.accumulated_gradient)
+
+HYPER = Hyper(
+  {'weight_decay': np.float32(DECAY), 'momentum': np.float32(MOMENTUM)}
+)
+ROWS = np.array([[3, 1, 4, 5], [9, 2, 6, 0], [5, 3, 8, 7]])
 
 
 @pytest.fixture(scope='module')
@@ -26,43 +36,46 @@ def split():
   generator = np.random.default_rng(0)
   images = generator.integers(0, 256, (12, 4, 4, 1), np.uint8)
   labels = generator.integers(0, CLASSES, 12).astype(np.int32)
-  return data.to_device({'train': data.Split(images, labels)})['train']
+  return data.Batch(jnp.asarray(images), jnp.asarray(labels))
+
+
+@pytest.fixture(scope='module')
+def pixels(split):
+  return data.pixel_statistics(np.asarray(split.images))
 
 
 @functools.cache
-def make_program(norm, **fields):
+def make_program(norm, *, microbatches=1, layer_norms=False, **fields):
   model = models.build(
     name='mlp',
     num_classes=CLASSES,
     widths=(5,),
-    norm=norms.build(name=norm),
+    **norms.build(name=norm),
     **fields,
   )
-  return Program(model, 'momentum')
+  return Program(
+    model,
+    'momentum',
+    microbatches=microbatches,
+    log_layer_norms=layer_norms,
+  )
 
 
 @pytest.fixture(scope='module')
-def hyper():
-  return {
-    'weight_decay': np.float32(DECAY),
-    'momentum': np.float32(MOMENTUM),
-  }
-
-
-@pytest.fixture(scope='module')
-def start(split, hyper):
+def start(split, pixels):
   """The initial state of a program."""
 
   @functools.cache
-  def make(program):
-    return init_state(
-      KEY, split.standardize(split.images[:2]), hyper, program=program
-    )
+  def make(program, decay=None):
+    images = pixels.standardize(split.images[:2])
+    numbers = HYPER._replace(ema_decay=decay)
+    return init_state(KEY, images, numbers, program=program)
 
   return make
 
 
-ROWS = jnp.array([[3, 1, 4, 5], [9, 2, 6, 0], [5, 3, 8, 7]], jnp.int32)
+def step_on(state, batch, pixels, program, rate=RATE, key=KEY):
+  return train_step(state, batch, pixels, rate, HYPER, key, program=program)
 
 
 def assert_trees_close(ours, theirs, **tolerance):
@@ -93,10 +106,10 @@ def test_model_without_state_has_an_empty_model_state(start):
   assert start(make_program('none')).model_state == {}
 
 
-def test_initial_parameters_depend_on_the_key(split, hyper):
+def test_initial_parameters_depend_on_the_key(split):
   images, program = split.images[:2] / 255, make_program('batch')
   first, second = (
-    init_state(jax.random.key(seed), images, hyper, program=program)
+    init_state(jax.random.key(seed), images, HYPER, program=program)
     for seed in (0, 1)
   )
   kernels = [state.params['logits']['kernel'] for state in (first, second)]
@@ -104,7 +117,7 @@ def test_initial_parameters_depend_on_the_key(split, hyper):
 
 
 @pytest.mark.parametrize('norm', NORMS)
-def test_step_is_that_of_plain_flax_and_optax(norm, split, hyper, start):
+def test_step_is_that_of_plain_flax_and_optax(norm, split, pixels, start):
   program = make_program(norm)
   state = start(program)
   optimizer = optax.chain(
@@ -117,7 +130,7 @@ def test_step_is_that_of_plain_flax_and_optax(norm, split, hyper, start):
   @jax.jit
   def reference(params, model_state, opt_state, rows):
     images = split.images[rows].astype(jnp.float32) / 255
-    images = (images - split.mean) / split.std
+    images = (images - pixels.mean) / pixels.std
     one_hot = jax.nn.one_hot(split.labels[rows], CLASSES)
 
     def loss(params):
@@ -135,15 +148,19 @@ def test_step_is_that_of_plain_flax_and_optax(norm, split, hyper, start):
       params
     )
     updates, opt_state = optimizer.update(gradient, opt_state, params)
-    params = optax.apply_updates(params, updates)
-    return params, new, opt_state, {'loss': nats, 'accuracy': right}
+    before, params = params, optax.apply_updates(params, updates)
+    means = {
+      'loss': nats,
+      'accuracy': right,
+      'gradient_norm': optax.global_norm(gradient),
+      'parameter_norm': optax.global_norm(before),
+    }
+    return params, new, opt_state, means
 
   params, model_state = state.params, state.model_state
   opt_state = optimizer.init(params)
   for rows in ROWS[:2]:
-    state, means = train_step(
-      state, split, rows, RATE, hyper, KEY, program=program
-    )
+    state, means = step_on(state, split.take(rows), pixels, program)
     params, model_state, opt_state, expected = reference(
       params, model_state, opt_state, rows
     )
@@ -158,18 +175,17 @@ def test_step_is_that_of_plain_flax_and_optax(norm, split, hyper, start):
   'norm, fields', [('none', {}), ('batch', {'dropout': 0.5})]
 )
 def test_several_steps_are_repeated_single_steps(
-  norm, fields, split, hyper, start
+  norm, fields, split, pixels, start
 ):
   program = make_program(norm, **fields)
   rates = jnp.array([0.1, 0.05, 0.2])
   state, means = start(program), []
   for rows, rate in zip(ROWS, rates, strict=True):
-    state, mean = train_step(
-      state, split, rows, rate, hyper, KEY, program=program
-    )
+    state, mean = step_on(state, split.take(rows), pixels, program, rate)
     means.append(mean)
+  inputs = feeds.Streamed(split.take(ROWS))
   scanned, scanned_means = train_steps(
-    start(program), split, ROWS, rates, hyper, KEY, program=program
+    start(program), inputs, pixels, rates, HYPER, KEY, program=program
   )
   assert_trees_close(scanned, state, rtol=1e-4, atol=1e-6)
   stacked = jax.tree.map(lambda *values: jnp.stack(values), *means)
@@ -178,125 +194,50 @@ def test_several_steps_are_repeated_single_steps(
   assert scanned.step == 3
 
 
-def test_running_statistics_change_in_training(split, hyper, start):
+def test_running_statistics_follow_the_batch(split, pixels, start):
   program = make_program('batch')
-  before = start(program)
-  after, _ = train_step(
-    before, split, ROWS[0], RATE, hyper, KEY, program=program
-  )
-  assert_trees_differ(norm_state(after), norm_state(before))
-
-
-def test_running_statistics_follow_the_batch(split, hyper, start):
-  program = make_program('batch')
-  before = start(program)
-  after, _ = train_step(
-    before, split, ROWS[0], RATE, hyper, KEY, program=program
-  )
-  images = split.standardize(split.images[ROWS[0]]).reshape(4, -1)
+  before, batch = start(program), split.take(ROWS[0])
+  after, _ = step_on(before, batch, pixels, program)
+  images = pixels.standardize(batch.images).reshape(4, -1)
   kernel = before.params['layer1']['dense']['kernel']
   expected = 0.01 * (images @ kernel).mean(0)
   np.testing.assert_allclose(
     norm_state(after)['mean'], expected, rtol=1e-4, atol=1e-6
   )
+  assert_trees_differ(norm_state(after), norm_state(before))
 
 
-def test_learning_rate_of_zero_keeps_the_parameters(split, hyper, start):
+def test_learning_rate_of_zero_keeps_the_parameters(split, pixels, start):
   program = make_program('batch')
   before = start(program)
-  after, _ = train_step(
-    before, split, ROWS[0], 0.0, hyper, KEY, program=program
-  )
+  after, _ = step_on(before, split.take(ROWS[0]), pixels, program, rate=0.0)
   assert_trees_close(after.params, before.params)
   assert after.step == 1
 
 
-def test_step_is_deterministic_in_key_and_step(split, hyper, start):
+def loss_at(step, state, batch, pixels, program, key=KEY):
+  at = state.replace(step=jnp.asarray(step, jnp.int32))
+  _, means = step_on(at, batch, pixels, program, key=key)
+  return float(means['loss'])
+
+
+def test_step_is_deterministic_in_key_and_step(split, pixels, start):
   program = make_program('batch', dropout=0.5)
-  state = start(program)
-
-  def loss(key, step):
-    at = state.replace(step=jnp.asarray(step, jnp.int32))
-    _, means = train_step(at, split, ROWS[0], RATE, hyper, key, program=program)
-    return float(means['loss'])
-
-  first = loss(KEY, 0)
-  assert loss(KEY, 0) == first
-  assert loss(KEY, 1) != first
-  assert loss(jax.random.key(8), 0) != first
+  inputs = start(program), split.take(ROWS[0]), pixels, program
+  first = loss_at(0, *inputs)
+  assert loss_at(0, *inputs) == first
+  assert loss_at(1, *inputs) != first
+  assert loss_at(0, *inputs, key=jax.random.key(8)) != first
 
 
-def test_images_are_augmented_by_key_and_step(split, hyper, start):
+def test_images_are_augmented_by_key_and_step(split, pixels, start):
   plain = make_program('none')
   program = Program(plain.model, 'momentum', data.Augmentation(2, True))
-  state = start(plain)
-
-  def loss(program, step):
-    at = state.replace(step=jnp.asarray(step, jnp.int32))
-    _, means = train_step(at, split, ROWS[0], RATE, hyper, KEY, program=program)
-    return float(means['loss'])
-
-  losses = {loss(program, step) for step in (0, 1, 0)}
+  inputs = start(plain), split.take(ROWS[0]), pixels
+  losses = {loss_at(step, *inputs, program) for step in (0, 1, 0)}
   assert len(losses) == 2
-  assert loss(plain, 0) not in losses
-  assert loss(plain, 0) == loss(plain, 1)
-
-
-def expected_values(program, state, split, rows):
-  images = split.standardize(split.images[rows])
-  logits = program.model.apply(
-    {'params': state.params, **state.model_state}, images, train=False
-  )
-  log_softmax = np.asarray(jax.nn.log_softmax(logits))
-  labels = np.asarray(split.labels)[rows]
-  losses = -log_softmax[np.arange(len(rows)), labels]
-  return losses, np.asarray(logits).argmax(-1) == labels
-
-
-@pytest.mark.parametrize('norm', ['none', 'batch'])
-def test_evaluation_sums_over_valid_rows(norm, split, start):
-  program = make_program(norm)
-  state = start(program)
-  rows, valid = np.array([4, 11, 2, 0]), np.array([True, True, True, False])
-  sums = eval_step(
-    state.params, state.model_state, split, rows, valid, program=program
-  )
-  losses, right = expected_values(program, state, split, rows)
-  assert set(sums) == {'loss', 'accuracy', 'count'}
-  assert sums['count'] == 3
-  np.testing.assert_allclose(sums['loss'], losses[:3].sum(), rtol=1e-5)
-  assert sums['accuracy'] == right[:3].sum()
-
-
-def test_evaluation_uses_the_running_statistics(split, start):
-  program = make_program('batch')
-  state = start(program)
-  rows, valid = np.arange(4), np.ones(4, bool)
-  scaled = jax.tree.map(lambda s: 4 * s + 1, state.model_state)
-  before, after = (
-    eval_step(state.params, s, split, rows, valid, program=program)
-    for s in (state.model_state, scaled)
-  )
-  assert abs(float(before['loss'] - after['loss'])) > 1e-3
-
-
-def test_evaluation_of_a_row_does_not_depend_on_the_others(split, start):
-  program = make_program('batch')
-  state = start(program)
-
-  def total(rows, valid):
-    return eval_step(
-      state.params,
-      state.model_state,
-      split,
-      np.array(rows),
-      np.array(valid),
-      program=program,
-    )['loss']
-
-  alone = total([5, 1, 2, 3], [True, False, False, False])
-  others = total([5, 9, 10, 11], [True, False, False, False])
-  np.testing.assert_allclose(alone, others, rtol=1e-6)
+  assert loss_at(0, *inputs, plain) not in losses
+  assert loss_at(0, *inputs, plain) == loss_at(1, *inputs, plain)
 
 
 class Counted(nn.Module):
@@ -310,10 +251,215 @@ class Counted(nn.Module):
     return nn.Dense(CLASSES)(x.reshape(len(x), -1))
 
 
-def test_any_collection_is_carried_along(split, hyper):
+def test_any_collection_is_carried_along(split, pixels):
   program = Program(Counted(), 'momentum')
   images = split.images[:2].astype(jnp.float32)
-  state = init_state(KEY, images, hyper, program=program)
-  rates = jnp.full(3, RATE)
-  state, _ = train_steps(state, split, ROWS, rates, hyper, KEY, program=program)
+  state = init_state(KEY, images, HYPER, program=program)
+  state, _ = train_steps(
+    state,
+    feeds.Streamed(split.take(ROWS)),
+    pixels,
+    jnp.full(3, RATE),
+    HYPER,
+    KEY,
+    program=program,
+  )
   assert state.model_state == {'calls': {'count': 3}}
+
+
+PARTS = 3
+
+
+@pytest.fixture(scope='module')
+def examples(split, pixels):
+  return pixels.standardize(split.images), split.labels
+
+
+def parts_of(examples):
+  """Each microbatch: every third example."""
+  return [jax.tree.map(lambda x, i=i: x[i::PARTS], examples) for i in range(3)]
+
+
+def keys_of_parts():
+  return [jax.random.fold_in(KEY, i) for i in range(PARTS)]
+
+
+def mean_of(trees):
+  return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *trees)
+
+
+def test_microbatches_that_are_not_coupled_add_up_to_the_batch(examples, start):
+  program = make_program('layer', microbatches=PARTS)
+  state = start(program)
+  inputs = state.params, state.model_state, examples, KEY
+  ours, means, _ = accumulated_gradient(*inputs, program=program)
+  whole, expected, _ = gradient_of(*inputs, program=program)
+  assert_trees_close(ours, whole, rtol=1e-4, atol=1e-6)
+  assert_trees_close(means, expected, rtol=1e-5)
+
+
+def test_each_microbatch_has_statistics_of_its_own(examples, start):
+  program = make_program('batch', microbatches=PARTS)
+  state = start(program)
+  inputs = state.params, state.model_state
+  ours, means, _ = accumulated_gradient(*inputs, examples, KEY, program=program)
+  gradients, expected, _ = zip(
+    *(
+      gradient_of(*inputs, part, KEY, program=program)
+      for part in parts_of(examples)
+    ),
+    strict=True,
+  )
+  assert_trees_close(ours, mean_of(gradients), rtol=1e-4, atol=1e-6)
+  assert_trees_close(means, mean_of(expected), rtol=1e-5)
+  whole, _, _ = gradient_of(*inputs, examples, KEY, program=program)
+  kernels = ours['layer1']['dense']['kernel'], whole['layer1']['dense']['kernel']
+  assert np.abs(np.subtract(*kernels)).max() > 1e-3
+
+
+def test_running_statistics_move_once_for_each_microbatch(examples, start):
+  program = make_program('batch', microbatches=PARTS)
+  state = start(program)
+  *_, ours = accumulated_gradient(
+    state.params, state.model_state, examples, KEY, program=program
+  )
+  moved = state.model_state
+  for part in parts_of(examples):
+    *_, moved = gradient_of(state.params, moved, part, KEY, program=program)
+  assert_trees_close(ours, moved, rtol=1e-5, atol=1e-7)
+
+
+def test_microbatches_have_keys_of_their_own(examples, start):
+  program = make_program('none', microbatches=PARTS, dropout=0.5)
+  state = start(program)
+  # The same four examples in every microbatch: only their dropout differs.
+  same = jax.tree.map(lambda x: jnp.repeat(x[:4], PARTS, axis=0), examples)
+  inputs = state.params, state.model_state
+  ours, means, _ = accumulated_gradient(*inputs, same, KEY, program=program)
+  gradients, expected, _ = zip(
+    *(
+      gradient_of(*inputs, part, key, program=program)
+      for part, key in zip(parts_of(same), keys_of_parts(), strict=True)
+    ),
+    strict=True,
+  )
+  assert_trees_close(ours, mean_of(gradients), rtol=1e-4, atol=1e-6)
+  assert len({float(each['loss']) for each in expected}) == PARTS
+  assert_trees_close(means, mean_of(expected), rtol=1e-5)
+
+
+def test_a_loop_over_microbatches_is_the_unrolled_one(
+  examples, start, monkeypatch
+):
+  program = make_program('batch', microbatches=PARTS)
+  state = start(program)
+  inputs = state.params, state.model_state, examples, KEY
+  unrolled = accumulated_gradient(*inputs, program=program)
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+
+  @jitted
+  def looped(*inputs, program):
+    return steps.accumulated_gradient(*inputs, program=program)
+
+  assert_trees_close(
+    looped(*inputs, program=program), unrolled, rtol=1e-4, atol=1e-6
+  )
+
+
+def test_a_step_of_microbatches_uses_the_accumulated_gradient(
+  split, pixels, start
+):
+  program = make_program('batch', microbatches=PARTS)
+  state = start(program)
+  after, means = step_on(state, split, pixels, program)
+  _, model_key = steps.keys_of_step(KEY, state.step)
+  gradient, _, model_state = accumulated_gradient(
+    state.params,
+    state.model_state,
+    (pixels.standardize(split.images), split.labels),
+    model_key,
+    program=program,
+  )
+  assert_trees_close(after.model_state, model_state, rtol=1e-5, atol=1e-7)
+  np.testing.assert_allclose(
+    means['gradient_norm'], optax.tree.norm(gradient), rtol=1e-5
+  )
+
+
+def test_moving_average_of_the_parameters_has_its_closed_form(
+  split, pixels, start
+):
+  decay = 0.75
+  program, hyper = make_program('batch'), HYPER._replace(ema_decay=decay)
+  state = start(program, decay)
+  expected = state.params
+  assert_trees_close(state.ema, expected)
+  passed = [state.params]
+  for rows in ROWS:
+    batch = split.take(rows)
+    state, _ = train_step(
+      state, batch, pixels, RATE, hyper, KEY, program=program
+    )
+    passed.append(state.params)
+  weights = [decay**3] + [(1 - decay) * decay**i for i in (2, 1, 0)]
+  expected = jax.tree.map(
+    lambda *leaves: sum(w * x for w, x in zip(weights, leaves, strict=True)),
+    *passed,
+  )
+  assert_trees_close(state.ema, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_without_a_decay_there_is_no_average(start):
+  assert start(make_program('batch')).ema is None
+
+
+def test_moving_average_leaves_training_alone(split, pixels, start):
+  program, hyper = make_program('batch'), HYPER._replace(ema_decay=0.75)
+  batch = split.take(ROWS[0])
+  with_average, _ = train_step(
+    start(program, 0.75), batch, pixels, RATE, hyper, KEY, program=program
+  )
+  without, _ = step_on(start(program), batch, pixels, program)
+  assert_trees_close(with_average.params, without.params, rtol=1e-5)
+
+
+def euclidean(tree):
+  leaves = [np.asarray(x, np.float64).ravel() for x in jax.tree.leaves(tree)]
+  return np.linalg.norm(np.concatenate(leaves))
+
+
+def test_norms_are_of_all_tensors_together_and_of_each_if_asked(
+  split, pixels, start
+):
+  program = make_program('batch', layer_norms=True)
+  state, batch = start(program), split.take(ROWS[0])
+  _, means = step_on(state, batch, pixels, program)
+  examples = pixels.standardize(batch.images), batch.labels
+  gradient, _, _ = gradient_of(
+    state.params, state.model_state, examples, KEY, program=program
+  )
+  paths = [
+    'layer1/dense/kernel',
+    'layer1/norm/bias',
+    'layer1/norm/scale',
+    'logits/bias',
+    'logits/kernel',
+  ]
+  expected = {}
+  for name, tree in (('gradient_norm', gradient), ('parameter_norm', state.params)):
+    expected[name] = euclidean(tree)
+    leaves = jax.tree.leaves(tree)
+    expected |= {
+      f'{name}/{path}': euclidean(leaf)
+      for path, leaf in zip(paths, leaves, strict=True)
+    }
+  assert set(means) == {'loss', 'accuracy', *expected}
+  for name, value in expected.items():
+    np.testing.assert_allclose(means[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_norms_of_each_tensor_are_left_out_otherwise(split, pixels, start):
+  program = make_program('batch')
+  _, means = step_on(start(program), split.take(ROWS[0]), pixels, program)
+  names = {'loss', 'accuracy', 'gradient_norm', 'parameter_norm'}
+  assert set(means) == names

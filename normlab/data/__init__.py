@@ -1,11 +1,16 @@
-"""Data sets by name, in memory; batches and augmentation on the device."""
+"""Data sets by name: in memory on the device, or streamed from disk."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from normlab.data.augmentation import Augmentation
 from normlab.data.batching import (
-  DeviceSplit,
-  ShuffledRows,
+  Batch,
+  Pixels,
+  Shuffled,
   ordered_rows,
-  to_device,
+  pixel_statistics,
+  rows_of_step,
 )
 from normlab.data.sources import (
   DATASETS,
@@ -13,21 +18,41 @@ from normlab.data.sources import (
   Split,
   default_data_dir,
   describe,
+  is_streamed,
   load,
+  pixel_statistics_of,
   prepare,
 )
+
+if TYPE_CHECKING:
+  from normlab.data.streaming import TrainStream, eval_batches
 
 __all__ = [
   'DATASETS',
   'Augmentation',
   'Description',
-  'DeviceSplit',
-  'ShuffledRows',
+  'Batch',
+  'Pixels',
+  'Shuffled',
   'Split',
+  'TrainStream',
   'default_data_dir',
   'describe',
+  'eval_batches',
+  'is_streamed',
   'load',
   'ordered_rows',
+  'pixel_statistics',
+  'pixel_statistics_of',
   'prepare',
-  'to_device',
+  'rows_of_step',
 ]
+
+STREAMING = ('TrainStream', 'eval_batches')
+
+
+def __getattr__(name: str) -> Any:
+  """Imports grain, which takes half a second, where it is used."""
+  if name in STREAMING:
+    return getattr(importlib.import_module('normlab.data.streaming'), name)
+  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

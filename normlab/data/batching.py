@@ -1,4 +1,4 @@
-"""Batches by row numbers: shuffled for training, in order for evaluation."""
+"""Batches of a split on the device: shuffled for training, in order otherwise."""
 
 import functools
 from collections.abc import Iterator
@@ -8,41 +8,40 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from normlab.data.sources import Split
 
-
-class DeviceSplit(NamedTuple):
-  """A split on the device, with what standardizes it.
+class Batch(NamedTuple):
+  """Some examples.
 
   Attributes:
-    images: uint8 [examples, height, width, channels].
-    labels: int32 [examples].
-    mean: float32 [channels], of the training pixels, in [0, 1].
-    std: float32 [channels], likewise.
+    images: uint8 [batch, height, width, channels].
+    labels: int32 [batch].
   """
 
-  images: jax.Array
-  labels: jax.Array
-  mean: jax.Array
-  std: jax.Array
+  images: jax.Array | np.ndarray
+  labels: jax.Array | np.ndarray
+
+  def take(self, rows: jax.Array) -> 'Batch':
+    """The examples in `rows`, int32 [n]."""
+    return Batch(self.images[rows], self.labels[rows])
+
+
+class Pixels(NamedTuple):
+  """Statistics of the training pixels, in [0, 1].
+
+  Attributes:
+    mean: float32 [channels].
+    std: float32 [channels].
+  """
+
+  mean: jax.Array | np.ndarray
+  std: jax.Array | np.ndarray
 
   def standardize(self, images: jax.Array) -> jax.Array:
     """uint8 images to float32, with mean 0 and deviation 1 in training."""
     return (images.astype(jnp.float32) / 255 - self.mean) / self.std
 
 
-def to_device(splits: dict[str, Split]) -> dict[str, DeviceSplit]:
-  """Moves the splits to the device; statistics come from 'train' alone."""
-  mean, std = pixel_statistics(splits['train'].images)
-  return {
-    name: DeviceSplit(
-      jnp.asarray(split.images), jnp.asarray(split.labels), mean, std
-    )
-    for name, split in splits.items()
-  }
-
-
-def pixel_statistics(images: np.ndarray) -> tuple[jax.Array, jax.Array]:
+def pixel_statistics(images: np.ndarray) -> Pixels:
   """Mean and standard deviation of each channel, of pixels in [0, 1].
 
   From counts of the 256 values: exact, and without a copy of the images in
@@ -61,7 +60,7 @@ def pixel_statistics(images: np.ndarray) -> tuple[jax.Array, jax.Array]:
     share = np.bincount(channel.ravel(), minlength=256) / channel.size
     mean.append(share @ values)
     std.append(np.sqrt(share @ (values - mean[-1]) ** 2) or 1)
-  return jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32)
+  return Pixels(np.array(mean, np.float32), np.array(std, np.float32))
 
 
 @functools.partial(jax.jit, static_argnames='num_examples')
@@ -73,11 +72,11 @@ def epoch_order(
   return jax.random.permutation(key, num_examples)
 
 
-class ShuffledRows:
+class Shuffled:
   """Which examples a training step sees: without replacement in an epoch.
 
   A pure function of the key and the step, so that there is nothing to store or
-  restore. The order of the current epoch is kept to avoid sorting at every
+  restore. The orders of the newest epochs are kept to avoid sorting at every
   step. An epoch has `num_examples // batch_size` steps; the remaining examples
   are left out, others in each epoch.
 
@@ -88,25 +87,42 @@ class ShuffledRows:
   def __init__(self, key: jax.Array, num_examples: int, batch_size: int):
     """Shuffles `num_examples` examples into batches of `batch_size`."""
     self.steps_per_epoch = num_examples // batch_size
-    self._batch_size = batch_size
 
     @functools.lru_cache(maxsize=2)
     def order(epoch: int) -> jax.Array:
-      return epoch_order(key, epoch, num_examples)
+      return epoch_order(key, epoch, num_examples)[None]
 
     self._order = order
 
-  def __call__(self, step: int) -> jax.Array:
-    """Rows of the batch of a step (from 0): int32 [batch_size]."""
-    epoch, position = divmod(step, self.steps_per_epoch)
-    return _take_rows(self._order(epoch), position, self._batch_size)
+  def orders(self, first: int, count: int) -> jax.Array:
+    """The orders of the epochs that `count` steps from `first` (0) fall in.
+
+    Returns:
+      int32 [epochs, examples]: a number of epochs that depends on `count` alone,
+      so that calls of the same length compile once.
+    """
+    epoch = first // self.steps_per_epoch
+    epochs = 1 + -(-(count - 1) // self.steps_per_epoch)
+    if epochs == 1:
+      return self._order(epoch)
+    return jnp.concatenate([self._order(epoch + i) for i in range(epochs)])
 
 
-@functools.partial(jax.jit, static_argnames='batch_size')
-def _take_rows(
-  order: jax.Array, position: jax.Array, batch_size: int
+def rows_of_step(
+  orders: jax.Array, first: jax.Array, step: jax.Array, batch_size: int
 ) -> jax.Array:
-  return jax.lax.dynamic_slice_in_dim(order, position * batch_size, batch_size)
+  """The rows of one step, from the orders of its call: int32 [batch_size].
+
+  Args:
+    orders: as `Shuffled.orders` gives them for a call.
+    first: the first step of that call, from 0.
+    step: this step, from 0.
+    batch_size: examples a step.
+  """
+  steps_per_epoch = orders.shape[1] // batch_size
+  epoch = step // steps_per_epoch - first // steps_per_epoch
+  start = step % steps_per_epoch * batch_size
+  return jax.lax.dynamic_slice(orders, (epoch, start), (1, batch_size))[0]
 
 
 def ordered_rows(
@@ -115,10 +131,10 @@ def ordered_rows(
   """Covers every example exactly once, in batches of one shape.
 
   Yields:
-    rows: int32 [batch_size]; the last batch is filled up with row 0.
+    rows: int32 [batch_size]; the last batch is filled up with the first rows,
+      so that statistics of a batch are those of real examples.
     valid: bool [batch_size]; False for the filling.
   """
   for start in range(0, num_examples, batch_size):
     rows = np.arange(start, start + batch_size, dtype=np.int32)
-    valid = rows < num_examples
-    yield np.where(valid, rows, 0), valid
+    yield rows % num_examples, rows < num_examples

@@ -1,21 +1,19 @@
-"""Reads whole data sets that TFDS prepared into memory, without TensorFlow."""
+"""Data sets by name: what they are, their splits, and reading them whole."""
 
-import contextlib
 import dataclasses
 import functools
 import importlib.util
 import os
-import pathlib
-import re
 import tempfile
-from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
 
 from normlab import names
+from normlab.data import images
+from normlab.data.batching import Pixels
 from normlab.data.digits import SIZES, Digits
+from normlab.data.prepared import default_data_dir, prepared_builder, quiet
 
 # Examples taken from the end of the training split for validation: but for the
 # digits, no source has a validation split of its own.
@@ -32,6 +30,22 @@ DATASETS: dict[str, str] = {
   'fashion_mnist': '70,000 pieces of clothing, 28x28x1, 10 classes',
   'cifar10': '60,000 photographs, 32x32x3, 10 classes',
   'cifar100': '60,000 photographs, 32x32x3, 100 classes',
+  'imagenette': 'streamed: 13,394 photographs of ImageNet, 10 classes',
+  'imagenet2012': 'streamed: 1,331,167 photographs, 1,000 classes',
+}
+
+# Sets that stay on disk, with the share of their training split, from its end,
+# that is for validation. TFDS has written it in random order. The labels of
+# ImageNet's own test split are not public: its validation split is for tests.
+STREAMED = {'imagenette': 0.05, 'imagenet2012': 0.01}
+
+# The usual ones, of ImageNet's training images.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# Files that nobody may distribute, and that TFDS looks for in its manual_dir.
+MANUAL_FILES = {
+  'imagenet2012': ('ILSVRC2012_img_train.tar', 'ILSVRC2012_img_val.tar')
 }
 
 
@@ -56,40 +70,95 @@ class Description:
     sizes: number of examples of 'train', 'validation' and 'test'.
     image_shape: (height, width, channels).
     num_classes: number of labels.
+    streamed: whether it stays on disk.
   """
 
   sizes: dict[str, int]
   image_shape: tuple[int, int, int]
   num_classes: int
+  streamed: bool = False
 
 
-def default_data_dir() -> str:
-  """TFDS_DATA_DIR, else ~/tensorflow_datasets: where TFDS itself looks."""
-  default = os.path.join('~', 'tensorflow_datasets')
-  return os.path.expanduser(os.environ.get('TFDS_DATA_DIR') or default)
+def is_streamed(name: str) -> bool:
+  """Whether a data set is streamed from disk; False for unknown names."""
+  return name.split('/')[0] in STREAMED
 
 
-def describe(name: str, data_dir: str | None = None) -> Description:
+def check_name(name: str, *, streamed: bool | None = None) -> bool:
+  """Whether a data set stays on disk.
+
+  Args:
+    name: a key of `DATASETS`; a streamed set also takes NAME/CONFIG and
+      NAME/VERSION, as TFDS has them ('imagenette/160px-v2').
+    streamed: what it must be; None is either.
+
+  Raises:
+    names.ConfigError: an unknown name, or not what it must be.
+  """
+  base = name.split('/')[0]
+  if base not in STREAMED:
+    base = name
+  names.lookup('data set', base, DATASETS)
+  if streamed is not None and (base in STREAMED) != streamed:
+    known = [n for n in DATASETS if (n in STREAMED) == streamed]
+    raise names.ConfigError(
+      f'data set {name!r} is {"not " if streamed else ""}streamed from disk; '
+      f'allowed here are: {", ".join(known)}'
+    )
+  return base in STREAMED
+
+
+def describe(
+  name: str, data_dir: str | None = None, image_size: int | None = None
+) -> Description:
   """Sizes and shapes of a data set; reads its metadata, writes nothing.
 
   Args:
-    name: a key of `DATASETS`.
+    name: a key of `DATASETS`, or as `check_name` takes it.
     data_dir: where TFDS prepared it; None is `default_data_dir()`.
+    image_size: height and width to which a streamed set is cropped, in pixels;
+      None is 224. Other sets have a size of their own.
 
   Raises:
     names.ConfigError: an unknown name, or a data set that is not prepared; says
       the command that prepares it.
   """
-  names.lookup('data set', name, DATASETS)
+  streamed = check_name(name)
   if name == 'digits':
     return Description(dict(SIZES), (8, 8, 1), 10)
   info = prepared_builder(name, data_dir).info
   sizes = {
     split: info.splits[part].num_examples
-    for split, part in SLICES_WITHOUT_VALIDATION.items()
+    for split, part in slices(name, info).items()
   }
+  shape = tuple(info.features['image'].shape)
+  if streamed:
+    shape = (image_size or images.SIZE,) * 2 + (3,)
   classes = info.features['label'].num_classes
-  return Description(sizes, tuple(info.features['image'].shape), classes)
+  return Description(sizes, shape, classes, streamed)
+
+
+def slices(name: str, info: tfds.core.DatasetInfo) -> dict[str, str]:
+  """Our splits in TFDS's notation ('train[:100]'); they never overlap."""
+  if not check_name(name):
+    return SLICES_WITHOUT_VALIDATION
+  share = STREAMED[name.split('/')[0]]
+  held_out = max(1, round(share * info.splits['train'].num_examples))
+  return {
+    'train': f'train[:-{held_out}]',
+    'validation': f'train[-{held_out}:]',
+    'test': 'validation',
+  }
+
+
+def pixel_statistics_of(name: str) -> Pixels:
+  """The usual mean and deviation of a streamed set, without reading it.
+
+  Raises:
+    names.ConfigError: not a streamed set.
+  """
+  check_name(name, streamed=True)
+  return Pixels(np.float32(IMAGENET_MEAN), np.float32(IMAGENET_STD))
 
 
 # One data set stays in memory: the runs of a sweep mostly share it.
@@ -105,16 +174,16 @@ def load(name: str, data_dir: str | None = None) -> dict[str, Split]:
     data_dir: where TFDS prepared it; None is `default_data_dir()`.
 
   Raises:
-    names.ConfigError: as `describe`.
+    names.ConfigError: as `describe`; a streamed set.
   """
-  names.lookup('data set', name, DATASETS)
+  check_name(name, streamed=False)
   if name == 'digits':
     builder = prepare_digits(data_dir)
-    slices = {split: split for split in SIZES}
+    parts = {split: split for split in SIZES}
   else:
     builder = prepared_builder(name, data_dir)
-    slices = SLICES_WITHOUT_VALIDATION
-  return {split: read(builder, part) for split, part in slices.items()}
+    parts = slices(name, builder.info)
+  return {split: read(builder, part) for split, part in parts.items()}
 
 
 def read(builder: tfds.core.DatasetBuilder, split: str) -> Split:
@@ -136,16 +205,18 @@ def prepare(name: str, data_dir: str | None = None) -> str:
     data_dir: where to; None is `default_data_dir()`.
 
   Raises:
-    names.ConfigError: an unknown name, a folder that cannot be written, or
-      TensorFlow is missing, with which TFDS unpacks the downloads.
+    names.ConfigError: an unknown name, a folder that cannot be written,
+      TensorFlow is missing, with which TFDS unpacks the downloads, or files
+      that must be downloaded by hand.
   """
-  names.lookup('data set', name, DATASETS)
+  check_name(name)
   if name != 'digits' and importlib.util.find_spec('tensorflow') is None:
     raise names.ConfigError(
       f'preparing {name!r} needs the prepare extra, once: pip install -e '
       "'.[prepare]' (reading what is prepared does not)"
     )
   folder = os.path.expanduser(data_dir or default_data_dir())
+  check_manual_files(name, folder)
   try:
     os.makedirs(folder, exist_ok=True)
   except OSError as error:
@@ -159,47 +230,23 @@ def prepare(name: str, data_dir: str | None = None) -> str:
   return str(builder.data_path)
 
 
-def prepared_builder(
-  name: str, data_dir: str | None
-) -> tfds.core.DatasetBuilder:
-  """The builder of a data set that TFDS has prepared as array_record.
+def check_manual_files(name: str, folder: str) -> None:
+  """Files that must be downloaded by hand are where TFDS looks for them.
 
   Raises:
-    names.ConfigError: not prepared, or in another format.
+    names.ConfigError: some are missing.
   """
-  folder = pathlib.Path(data_dir or default_data_dir()).expanduser()
-  command = f'python scripts/prepare_data.py {name} --data_dir={folder}'
-  versions = sorted(
-    (path.parent for path in (folder / name).glob('*/dataset_info.json')),
-    key=lambda path: [int(n) for n in re.findall(r'\d+', path.name)],
-  )
-  if not versions:
+  manual_dir = os.path.join(folder, 'downloads', 'manual')
+  missing = [
+    file
+    for file in MANUAL_FILES.get(name.split('/')[0], ())
+    if not os.path.exists(os.path.join(manual_dir, file))
+  ]
+  if missing:
     raise names.ConfigError(
-      f'data set {name!r} is not prepared in data_dir {str(folder)!r}; '
-      f'prepare it once: {command}'
+      f'preparing {name!r} needs {" and ".join(missing)} in {manual_dir!r} '
+      "(TFDS's manual_dir): download them from https://image-net.org, by hand"
     )
-  try:
-    builder = tfds.builder_from_directory(versions[-1])
-  except Exception as error:  # TFDS raises what its parsers raise.
-    raise names.ConfigError(
-      f'data set {name!r} in {str(versions[-1])!r} is damaged: its metadata '
-      f'cannot be read; prepare it again: {command}'
-    ) from error
-  if builder.info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
-    raise names.ConfigError(
-      f'data set {name!r} in data_dir {str(folder)!r} is stored as '
-      f'{builder.info.file_format.value}, which needs TensorFlow to read; '
-      f'allowed is array_record; prepare it elsewhere: python '
-      f'scripts/prepare_data.py {name} --data_dir=OTHER_FOLDER'
-    )
-  for split in builder.info.splits.values():
-    for path in split.filepaths:
-      if not path.exists():
-        raise names.ConfigError(
-          f'data set {name!r} in data_dir {str(folder)!r} is incomplete: '
-          f'{path.name} is missing; prepare it again: {command}'
-        )
-  return builder
 
 
 def prepare_digits(data_dir: str | None) -> Digits:
@@ -229,17 +276,3 @@ def _prepare_digits(folder: str) -> Digits:
       if not builder.info.splits:
         raise
   return builder
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-  """Silences TFDS's bars and its advice to install OpenCV."""
-  verbosity = logging.get_verbosity()
-  logging.set_verbosity(logging.ERROR)
-  tfds.disable_progress_bar()
-  try:
-    with contextlib.redirect_stdout(None):
-      yield
-  finally:
-    tfds.enable_progress_bar()
-    logging.set_verbosity(verbosity)

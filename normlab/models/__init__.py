@@ -3,19 +3,26 @@
 import dataclasses
 from typing import Any
 
+import jax.numpy as jnp
 from flax import linen as nn
 
 from normlab import names
+from normlab.models.bn_inception import BNInception
 from normlab.models.cnn import CNN
 from normlab.models.inception import Inception
 from normlab.models.mlp import MLP
+from normlab.models.resnet import ResNet18, ResNet50
 
 __all__ = [
   'ACTIVATIONS',
   'CNN',
+  'DTYPES',
   'MLP',
   'MODELS',
+  'BNInception',
   'Inception',
+  'ResNet18',
+  'ResNet50',
   'build',
   'fields_of',
 ]
@@ -24,6 +31,9 @@ MODELS: dict[str, type[nn.Module]] = {
   'mlp': MLP,
   'cnn': CNN,
   'inception': Inception,
+  'resnet18': ResNet18,
+  'resnet50': ResNet50,
+  'bn_inception': BNInception,
 }
 
 ACTIVATIONS = {
@@ -35,13 +45,23 @@ ACTIVATIONS = {
   'identity': lambda x: x,
 }
 
+DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
-def build(name: str, *, activation: str = 'relu', **fields: Any) -> nn.Module:
+
+def build(
+  name: str,
+  *,
+  activation: str = 'relu',
+  dtype: str = 'float32',
+  **fields: Any,
+) -> nn.Module:
   """A model by name.
 
   Args:
     name: a key of `MODELS`.
     activation: a key of `ACTIVATIONS`.
+    dtype: a key of `DTYPES`: of all that is computed up to the logits, which
+      are float32, as are parameters and statistics.
     **fields: constructor fields of that model (`num_classes`, `norm` and
       `kernel_norm` among them); lists are taken as tuples. Each of these two
       may be what `norms.build` returns, which holds both hooks.
@@ -53,11 +73,12 @@ def build(name: str, *, activation: str = 'relu', **fields: Any) -> nn.Module:
   model = names.lookup('model', name, MODELS)
   names.check_fields(f'model {name!r}', fields, fields_of(name))
   function = names.lookup('activation', activation, ACTIVATIONS)
+  precision = names.lookup('dtype', dtype, DTYPES)
   fields |= hooks(fields.get('norm'), fields.get('kernel_norm'))
   fields = {
     k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
   }
-  return model(activation=function, **fields)
+  return model(activation=function, dtype=precision, **fields)
 
 
 def hooks(norm: Any, kernel_norm: Any) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
 
 # Makes a norm: called as norm(name='norm'), the layer as
 # layer(x, use_running_average=not train). None is no norm.
@@ -18,7 +17,7 @@ Activation = Callable[[jax.Array], jax.Array]
 
 
 class ConvNormAct(nn.Module):
-  """Convolution ('SAME'), norm, activation.
+  """Convolution, norm, activation.
 
   The convolution has a bias only where the norm does not bring one
   (arXiv:1502.03167, section 3.2).
@@ -30,6 +29,9 @@ class ConvNormAct(nn.Module):
     norm: makes the norm; None is no norm.
     kernel_norm: wraps the convolution; None does not.
     activation: after the norm, unless that replaces it.
+    symmetric: pads as many rows in front as behind, as PyTorch's networks do;
+      False is 'SAME', which with stride 2 and an even size pads less in front.
+    dtype: of the computation and the result; parameters are float32.
   """
 
   features: int
@@ -38,6 +40,8 @@ class ConvNormAct(nn.Module):
   norm: Norm = None
   kernel_norm: KernelNorm = None
   activation: Activation = nn.relu
+  symmetric: bool = False
+  dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -47,7 +51,9 @@ class ConvNormAct(nn.Module):
       self.features,
       kernel,
       strides,
+      padding=self.kernel_size // 2 if self.symmetric else 'SAME',
       use_bias=needs_bias(self.norm),
+      dtype=self.dtype,
       kernel_init=he_normal,
       name='conv',
     )
@@ -63,12 +69,14 @@ class DenseNormAct(nn.Module):
     norm: makes the norm; None is no norm.
     kernel_norm: wraps the dense layer; None does not.
     activation: after the norm, unless that replaces it.
+    dtype: of the computation and the result; parameters are float32.
   """
 
   features: int
   norm: Norm = None
   kernel_norm: KernelNorm = None
   activation: Activation = nn.relu
+  dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -76,6 +84,7 @@ class DenseNormAct(nn.Module):
     dense = nn.Dense(
       self.features,
       use_bias=needs_bias(self.norm),
+      dtype=self.dtype,
       kernel_init=he_normal,
       name='dense',
     )
@@ -115,40 +124,39 @@ def norm_act(
   that are both.
   """
   if norm is not None:
-    x = norm(name='norm')(x, use_running_average=not train)
-  return x if getattr(norm, 'replaces_activation', False) else activation(x)
+    # With float32 parameters a norm of bfloat16 returns float32.
+    dtype = x.dtype
+    x = norm(name='norm')(x, use_running_average=not train).astype(dtype)
+  return x if replaces_activation(norm) else activation(x)
 
 
-def max_pool(x: jax.Array) -> jax.Array:
-  """3x3 max pooling with stride 2, 'SAME': [b, h, w, c] -> [b, h/2, w/2, c].
+def replaces_activation(norm: Norm) -> bool:
+  """Whether the layers of a factory are norm and activation in one."""
+  return getattr(norm, 'replaces_activation', False)
 
-  One axis after the other, as a maximum of three strided slices: the gradient
-  is then selections, where that of `nn.max_pool` is XLA's select-and-scatter,
-  which took a tenth of a training step of the small Inception on a CPU.
+
+def linear_norm(norm: Norm) -> Norm:
+  """What stands where no activation is behind: the norm, or None.
+
+  A norm that is the activation too belongs where there is an activation. What
+  EvoNorm has elsewhere (arXiv:2004.02967) is a scale and a bias, of which a
+  layer with its own kernel and bias needs neither.
   """
-  for axis in (1, 2):
-    x = _max_pool_axis(x, axis)
-  return x
+  return None if replaces_activation(norm) else norm
 
 
-def _max_pool_axis(x: jax.Array, axis: int) -> jax.Array:
-  size = x.shape[axis]
-  out = -(-size // 2)
-  total = max(2 * (out - 1) + 3 - size, 0)
-  padding: list[Any] = [(0, 0, 0)] * x.ndim
-  padding[axis] = (total // 2, total - total // 2, 0)
-  x = lax.pad(x, jnp.asarray(-jnp.inf, x.dtype), padding)
-  windows = (
-    lax.slice_in_dim(x, k, k + 2 * (out - 1) + 1, stride=2, axis=axis)
-    for k in range(3)
-  )
-  first, second, third = windows
-  return jnp.maximum(jnp.maximum(first, second), third)
+def pooled(x: jax.Array) -> jax.Array:
+  """The mean over space, in float32: [b, h, w, c] -> [b, c]."""
+  return x.mean((1, 2), dtype=jnp.float32)
 
 
 def classifier(
   x: jax.Array, num_classes: int, dropout: float, *, train: bool
 ) -> jax.Array:
-  """Dropout and the last dense layer: [batch, features] -> logits."""
+  """Dropout and the last dense layer: [batch, features] -> logits.
+
+  In float32: in bfloat16 logits near 8 would be rounded to 1/32, and the layer
+  is a small part of any of these networks.
+  """
   x = nn.Dropout(dropout, deterministic=not train, name='dropout')(x)
-  return nn.Dense(num_classes, name='logits')(x)
+  return nn.Dense(num_classes, dtype=jnp.float32, name='logits')(x)

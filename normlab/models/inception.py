@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.models import blocks
+from normlab.models import blocks, convnet, pooling
 
 # Channels of each stage: pairs (1x1, 3x3) are modules, single numbers are the
 # strided convolutions of the downsampling modules.
@@ -16,26 +16,11 @@ STAGES = (
 )
 
 
-class Inception(nn.Module):
+class Inception(convnet.ConvNet):
   """Inception for images of about 28x28 to 32x32; smaller and odd ones work.
 
-  Attributes:
-    num_classes: length of the logits.
-    width: factor on all channel numbers (at least one channel remains).
-    norm: makes the norms, between every convolution and its activation; None
-      is no norm.
-    kernel_norm: wraps the convolutions in norms of their kernels; None does
-      not.
-    activation: after each norm, unless that replaces it.
-    dropout: share of the pooled features dropped in training.
+  The fields are those of `ConvNet`.
   """
-
-  num_classes: int
-  width: float = 1.0
-  norm: blocks.Norm = None
-  kernel_norm: blocks.KernelNorm = None
-  activation: blocks.Activation = nn.relu
-  dropout: float = 0.0
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -48,22 +33,8 @@ class Inception(nn.Module):
           x = self.downsample(x, channels, f'stage{i}_downsample', train)
         else:
           x = self.module(x, channels, name, train)
-    x = x.mean((1, 2))
+    x = blocks.pooled(x)
     return blocks.classifier(x, self.num_classes, self.dropout, train=train)
-
-  def conv(
-    self, channels: int, kernel_size: int, strides: int = 1, *, name: str
-  ) -> nn.Module:
-    """A convolution with its norm and activation, at this width."""
-    return blocks.ConvNormAct(
-      max(1, round(channels * self.width)),
-      kernel_size,
-      strides,
-      norm=self.norm,
-      kernel_norm=self.kernel_norm,
-      activation=self.activation,
-      name=name,
-    )
 
   def module(
     self, x: jax.Array, channels: tuple[int, int], name: str, train: bool
@@ -80,4 +51,4 @@ class Inception(nn.Module):
   ) -> jax.Array:
     """A 3x3 convolution beside a 3x3 max pool, both with stride 2."""
     conv = self.conv(channels, 3, 2, name=f'{name}_3x3')(x, train=train)
-    return jnp.concatenate([conv, blocks.max_pool(x)], axis=-1)
+    return jnp.concatenate([conv, pooling.max_pool(x)], axis=-1)

@@ -1,8 +1,10 @@
 """Multilayer perceptron."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from normlab.models import blocks
@@ -18,6 +20,8 @@ class MLP(nn.Module):
     kernel_norm: wraps the layers in front of the norms; None does not.
     activation: after each norm, unless that replaces it.
     dropout: share of the hidden units dropped in training, after every layer.
+    dtype: of all that is computed up to the logits, which are float32, as are
+      parameters and statistics.
   """
 
   num_classes: int
@@ -26,6 +30,7 @@ class MLP(nn.Module):
   kernel_norm: blocks.KernelNorm = None
   activation: blocks.Activation = nn.relu
   dropout: float = 0.0
+  dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -37,6 +42,7 @@ class MLP(nn.Module):
         norm=self.norm,
         kernel_norm=self.kernel_norm,
         activation=self.activation,
+        dtype=self.dtype,
         name=f'layer{i}',
       )(x, train=train)
       if i < len(self.widths):

@@ -75,6 +75,21 @@ def recalibrate(
   return {**variables, 'batch_stats': stats}
 
 
+def has_running_statistics(
+  model: nn.Module, variables: dict[str, Any], *args: Any, **kwargs: Any
+) -> bool:
+  """Whether `recalibrate` finds a norm; from shapes, nothing is computed.
+
+  Args:
+    model: any.
+    variables: of the model, or their shapes.
+    *args: of the model's call, or their shapes.
+    **kwargs: as of `recalibrate`.
+  """
+  data = make_pass(model, inference.call_arguments(model, kwargs))
+  return bool(jax.eval_shape(data.trace_records, variables, args, True))
+
+
 def same(one: Any, other: Any) -> bool:
   """Whether two trees hold the same numbers; NaN is NaN."""
   pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)

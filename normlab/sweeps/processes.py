@@ -21,6 +21,7 @@ import jax
 import ml_collections
 
 from normlab import progress, records, trainer, validation
+from normlab.interruption import Interrupted
 from normlab.sweeps.display import Display
 
 
@@ -95,8 +96,12 @@ def _train_one_by_one(
     def step(self, step: int, values: Mapping[str, float]) -> None:
       poll()
 
-  for path, config in waiting.items():
-    yield path, _train(config, path, Polling())
+  with _noted_interrupt() as interrupt:
+    for path, config in waiting.items():
+      try:
+        yield path, _train(config, path, Polling(), interrupt.is_set)
+      except Interrupted as error:
+        raise KeyboardInterrupt from error
 
 
 def _train_in_pool(
@@ -188,8 +193,7 @@ def _start_worker(cores: multiprocessing.Queue) -> None:
   """Keeps this worker to one core, and makes it end with its parent.
 
   Ctrl-C reaches all processes of a terminal, but it is the parent who decides:
-  it terminates the workers, which stop between two steps and mark their runs
-  as interrupted.
+  it terminates the workers, which stop between two steps and save their runs.
   """
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   signal.signal(signal.SIGTERM, lambda *_: _terminated.set())
@@ -205,15 +209,6 @@ def _start_worker(cores: multiprocessing.Queue) -> None:
 _terminated = threading.Event()
 
 
-class _UntilTerminated(progress.Silent):
-  """Shows nothing, and ends the run when the parent says so."""
-
-  def step(self, step: int, values: Mapping[str, float]) -> None:
-    """Raises KeyboardInterrupt after SIGTERM."""
-    if _terminated.is_set():
-      raise KeyboardInterrupt
-
-
 def _end_with_parent() -> None:
   multiprocessing.parent_process().join()
   os._exit(1)
@@ -223,19 +218,26 @@ def _train_in_worker(
   config: ml_collections.ConfigDict, path: str
 ) -> str | None:
   try:
-    return _train(config, path, _UntilTerminated())
-  except KeyboardInterrupt:
-    os._exit(1)  # Its run is marked; no more runs are taken from the queue.
+    return _train(config, path, progress.Silent(), _terminated.is_set)
+  except Interrupted:
+    os._exit(1)  # Its state is saved; no more runs are taken from the queue.
 
 
 def _train(
   config: ml_collections.ConfigDict,
   path: str,
   display: progress.Progress,
+  stop: Callable[[], bool],
 ) -> str | None:
-  """Trains a run; returns what went wrong, in one line, or None."""
+  """Trains a run; returns what went wrong, in one line, or None.
+
+  Raises:
+    Interrupted: as `stop` said so; the state is saved.
+  """
   try:
-    trainer.train(config, path, progress=lambda _: display)
+    trainer.train(config, path, progress=lambda _: display, stop=stop)
+  except Interrupted:
+    raise
   except Exception as error:
     return ' '.join(repr(error).split())
   return None

@@ -5,82 +5,53 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from flax import traverse_util
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from traced_models import (
+  PAIRS,
+  SMALL,
+  build,
+  norm_factory,
+  trace,
+  traced,
+)
 
 from normlab import models, names, norms
 from normlab.models import blocks
 
 SHAPES = [(8, 8, 1), (9, 7, 3), (32, 32, 3)]
-# Small enough to run, and divisible by what the norms divide by.
-SMALL = {
-  'mlp': {'widths': (8, 4)},
-  'cnn': {'widths': (8, 4)},
-  'inception': {'width': 1 / 16},
+# Convolutions and dense layers, the logits aside.
+LAYERS = {
+  'mlp': 2,
+  'cnn': 2,
+  'inception': 19,
+  'resnet18': 20,
+  'resnet50': 53,
+  'bn_inception': 69,
 }
-FIELDS = {'group': {'num_groups': 1}, 'evonorm_s0': {'num_groups': 1}}
 
 
-def build(name, **fields):
-  return models.build(name=name, num_classes=10, **fields)
-
-
-def norm_factory(name):
-  return norms.build(name=name, **FIELDS.get(name, {}))
-
-
-def shapes(model, image_shape=(8, 8, 1)):
-  """Shapes of all variables, by collection; nothing is computed."""
-  images = jax.ShapeDtypeStruct((2, *image_shape), jnp.float32)
-  init = functools.partial(model.init, train=False)
-  variables = jax.eval_shape(init, jax.random.key(0), images)
-  return {
-    collection: {
-      path: array.shape
-      for path, array in traverse_util.flatten_dict(tree, sep='/').items()
-    }
-    for collection, tree in variables.items()
-  }
-
-
-def param_shapes(model, image_shape=(8, 8, 1)):
-  return shapes(model, image_shape)['params']
-
-
-def modules(model):
-  """Paths of all modules that are called, and their classes."""
-  seen = {}
-
-  def record(call, args, kwargs, context):
-    if context.method_name == '__call__':
-      seen['/'.join(context.module.path)] = type(context.module)
-    return call(*args, **kwargs)
-
-  with nn.intercept_methods(record):
-    shapes(model)
-  return seen
+def block_paths(seen):
+  kinds = (blocks.ConvNormAct, blocks.DenseNormAct)
+  return [
+    path for path, kind in seen.classes.items() if issubclass(kind, kinds)
+  ]
 
 
 @pytest.fixture(scope='module')
 def inception():
   """Shapes of the parameters at width 1, without a norm."""
-  return param_shapes(build('inception'), (32, 32, 3))
+  return trace(build('inception'), (32, 32, 3)).params
 
 
 @pytest.mark.parametrize('image_shape', SHAPES)
 @pytest.mark.parametrize('name', list(models.MODELS))
 def test_logits_have_one_row_an_image(name, image_shape):
-  model = build(name, norm=norm_factory('batch'), **SMALL[name])
-  images = jax.ShapeDtypeStruct((5, *image_shape), jnp.float32)
-  init = functools.partial(model.init_with_output, train=False)
-  logits, _ = jax.eval_shape(init, jax.random.key(0), images)
-  assert logits.shape == (5, 10)
+  logits = trace(build(name, **SMALL[name]), image_shape).logits
+  assert logits.shape == (2, 10)
   assert logits.dtype == jnp.float32
 
 
 def test_small_table_has_every_model():
-  assert set(SMALL) == set(models.MODELS)
+  assert set(SMALL) == set(LAYERS) == set(models.MODELS)
 
 
 def test_inception_has_the_channels_of_the_paper(inception):
@@ -121,16 +92,8 @@ def test_inception_has_1649402_parameters(inception):
 
 
 def test_inception_halves_the_image_twice():
-  sizes = {}
-
-  def record(call, args, kwargs, context):
-    result = call(*args, **kwargs)
-    if isinstance(context.module, blocks.ConvNormAct):
-      sizes[context.module.name] = result.shape[1:3]
-    return result
-
-  with nn.intercept_methods(record):
-    shapes(build('inception', width=1 / 16), (28, 28, 1))
+  seen = trace(build('inception', width=1 / 16), (28, 28, 1))
+  sizes = {path: y.shape[1:3] for path, y in seen.outputs.items()}
   assert sizes['stem'] == sizes['stage1_module2_3x3'] == (28, 28)
   assert sizes['stage1_downsample_3x3'] == (14, 14)
   assert sizes['stage2_module4_1x1'] == (14, 14)
@@ -138,21 +101,22 @@ def test_inception_halves_the_image_twice():
 
 
 def test_width_scales_every_convolution(inception):
-  half = param_shapes(build('inception', width=0.5), (32, 32, 3))
+  half = trace(build('inception', width=0.5), (32, 32, 3)).params
   for path, shape in inception.items():
     if path.endswith('conv/kernel'):
       assert half[path][-1] == shape[-1] / 2
   assert half['logits/kernel'] == (168, 10)
 
 
-def test_width_leaves_one_channel():
-  tiny = param_shapes(build('inception', width=1e-6))
+@pytest.mark.parametrize('name', ['inception', 'bn_inception', 'resnet18'])
+def test_width_leaves_one_channel(name):
+  tiny = trace(build(name, width=1e-6)).params
   convs = [s[-1] for path, s in tiny.items() if path.endswith('conv/kernel')]
   assert set(convs) == {1}
 
 
 def test_widths_are_the_layers():
-  assert param_shapes(build('cnn', widths=(3, 5))) == {
+  assert trace(build('cnn', widths=(3, 5))).params == {
     'layer1/conv/kernel': (3, 3, 1, 3),
     'layer1/conv/bias': (3,),
     'layer2/conv/kernel': (3, 3, 3, 5),
@@ -160,7 +124,7 @@ def test_widths_are_the_layers():
     'logits/kernel': (5, 10),
     'logits/bias': (10,),
   }
-  assert param_shapes(build('mlp', widths=(3, 5))) == {
+  assert trace(build('mlp', widths=(3, 5))).params == {
     'layer1/dense/kernel': (64, 3),
     'layer1/dense/bias': (3,),
     'layer2/dense/kernel': (3, 5),
@@ -170,21 +134,16 @@ def test_widths_are_the_layers():
   }
 
 
-@pytest.mark.parametrize('norm', [None, *norms.NORMS])
-@pytest.mark.parametrize('name', list(models.MODELS))
+@pytest.mark.parametrize('name, norm', PAIRS)
 def test_bias_stands_where_no_norm_replaces_it(name, norm):
-  factory = norm and norm_factory(norm)
-  params = param_shapes(build(name, norm=factory, **SMALL[name]))
-  layers = [
-    path.removesuffix('/kernel')
-    for path in params
-    if path.endswith(('conv/kernel', 'dense/kernel'))
-  ]
-  assert layers
-  acting = factory and factory.norm
-  biased = acting is None or not acting.replaces_bias
-  for layer in layers:
-    assert (f'{layer}/bias' in params) == biased
+  seen = traced(name, norm)
+  acting = norm and norm_factory(norm).norm
+  paths = block_paths(seen)
+  assert len(paths) == LAYERS[name]
+  for path in paths:
+    layer = 'conv' if f'{path}/conv' in seen.modules else 'dense'
+    replaced = f'{path}/norm' in seen.modules and acting.replaces_bias
+    assert (f'{path}/{layer}/bias' in seen.params) == (not replaced)
 
 
 def test_some_norms_absorb_a_bias_and_some_do_not():
@@ -234,46 +193,41 @@ def test_block_without_a_norm_is_the_activated_layer():
 
 @pytest.mark.parametrize('name', list(models.MODELS))
 def test_modules_are_named_alike_for_all_norms(name):
-  paths = {
-    norm: {
+  paths = [
+    {
       path
-      for path in modules(build(name, norm=norm_factory(norm), **SMALL[name]))
-      if '/norm/' not in path
+      for path in traced(name, norm).modules
+      if 'norm' not in path.split('/')
     }
-    for norm in norms.ACTIVATION_NORMS
-  }
-  assert all(p == paths['none'] for p in paths.values())
-  layer = 'layer1' if name != 'inception' else 'stem'
+    for model, norm in PAIRS
+    if model == name and norm not in norms.KERNEL_NORMS
+  ]
+  assert all(p == paths[0] for p in paths)
+  layer = 'layer1' if name in ('mlp', 'cnn') else 'stem'
   kind = 'dense' if name == 'mlp' else 'conv'
-  assert {f'{layer}/{kind}', f'{layer}/norm', 'logits'} <= paths['none']
+  assert {f'{layer}/{kind}', 'logits'} <= paths[0]
 
 
 @pytest.mark.parametrize('name', list(models.MODELS))
 def test_every_layer_has_its_norm(name):
-  model = build(name, norm=norm_factory('batch'), **SMALL[name])
-  seen = modules(model)
-  kinds = (blocks.ConvNormAct, blocks.DenseNormAct)
-  blocks_seen = [path for path, kind in seen.items() if issubclass(kind, kinds)]
-  assert len(blocks_seen) == {'mlp': 2, 'cnn': 2, 'inception': 19}[name]
-  for path in blocks_seen:
-    assert seen[f'{path}/norm'] is norms.BatchNorm
+  seen = traced(name, 'batch')
+  for path in block_paths(seen):
+    assert seen.classes[f'{path}/norm'] is norms.BatchNorm
 
 
-@pytest.mark.parametrize('norm', norms.KERNEL_NORMS)
-@pytest.mark.parametrize('name', list(models.MODELS))
+@pytest.mark.parametrize(
+  'name, norm', [pair for pair in PAIRS if pair[1] in norms.KERNEL_NORMS]
+)
 def test_every_layer_in_front_of_a_norm_has_its_kernel_norm(name, norm):
-  seen = modules(build(name, norm=norm_factory(norm), **SMALL[name]))
-  kinds = (blocks.ConvNormAct, blocks.DenseNormAct)
-  blocks_seen = [path for path, kind in seen.items() if issubclass(kind, kinds)]
-  assert len(blocks_seen) == {'mlp': 2, 'cnn': 2, 'inception': 19}[name]
-  for path in blocks_seen:
-    assert seen[f'{path}/kernel_norm'] is norms.KERNEL_NORMS[norm]
-    assert f'{path}/norm' not in seen
+  seen = traced(name, norm)
+  for path in block_paths(seen):
+    assert seen.classes[f'{path}/kernel_norm'] is norms.KERNEL_NORMS[norm]
+    assert f'{path}/norm' not in seen.modules
 
 
 def test_both_hooks_can_be_filled_at_once():
   hooks = norms.build(name='weight', mean_only_batch_norm=True)
-  seen = modules(build('cnn', **hooks, **SMALL['cnn']))
+  seen = trace(build('cnn', **hooks, **SMALL['cnn'])).classes
   assert seen['layer1/kernel_norm'] is norms.WeightNorm
   assert seen['layer1/norm'] is norms.MeanOnlyBatchNorm
 
@@ -288,40 +242,19 @@ def test_a_kernel_norm_is_told_to_update_in_training_only(train):
   assert (sigma != 1) == train
 
 
-def test_without_a_norm_there_is_no_norm_module():
-  assert not [path for path in modules(build('cnn')) if 'norm' in path]
+@pytest.mark.parametrize('name', list(models.MODELS))
+def test_without_a_norm_there_is_no_norm_module(name):
+  assert not [path for path in traced(name, None).modules if 'norm' in path]
 
 
-def flax_max_pool(x):
-  return nn.max_pool(x, (3, 3), strides=(2, 2), padding='SAME')
-
-
-@jax.jit
-def pools_and_gradients(x, weights):
-  def weighted(pool, x):
-    y = pool(x)
-    return (y * weights[:, : y.shape[1], : y.shape[2]]).sum(), y
-
-  gradient = jax.grad(weighted, argnums=1, has_aux=True)
-  return gradient(blocks.max_pool, x), gradient(flax_max_pool, x)
-
-
-@given(st.integers(1, 7), st.integers(1, 7), st.integers(0, 2**16))
-@settings(max_examples=12, deadline=None)
-def test_max_pool_is_that_of_flax(height, width, seed):
-  generator = np.random.default_rng(seed)
-  shape = (2, height, width, 2)
-  # Distinct values, half of them negative: the padding must never win.
-  values = generator.permutation(np.prod(shape)) - np.prod(shape) / 2
-  x = values.reshape(shape).astype(np.float32)
-  weights = generator.normal(size=shape).astype(np.float32)
-  (ours, y), (theirs, expected) = pools_and_gradients(x, weights)
-  np.testing.assert_array_equal(y, expected)
-  np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
-
-
-def test_max_pool_of_negative_values_is_negative():
-  assert (blocks.max_pool(-jnp.ones((1, 5, 4, 1))) == -1).all()
+@pytest.mark.parametrize('name', list(models.MODELS))
+def test_dropout_is_in_front_of_the_logits(name):
+  # What it does there is computed below, for three of the models.
+  seen = trace(build(name, dropout=0.25, **SMALL[name]), train=True).modules
+  assert list(seen)[-3:] == ['dropout', 'logits', '']
+  assert seen['dropout'].rate == 0.25
+  assert not seen['dropout'].deterministic
+  assert traced(name, None).modules['dropout'].deterministic
 
 
 def some_variables(model):
@@ -335,7 +268,7 @@ def some_variables(model):
   )
 
 
-@pytest.fixture(scope='module', params=list(models.MODELS))
+@pytest.fixture(scope='module', params=['mlp', 'cnn', 'inception'])
 def logits(request):
   """Logits with dropout (two keys, and one again), and without."""
   name = request.param
@@ -392,9 +325,11 @@ def test_plain_flax_norm_can_be_passed_in():
 
 
 def test_flax_norm_and_ours_make_the_same_model():
-  ours = build('cnn', widths=(2, 3), norm=norm_factory('batch'))
-  theirs = build('cnn', widths=(2, 3), norm=functools.partial(nn.BatchNorm))
-  assert shapes(ours) == shapes(theirs)
+  ours, theirs = (
+    trace(build('cnn', widths=(2, 3), norm=norm)).variables
+    for norm in (norm_factory('batch'), functools.partial(nn.BatchNorm))
+  )
+  assert ours == theirs
 
 
 def test_unknown_model_lists_the_known_ones():
@@ -402,7 +337,7 @@ def test_unknown_model_lists_the_known_ones():
     build('incepton')
   text = str(error.value)
   assert "unknown model 'incepton'; did you mean 'inception'?" in text
-  assert 'known: mlp, cnn, inception' in text
+  assert 'known: mlp, cnn, inception, resnet18, resnet50, bn_inception' in text
 
 
 def test_unknown_field_lists_those_of_the_model():

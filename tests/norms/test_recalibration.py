@@ -1,3 +1,5 @@
+import functools
+
 import flax
 import hypothesis
 import jax
@@ -9,7 +11,7 @@ from flax import linen as nn
 from hypothesis import strategies as st
 
 from normlab import models, norms
-from normlab.norms.recalibration import recalibrate
+from normlab.norms.recalibration import has_running_statistics, recalibrate
 
 IMAGES = trained_models.IMAGES
 SHAPE = (9, 2, 3)
@@ -301,3 +303,25 @@ def test_nothing_to_recalibrate_is_an_error(layer, batches, problem):
   model, variables = chain(layer)
   with pytest.raises(ValueError, match=problem):
     recalibrate(model, variables, batches)
+
+
+@pytest.mark.parametrize(
+  ('layer', 'expected'),
+  [
+    (norms.BatchNorm(), True),
+    (nn.BatchNorm(), True),
+    (norms.MeanOnlyBatchNorm(), True),
+    (norms.BatchNorm(frozen=True), False),
+    (norms.LayerNorm(), False),
+  ],
+)
+def test_it_is_known_without_computing_whether_there_are_statistics(
+  layer, expected
+):
+  shapes = jax.eval_shape(
+    functools.partial(layer.init, use_running_average=True),
+    jax.random.key(0),
+    X,
+  )
+  found = has_running_statistics(layer, shapes, X, use_running_average=True)
+  assert found is expected

@@ -1,0 +1,259 @@
+"""What a trained network does on a split: its metrics, and its predictions."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from normlab import data, metrics, norms, run, steps
+
+T = TypeVar('T')
+Variables = dict[str, Any]
+
+# What the norms normalize with, by the name in `config.eval_statistics`.
+STATISTICS: dict[str, str] = {
+  'running': 'the averages that training kept',
+  'batch': 'those of each batch that is evaluated, without dropout',
+  'recalibrated': 'those of training examples, with the weights as they are',
+}
+SPLITS = ('train', 'validation', 'test')
+
+
+def evaluate(
+  ready: run.Run,
+  state: steps.TrainState,
+  split: str,
+  *,
+  statistics: Sequence[str] | None = None,
+  batch_size: int | None = None,
+) -> dict[str, float | list[float | None]]:
+  """The metrics on a whole split, each example once.
+
+  Args:
+    ready: program and data.
+    state: the parameters, their moving average, and the running statistics.
+    split: of `SPLITS`.
+    statistics: of `STATISTICS`; default: `config.eval_statistics`.
+    batch_size: examples at a time; default: `config.eval_batch_size`, and for
+      the statistics of each batch `config.batch_size`, as in training.
+
+  Returns:
+    'loss', 'accuracy', 'ece' and 'class_accuracy' as `metrics.summarize` says,
+    with the first of the statistics; the same with the suffix '_batch', say,
+    with each of the others; and with '_ema' where the state has a moving
+    average of the parameters, with the first.
+  """
+  config = ready.config
+  first, *others = config.eval_statistics if statistics is None else statistics
+  columns = {'': (first, False)} | {f'_{s}': (s, False) for s in others}
+  if state.ema is not None:
+    columns['_ema'] = first, True
+  sums = {}
+  # Reading a batch can take longer than evaluating it: once for all columns.
+  for by_batch, default in (
+    (False, config.eval_batch_size),
+    (True, config.batch_size),
+  ):
+    networks = {
+      suffix: variables(ready, state, name, ema=ema)
+      for suffix, (name, ema) in columns.items()
+      if (name == 'batch') == by_batch
+    }
+    if networks:
+      batches = ready.data.eval_batches(split, batch_size or default)
+      sums |= add_up(ready, networks, batches, by_batch=by_batch)
+  return {
+    f'{metric}{suffix}': value
+    for suffix in columns
+    for metric, value in metrics.summarize(sums[suffix]).items()
+  }
+
+
+def predict(
+  ready: run.Run,
+  state: steps.TrainState,
+  split: str,
+  *,
+  batch_size: int,
+  statistics: str = 'running',
+  ema: bool = False,
+) -> np.ndarray:
+  """The logits of a whole split.
+
+  With running or recalibrated statistics, those of an example depend on the
+  others of its batch by rounding alone: programs for batches of another size
+  sum in another order.
+
+  Args:
+    ready: program and data.
+    state: parameters and running statistics.
+    split: of `SPLITS`.
+    batch_size: examples at a time.
+    statistics: of `STATISTICS`.
+    ema: with the moving average of the parameters, which the state has.
+
+  Returns:
+    float32 [examples, classes], in the order of the split.
+  """
+  network = variables(ready, state, statistics, ema=ema)
+  rows = []
+  for batch, valid in ready.data.eval_batches(split, batch_size):
+    logits = batch_logits(
+      network,
+      batch.images,
+      ready.pixels,
+      model=ready.program.model,
+      by_batch=statistics == 'batch',
+    )
+    # Each process has the examples of its own devices.
+    logits, valid = multihost_utils.process_allgather(
+      (logits, valid), tiled=True
+    )
+    rows.append(logits[valid])
+  return np.concatenate(rows)
+
+
+def variables(
+  ready: run.Run, state: steps.TrainState, statistics: str, *, ema: bool
+) -> Variables:
+  """What the model is applied with, recalibrated if asked.
+
+  The moving average of the parameters has no statistics of its own: 'running'
+  are those of the parameters that were averaged.
+  """
+  params = state.ema if ema else state.params
+  network = {'params': params, **state.model_state}
+  if statistics != 'recalibrated':
+    return network
+  count = ready.config.recalibration_examples
+  size = min(count, ready.config.eval_batch_size)
+  batches = Inputs(list(ready.data.training_batches(count, size)), ready.pixels)
+  return norms.recalibrate(ready.program.model, network, batches)
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+  """The images of batches as the model takes them, made anew in each pass.
+
+  Recalibration takes many passes; a byte a pixel is a quarter of the memory.
+
+  Attributes:
+    batches: with images as uint8.
+    pixels: what standardizes them.
+  """
+
+  batches: Sequence[data.Batch]
+  pixels: data.Pixels
+
+  def __iter__(self) -> Iterator[jax.Array]:
+    """Yields float32 [batch, height, width, channels]."""
+    for batch in self.batches:
+      yield standardized(self.pixels, batch.images)
+
+
+@jax.jit
+def standardized(pixels: data.Pixels, images: jax.Array) -> jax.Array:
+  """The images as the model takes them."""
+  return pixels.standardize(images)
+
+
+def add_up(
+  ready: run.Run,
+  networks: dict[str, Variables],
+  batches: Iterable[tuple[data.Batch, jax.Array]],
+  *,
+  by_batch: bool,
+) -> dict[str, metrics.Totals]:
+  """The totals of some networks over the same batches, in float64."""
+
+  def parts() -> Iterator[dict[str, metrics.Totals]]:
+    for batch, valid in batches:
+      yield {
+        name: batch_totals(
+          network,
+          batch,
+          valid,
+          ready.pixels,
+          model=ready.program.model,
+          by_batch=by_batch,
+        )
+        for name, network in networks.items()
+      }
+
+  fetched = (
+    jax.tree.map(np.float64, jax.device_get(part))
+    for part in one_ahead(parts())
+  )
+  return functools.reduce(
+    lambda sums, part: jax.tree.map(np.add, sums, part), fetched
+  )
+
+
+def one_ahead(items: Iterable[T]) -> Iterator[T]:
+  """Yields each item after the next is made, so that the device never waits."""
+  for item, _ in itertools.pairwise(itertools.chain(items, [None])):
+    yield item
+
+
+# Jitted once for the process: runs with equal models share what is compiled.
+@functools.partial(jax.jit, static_argnames=('model', 'by_batch'))
+def batch_logits(
+  network: Variables,
+  images: jax.Array,
+  pixels: data.Pixels,
+  *,
+  model: Any,
+  by_batch: bool,
+) -> jax.Array:
+  """The predictions for a batch.
+
+  Args:
+    network: the model's variables.
+    images: uint8 [batch, height, width, channels].
+    pixels: what standardizes them.
+    model: maps images to logits.
+    by_batch: normalizes with the statistics of the batch, and not with those
+      in `network`.
+
+  Returns:
+    float32 [batch, classes].
+  """
+  x = pixels.standardize(images)
+  if by_batch:
+    logits = norms.apply_with_mixed_statistics(
+      model, network, x, source_count=0
+    )
+  else:
+    logits = model.apply(network, x, train=False)
+  return logits.astype(np.float32)
+
+
+@functools.partial(jax.jit, static_argnames=('model', 'by_batch'))
+def batch_totals(
+  network: Variables,
+  batch: data.Batch,
+  valid: jax.Array,
+  pixels: data.Pixels,
+  *,
+  model: Any,
+  by_batch: bool,
+) -> metrics.Totals:
+  """The totals of a batch; arguments as of `batch_logits`.
+
+  Args:
+    network: the model's variables.
+    batch: images and labels.
+    valid: bool [batch]; False where an example only fills the batch up.
+    pixels: what standardizes the images.
+    model: maps images to logits.
+    by_batch: normalizes with the statistics of the batch.
+  """
+  logits = batch_logits(
+    network, batch.images, pixels, model=model, by_batch=by_batch
+  )
+  return metrics.totals(logits, batch.labels, valid)

@@ -1,0 +1,103 @@
+"""SIGTERM and Ctrl-C: a run saves its state and ends, in seconds.
+
+Python runs a signal's handler in the main thread when that gets back to Python,
+which it does not while it compiles. The system's part of the handler writes the
+signal's number to a pipe at once; a thread of ours reads it.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+# Of a process whose run was interrupted and can be continued (EX_TEMPFAIL).
+STATUS = 75
+# Of one that was told twice.
+TWICE = 130
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# Seconds from the first signal to the end, if the run does not end by itself.
+PATIENCE = 8.0
+
+
+class Interrupted(Exception):
+  """The run was told to end, and has saved its state."""
+
+  def __init__(self, step: int):
+    """Notes the step, from 1, after which the run ended."""
+    super().__init__(f'interrupted at step {step}')
+    self.step = step
+
+
+class Interruption:
+  """Whether the process was told to end."""
+
+  def __init__(self, on_end: Callable[[], None] = lambda: None):
+    """Nobody has told it yet.
+
+    Args:
+      on_end: called before this process is ended because the run did not end
+        by itself in time, or because it was told twice.
+    """
+    self._on_end = on_end
+    self._told = threading.Event()
+    self._patience = threading.Timer(PATIENCE, self._end, (STATUS,))
+    self._patience.daemon = True
+
+  def __call__(self) -> bool:
+    """Whether the process was told to end."""
+    return self._told.is_set()
+
+  def tell(self) -> None:
+    """Notes a signal; the second one ends the process."""
+    if self._told.is_set():
+      self._end(TWICE)
+    self._told.set()
+    self._patience.start()
+
+  def close(self) -> None:
+    """The run has ended by itself."""
+    self._patience.cancel()
+
+  def _end(self, status: int) -> None:
+    try:
+      self._on_end()
+    finally:
+      os._exit(status)
+
+
+@contextlib.contextmanager
+def watched(
+  on_end: Callable[[], None] = lambda: None,
+) -> Iterator[Interruption]:
+  """Notes SIGTERM and SIGINT inside the block, in the main thread.
+
+  Args:
+    on_end: as in `Interruption`.
+  """
+  interruption = Interruption(on_end)
+  ours, systems = socket.socketpair()
+  systems.setblocking(False)
+  threading.Thread(
+    target=_listen, args=(ours, interruption), daemon=True
+  ).start()
+  earlier = {s: signal.signal(s, lambda *_: None) for s in SIGNALS}
+  pipe = signal.set_wakeup_fd(systems.fileno(), warn_on_full_buffer=False)
+  try:
+    yield interruption
+  finally:
+    interruption.close()
+    signal.set_wakeup_fd(pipe)
+    for number, handler in earlier.items():
+      signal.signal(number, handler)
+    systems.close()
+
+
+def _listen(pipe: socket.socket, interruption: Interruption) -> None:
+  """Passes signals on until the other end is closed."""
+  with pipe:
+    while numbers := pipe.recv(16):
+      for number in numbers:
+        if number in SIGNALS:
+          interruption.tell()

@@ -1,0 +1,94 @@
+"""What stands between a command line and a run: signals, processes, words."""
+
+import os
+import sys
+import tempfile
+
+import jax
+import ml_collections
+
+from normlab import (
+  data,
+  distributed,
+  interruption,
+  names,
+  records,
+  trainer,
+  validation,
+)
+from normlab import dry_run as dry_run_lib
+
+
+def join_processes(
+  *,
+  multi_host: bool,
+  coordinator: str | None,
+  num_processes: int | None,
+  process_id: int | None,
+) -> None:
+  """Joins the other processes of a run, where there are any.
+
+  Args:
+    multi_host: the cluster's environment says what the others do not.
+    coordinator: 'host:port' of process 0.
+    num_processes: of the run.
+    process_id: of this process, from 0.
+
+  Raises:
+    names.ConfigError: as `distributed.initialize`.
+  """
+  given = {'num_processes': num_processes, 'process_id': process_id}
+  for flag, value in given.items():
+    if value is not None and coordinator is None and not multi_host:
+      raise names.ConfigError(
+        f'--{flag}={value} is not allowed without --coordinator=HOST:PORT or '
+        '--multi_host'
+      )
+  if multi_host or coordinator is not None:
+    distributed.initialize(coordinator, num_processes, process_id)
+
+
+def train(config: ml_collections.ConfigDict, workdir: str) -> int:
+  """Trains a run, saves it on SIGTERM and Ctrl-C; returns the exit status.
+
+  Args:
+    config: as in `configs/base.py`.
+    workdir: the run's folder.
+
+  Raises:
+    names.ConfigError, records.RecordError: as `trainer.train`.
+  """
+  record = records.Record(workdir)
+  known = record.is_finished
+
+  def on_end() -> None:
+    if record.status['status'] == 'running' and distributed.is_primary():
+      record.write_status('interrupted', step=record.last_step())
+
+  with interruption.watched(on_end) as stop:
+    try:
+      trainer.train(config, workdir, stop=stop)
+    except interruption.Interrupted as error:
+      print(
+        f'{record.path}: {error}; the same command continues it',
+        file=sys.stderr,
+      )
+      return interruption.STATUS
+  if distributed.is_primary():
+    status = record.status
+    before = ' (trained before; nothing to do)' if known else ''
+    print(f'{record.path}: {status["status"]} at step {status["step"]}{before}')
+  return 0
+
+
+def dry_run(config: ml_collections.ConfigDict) -> str:
+  """What a run would need; see `dry_run.report`. Nothing is left behind."""
+  # Neither in the compilation cache, nor where digits would be prepared.
+  jax.config.update('jax_enable_compilation_cache', False)
+  with tempfile.TemporaryDirectory() as folder:
+    prepared = os.path.join(data.default_data_dir(), 'digits')
+    validation.check(config)
+    if config.data.name == 'digits' and not os.path.isdir(prepared):
+      config = config.copy_and_resolve_references()
+      config.data.data_dir = folder
+    return dry_run_lib.report(config)

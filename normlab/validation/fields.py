@@ -1,0 +1,204 @@
+"""Every field of a config with the rule for its value, in the order of `base`.
+
+The order is that of the problems in an error.
+"""
+
+from typing import Any
+
+import ml_collections
+
+from normlab import names
+from normlab.validation import rules
+from normlab.validation.rules import Rule, optional
+
+FIELDS: dict[str, Rule] = {
+  'label': rules.TEXT,
+  'seed': rules.SEED,
+  'batch_size': rules.AT_LEAST_ONE,
+  'total_steps': rules.AT_LEAST_ONE,
+  'eval_every': rules.AT_LEAST_ONE,
+  'eval_batch_size': rules.AT_LEAST_ONE,
+  'eval_statistics': rules.STATISTICS_NAMES,
+  'recalibration_examples': rules.AT_LEAST_ONE,
+  'ema_decay': optional(rules.SHARE),
+  'log_every': rules.AT_LEAST_ONE,
+  'steps_per_call': optional(rules.AT_LEAST_ONE),
+  'checkpoint_every': optional(rules.AT_LEAST_ONE),
+  'keep_checkpoints': rules.AT_LEAST_ONE,
+  'num_devices': optional(rules.AT_LEAST_ONE),
+  'microbatches': rules.AT_LEAST_ONE,
+  'log_layer_norms': rules.BOOL,
+  'debug_nans': rules.BOOL,
+  'profile': rules.BOOL,
+  'data.name': rules.TEXT,
+  'data.data_dir': optional(rules.TEXT),
+  'data.random_crop': rules.NOT_NEGATIVE_INT,
+  'data.random_flip': rules.BOOL,
+  'data.image_size': optional(rules.AT_LEAST_ONE),
+  'data.min_crop_area': optional(rules.POSITIVE_SHARE),
+  'data.workers': optional(rules.NOT_NEGATIVE_INT),
+  'model.name': rules.TEXT,
+  'model.dtype': rules.DTYPE,
+  'model.activation': rules.TEXT,
+  'model.dropout': rules.SHARE,
+  'model.widths': optional(rules.WIDTHS),
+  'model.width': optional(rules.WIDTH),
+  'model.small_images': optional(rules.BOOL),
+  'norm.name': rules.TEXT,
+  'norm.epsilon': optional(rules.NOT_NEGATIVE),
+  'norm.use_scale': optional(rules.BOOL),
+  'norm.use_bias': optional(rules.BOOL),
+  'norm.momentum': optional(rules.MOMENTUM),
+  'norm.debias': optional(rules.BOOL),
+  'norm.ghost_batch_size': optional(rules.AT_LEAST_ONE),
+  'norm.unbiased': optional(rules.BOOL),
+  'norm.num_groups': optional(rules.AT_LEAST_ONE),
+  'norm.group_size': optional(rules.AT_LEAST_ONE),
+  'norm.reduction_axes': optional(rules.AXES),
+  'norm.r_max': optional(rules.FROM_ONE),
+  'norm.d_max': optional(rules.NOT_NEGATIVE),
+  'norm.schedule_scale': optional(rules.POSITIVE),
+  'norm.p': optional(rules.EXPONENT),
+  'norm.convention': optional(rules.TEXT),
+  'norm.mean_range': optional(rules.NOT_NEGATIVE),
+  'norm.max_std': optional(rules.FROM_ONE),
+  'norm.mean_jitter': optional(rules.NOT_NEGATIVE),
+  'norm.std_jitter': optional(rules.NOT_NEGATIVE),
+  'norm.use_batch_norm': optional(rules.BOOL),
+  'norm.use_tlu': optional(rules.BOOL),
+  'norm.learn_epsilon': optional(rules.BOOL),
+  'norm.alpha_init': optional(rules.POSITIVE),
+  'norm.mean_only_batch_norm': optional(rules.BOOL),
+  'norm.n_steps': optional(rules.ITERATIONS),
+  'norm.scaled': optional(rules.BOOL),
+  'optimizer.name': rules.TEXT,
+  'optimizer.learning_rate': rules.POSITIVE,
+  'optimizer.learning_rate_multiplier': rules.POSITIVE,
+  'optimizer.weight_decay': rules.NOT_NEGATIVE,
+  'optimizer.clip_norm': optional(rules.POSITIVE),
+  'optimizer.momentum': optional(rules.SHARE),
+  'optimizer.decay': optional(rules.SHARE),
+  'optimizer.beta1': optional(rules.SHARE),
+  'optimizer.beta2': optional(rules.SHARE),
+  'optimizer.epsilon': optional(rules.POSITIVE),
+  'schedule.name': rules.TEXT,
+  'schedule.warmup_steps': rules.NOT_NEGATIVE_INT,
+  'schedule.decay_rate': optional(rules.POSITIVE_SHARE),
+  'schedule.decay_steps': optional(rules.AT_LEAST_ONE),
+  'schedule.boundaries': optional(rules.BOUNDARIES),
+  'schedule.final_fraction': optional(rules.MOMENTUM),
+}
+SECTIONS = tuple(
+  dict.fromkeys(field.split('.')[0] for field in FIELDS if '.' in field)
+)
+
+
+def of_section(section: str) -> list[str]:
+  """The paths of the fields of a section."""
+  return [field for field in FIELDS if field.startswith(f'{section}.')]
+
+
+def problems(config: ml_collections.ConfigDict) -> dict[str, str]:
+  """What is wrong with single fields: the path of each, or its section's.
+
+  Args:
+    config: of any fields and values.
+
+  Returns:
+    Path to line; a section that is wrong stands for all of its fields.
+  """
+  found = {s: line for s in SECTIONS if (line := section_problem(config, s))}
+  for field, rule in FIELDS.items():
+    section, _, name = field.rpartition('.')
+    if section not in found:
+      owner = config[section] if section else config
+      if line := field_problem(owner, field, name, rule):
+        found[field] = line
+  for section in ('', *(s for s in SECTIONS if s not in found)):
+    found |= strangers(config[section] if section else config, section)
+  return found
+
+
+def section_problem(
+  config: ml_collections.ConfigDict, section: str
+) -> str | None:
+  """Why there is no section of this name; None where there is."""
+  if section not in config:
+    return f'the config has no section {section!r}; start from configs/base.py'
+  value, line = read(config, section, section)
+  if line or isinstance(value, ml_collections.ConfigDict):
+    return line
+  return rules.refused(section, value, 'a section, as in configs/base.py')
+
+
+def field_problem(
+  owner: ml_collections.ConfigDict, field: str, name: str, rule: Rule
+) -> str | None:
+  """Why a field cannot be used; None where it can.
+
+  Args:
+    owner: the config, or the section that holds the field.
+    field: its path.
+    name: the last part of the path.
+    rule: for its value.
+  """
+  if name not in owner:
+    return f'the config has no field {field!r}; start from configs/base.py'
+  value, line = read(owner, field, name)
+  if isinstance(value, ml_collections.ConfigDict):
+    return f'config.{field} is a section; must be {rule.allowed}'
+  return line or rule.problem(field, value)
+
+
+def read(
+  owner: ml_collections.ConfigDict, field: str, name: str
+) -> tuple[Any, str | None]:
+  """The value of a field, and the line that says why it has none."""
+  try:
+    return owner[name], None
+  except Exception as error:  # A reference computes, and can raise anything.
+    return None, f'config.{field} has no value: {names.shown(error)}'
+
+
+def strangers(owner: ml_collections.ConfigDict, section: str) -> dict[str, str]:
+  """What is wrong with the fields that `base` does not have: path to line.
+
+  Args:
+    owner: the config, or one of its sections.
+    section: the name of that section; '' for the config.
+  """
+  prefix = f'{section}.' if section else ''
+  try:
+    given = {f'{prefix}{name}': name for name in owner}
+  except TypeError:  # They are sorted, and 1 does not compare with 'name'.
+    whole = f'config.{section}' if section else 'the config'
+    return {section: f'{whole} has a field whose name is not a text'}
+  known = {*of_section(section)} if section else {*FIELDS, *SECTIONS}
+  return {
+    field: stranger(owner, field, name)
+    for field, name in given.items()
+    if field not in known
+  }
+
+
+def stranger(owner: ml_collections.ConfigDict, field: str, name: str) -> str:
+  """The line of a field that `base` does not have; says which is the nearest.
+
+  Args:
+    owner: the config, or the section that holds the field.
+    field: its path.
+    name: the last part of the path.
+  """
+  value, line = read(owner, field, name)
+  has_value = not line and not isinstance(value, ml_collections.ConfigDict)
+  section = field.rpartition('.')[0]
+  # Where several sections have a name, that of its own is meant.
+  paths = [*FIELDS, *SECTIONS, *of_section(section)]
+  by_name = {path.rpartition('.')[2]: path for path in paths}
+  near = names.nearest(f'{name}', by_name)
+  return (
+    f'config.{names.one_line(field)}'
+    f'{f"={names.shown(value)}" if has_value else ""} is not allowed: '
+    'configs/base.py has no such field'
+    f'{f"; did you mean {by_name[near]!r}?" if near else ""}'
+  )

@@ -1,0 +1,64 @@
+"""A rule between fields of a config."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from normlab import names
+from normlab.validation.facts import Facts
+
+
+class Relation(NamedTuple):
+  """What must hold between the values of some fields.
+
+  It is asked only where nothing is wrong with the fields that it reads, so that
+  a bad value is one line of an error and not five.
+
+  Attributes:
+    fields: the paths that it reads, a section standing for all of its fields;
+      the first one is to blame.
+    problem: says in one line what is wrong, None if nothing is; it may raise
+      ConfigError instead.
+  """
+
+  fields: tuple[str, ...]
+  problem: Callable[[Facts], str | None]
+
+  def ask(self, facts: Facts) -> str | None:
+    """What is wrong, in one line that names the field; None if nothing is."""
+    try:
+      return self.problem(facts)
+    except names.ConfigError as error:
+      line = names.one_line(str(error))
+      named = line.startswith('config.')
+      return line if named else f'config.{self.fields[0]}: {line}'
+
+
+def ask_all(
+  relations: Iterable[Relation], facts: Facts, found: Mapping[str, str]
+) -> dict[str, str]:
+  """Asks one relation after the other, each knowing what was found before.
+
+  Args:
+    relations: in an order where what one finds spares others.
+    facts: the config, and what follows from it.
+    found: what is wrong already, path to line.
+
+  Returns:
+    `found` with what the relations found.
+  """
+  found = dict(found)
+  for relation in relations:
+    if not any(is_bad(field, found) for field in relation.fields):
+      if line := relation.ask(facts):
+        found[relation.fields[0]] = line
+  return found
+
+
+def is_bad(path: str, found: Mapping[str, str]) -> bool:
+  """Whether something is wrong with a field, its section, or fields in it."""
+  return any(
+    path == other
+    or path.startswith(f'{other}.')
+    or other.startswith(f'{path}.')
+    for other in found
+  )

@@ -1,0 +1,267 @@
+"""Rules of single fields: every field has one, for values of any type."""
+
+import math
+
+import ml_collections
+import numpy as np
+import pytest
+from config_cases import changed
+from ml_collections import config_dict
+
+from configs import base
+from normlab import names, records
+from normlab.validation import fields
+
+NAN, INF = math.nan, math.inf
+BOOLS = ((True, False, np.True_), ())
+# Of every field: values just inside its range, and outside.
+VALUES = {
+  'label': (('a', 'lr=0.1, batch'), ('', '  ')),
+  'seed': ((0, 2**32 - 1, np.uint32(3)), (-1, 2**32)),
+  'batch_size': ((1, np.int64(2), np.uint8(3)), (0, -3, 2**31)),
+  'total_steps': ((1, 31_000_000), (0, 10**400)),
+  'eval_every': ((1,), (0,)),
+  'eval_batch_size': ((1,), (0,)),
+  'eval_statistics': (
+    (('running',), ['batch'], ('recalibrated', 'running', 'batch')),
+    ((), ('runing',), ('batch', 'batch'), ('running', None), (['batch'],)),
+  ),
+  'recalibration_examples': ((1,), (0,)),
+  'ema_decay': ((0.0, 0.999, 0), (1.0, -0.1, NAN, 1 - 1e-9)),
+  'log_every': ((1,), (0,)),
+  'steps_per_call': ((1, 25), (0,)),
+  'checkpoint_every': ((1, 500), (0, -1)),
+  'keep_checkpoints': ((1,), (0,)),
+  'num_devices': ((1, 8), (0,)),
+  'microbatches': ((1, 4), (0,)),
+  'log_layer_norms': BOOLS,
+  'debug_nans': BOOLS,
+  'profile': BOOLS,
+  'data.name': (('digits',), ('',)),
+  'data.data_dir': (('~/data',), ('',)),
+  'data.random_crop': ((0, 4), (-1,)),
+  'data.random_flip': BOOLS,
+  'data.image_size': ((1, 224), (0,)),
+  'data.min_crop_area': ((0.08, 1.0, 1), (0.0, 1.1, NAN)),
+  'data.workers': ((0, 8), (-1,)),
+  'model.name': (('cnn',), ('',)),
+  'model.dtype': (('float32', 'bfloat16'), ('float16', 'bf16', '')),
+  'model.activation': (('relu',), ('',)),
+  'model.dropout': ((0.0, 0.99, 0), (1.0, -0.1, NAN)),
+  'model.widths': (
+    ((1,), (3, 4), [5], (np.int64(6),)),
+    ((), (0,), (2, 1.5), (-1,), (2**21,), [[3]]),
+  ),
+  'model.width': ((0.1, 2.0, 1), (0.0, -1.0, INF, NAN, 1e30)),
+  'model.small_images': BOOLS,
+  'norm.name': (('batch',), ('',)),
+  'norm.epsilon': ((0.0, 1e-5, np.float16(1)), (-1e-5, INF, NAN, 1e39)),
+  'norm.use_scale': BOOLS,
+  'norm.use_bias': BOOLS,
+  'norm.momentum': ((0.0, 1.0), (-0.1, 1.1, NAN)),
+  'norm.debias': BOOLS,
+  'norm.ghost_batch_size': ((1, 8), (0, -1)),
+  'norm.unbiased': BOOLS,
+  'norm.num_groups': ((1,), (0,)),
+  'norm.group_size': ((1,), (0,)),
+  'norm.reduction_axes': (((1, 2, 3), (-1,)), ((), (1.5,), (2**40,))),
+  'norm.r_max': ((1.0, 3.0), (0.9, INF, NAN)),
+  'norm.d_max': ((0.0, 5.0), (-0.1, INF, NAN)),
+  'norm.schedule_scale': ((0.01,), (0.0, INF, NAN)),
+  'norm.p': ((1.0, 1.5, INF), (0.5, NAN, -INF)),
+  'norm.convention': (('literal',), ('',)),
+  'norm.mean_range': ((0.0, 0.5), (-0.1, INF, NAN)),
+  'norm.max_std': ((1.0, 1.25), (0.9, INF, NAN)),
+  'norm.mean_jitter': ((0.0, 0.1), (-0.1, INF, NAN)),
+  'norm.std_jitter': ((0.0, 0.1), (-0.1, INF, NAN)),
+  'norm.use_batch_norm': BOOLS,
+  'norm.use_tlu': BOOLS,
+  'norm.learn_epsilon': BOOLS,
+  'norm.alpha_init': ((0.5,), (0.0, -1.0, INF, NAN)),
+  'norm.mean_only_batch_norm': BOOLS,
+  'norm.n_steps': ((1, 100), (0, 101)),
+  'norm.scaled': BOOLS,
+  'optimizer.name': (('sgd',), ('',)),
+  'optimizer.learning_rate': (
+    (1e-9, 10.0, 1, np.float32(0.1), np.int32(1)),
+    (0.0, -0.1, INF, NAN, 1e-39, np.float32('nan'), 10**400),
+  ),
+  'optimizer.learning_rate_multiplier': ((30.0,), (0.0, INF, NAN)),
+  'optimizer.weight_decay': ((0.0, 1e-4), (-1e-4, INF, NAN)),
+  'optimizer.clip_norm': ((0.1,), (0.0, INF, NAN)),
+  'optimizer.momentum': ((0.0, 0.999), (1.0, -0.1, NAN)),
+  'optimizer.decay': ((0.0, 0.999), (1.0, -0.1, NAN)),
+  'optimizer.beta1': ((0.0, 0.999), (1.0, -0.1, NAN)),
+  'optimizer.beta2': ((0.0, 0.999), (1.0, -0.1, NAN)),
+  'optimizer.epsilon': ((1e-8,), (0.0, -1e-8, INF, NAN)),
+  'schedule.name': (('cosine',), ('',)),
+  'schedule.warmup_steps': ((0, 3), (-1,)),
+  'schedule.decay_rate': ((0.1, 1.0), (0.0, 1.1, NAN)),
+  'schedule.decay_steps': ((1,), (0,)),
+  'schedule.boundaries': (
+    ((1,), (4, 8), [2]),
+    ((), (0,), (8, 4), (4, 4), (1.5,)),
+  ),
+  'schedule.final_fraction': ((0.0, 1.0), (-0.1, 1.1, NAN)),
+}
+# Values that are wrong for a field of a type in `base`, whatever its range.
+WRONG_TYPES = {
+  int: (True, np.True_, 2.0, np.float32(2), '3', NAN, INF, (1,), b'1', int),
+  float: (True, np.False_, '0.5', (0.5,), 0.5j, np.array(0.5), object()),
+  bool: (0, 1, 1.0, 'True', (True,)),
+  str: (3, True, ('a',), ['a'], b'a', {'a'}),
+  tuple: ('12', 3, 1.5, (True,), ('1',), ((1,),), {1}, (NAN,), (None,)),
+}
+
+
+def types(config, prefix=''):
+  """The type of each field, also of those that are None."""
+  found = {}
+  for name, value in config.items():
+    if isinstance(value, ml_collections.ConfigDict):
+      found |= types(value, f'{prefix}{name}.')
+    else:
+      found[prefix + name] = config.get_type(name)
+  return found
+
+
+TYPES = types(base.get_config())
+BASE = records.flatten(base.get_config())
+
+
+def in_source_order(config):
+  """The paths of the fields as `base` lists them, sections last."""
+  fields = config._fields
+  sections = [k for k, v in fields.items() if isinstance(v, type(config))]
+  return [k for k in fields if k not in sections] + [
+    f'{section}.{k}' for section in sections for k in config[section]._fields
+  ]
+
+
+def found(field, value):
+  return fields.problems(changed({field: value}))
+
+
+def test_every_field_of_base_has_a_rule_in_the_same_order():
+  assert list(fields.FIELDS) == in_source_order(base.get_config())
+
+
+def test_base_passes():
+  assert fields.problems(base.get_config()) == {}
+
+
+def test_table_has_every_field_and_type():
+  assert list(VALUES) == list(fields.FIELDS)
+  assert set(WRONG_TYPES) == set(TYPES.values())
+
+
+@pytest.mark.parametrize('field', fields.FIELDS)
+def test_values_inside_the_range_pass(field):
+  for value in VALUES[field][0]:
+    assert fields.FIELDS[field].problem(field, value) is None
+  assert found(field, value) == {}
+
+
+@pytest.mark.parametrize('field', fields.FIELDS)
+def test_other_values_are_refused_with_field_value_and_what_is_allowed(field):
+  rule = fields.FIELDS[field]
+  for value in VALUES[field][1] + WRONG_TYPES[TYPES[field]]:
+    line = (
+      f'config.{field}={names.shown(value)} is not allowed: must be '
+      f'{rule.allowed}'
+    )
+    assert rule.problem(field, value) == line
+  assert found(field, value) == {field: line}
+
+
+@pytest.mark.parametrize('field', fields.FIELDS)
+def test_none_is_allowed_where_base_has_none(field):
+  optional = BASE[field] is None
+  line = None if optional else f'config.{field}=None: a value is needed'
+  assert fields.FIELDS[field].problem(field, None) == line
+
+
+@pytest.mark.parametrize('value', [{}, {'a': 1}], ids=str)
+@pytest.mark.parametrize('field', ['seed', 'norm.epsilon', 'model.widths'])
+def test_a_section_is_no_value(field, value):
+  allowed = fields.FIELDS[field].allowed
+  assert found(field, value) == {
+    field: f'config.{field} is a section; must be {allowed}'
+  }
+
+
+@pytest.mark.parametrize('section', fields.SECTIONS)
+def test_a_value_is_no_section(section):
+  for value in (3, None, 'batch', ()):
+    line = f'config.{section}={value!r} is not allowed: must be a section'
+    assert found(section, value) == {section: f'{line}, as in configs/base.py'}
+
+
+@pytest.mark.parametrize('section', ['', 'data', 'norm', 'schedule'])
+def test_a_field_that_base_does_not_have_is_refused_with_the_nearest(section):
+  prefix = f'{section}.' if section else ''
+  assert found(f'{prefix}q', 7) == {
+    f'{prefix}q': f'config.{prefix}q=7 is not allowed: configs/base.py has no '
+    'such field'
+  }
+
+
+@pytest.mark.parametrize(
+  'field, near',
+  [
+    ('norm.epsilom', 'norm.epsilon'),
+    ('optimizer.epsilom', 'optimizer.epsilon'),
+    ('learning_rate', 'optimizer.learning_rate'),
+    ('optimiser', 'optimizer'),
+    ('model.batchsize', 'batch_size'),
+  ],
+)
+def test_the_field_that_was_perhaps_meant_is_said(field, near):
+  for value, shown in (({'a': 1}, ''), (1, '=1')):
+    line = found(field, value)[field]
+    assert line.startswith(f'config.{field}{shown} is not allowed')
+    assert line.endswith(f'; did you mean {near!r}?')
+
+
+@pytest.mark.parametrize('field', fields.FIELDS)
+def test_a_field_that_is_missing_is_said(field):
+  config = base.get_config().unlock()
+  *section, name = field.split('.')
+  del (config[section[0]] if section else config)[name]
+  assert fields.problems(config) == {
+    field: f'the config has no field {field!r}; start from configs/base.py'
+  }
+
+
+def test_a_section_that_is_missing_is_one_problem():
+  config = base.get_config().unlock()
+  del config['norm']
+  assert fields.problems(config) == {
+    'norm': "the config has no section 'norm'; start from configs/base.py"
+  }
+
+
+def test_a_name_that_is_no_text_is_refused():
+  config = base.get_config().unlock()
+  config[1] = 2
+  config.norm[0.5] = 3
+  assert fields.problems(config) == {
+    '': 'the config has a field whose name is not a text',
+    'norm': 'config.norm has a field whose name is not a text',
+  }
+
+
+def test_a_reference_without_a_value_is_said():
+  divisor = config_dict.FieldReference(2)
+  config = changed(
+    {
+      'batch_size': config_dict.required_placeholder(int),
+      'total_steps': divisor + 4,
+      'eval_every': config_dict.FieldReference(8) // divisor,
+    }
+  )
+  divisor.set(0)
+  lines = fields.problems(config)
+  assert list(lines) == ['batch_size', 'eval_every']
+  assert 'config.batch_size has no value: Req' in lines['batch_size']
+  assert 'ZeroDivisionError' in lines['eval_every']
