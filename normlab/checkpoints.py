@@ -7,6 +7,7 @@ files that still decode.
 
 import contextlib
 import dataclasses
+import json
 import pathlib
 import zlib
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ from normlab import distributed, records, steps
 
 CHECKPOINTS = records.CHECKPOINTS
 DAMAGED = 'damaged_checkpoints'
+# Below every accuracy; Orbax warns where there is none.
+NOT_EVALUATED = -1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,12 +62,13 @@ class Restored(NamedTuple):
 class Checkpoints:
   """The checkpoints in the folder of a run."""
 
-  def __init__(self, record: records.Record, *, keep: int):
+  def __init__(self, record: records.Record, *, keep: int | None = None):
     """Names the folder; nothing is read or written yet.
 
     Args:
       record: of the run.
-      keep: how many of the newest are kept, beside the best.
+      keep: how many of the newest are kept, beside the best; None is for
+        reading only.
     """
     self.folder = record.path / CHECKPOINTS
     self._record = record
@@ -93,7 +97,8 @@ class Checkpoints:
     import orbax.checkpoint as ocp
 
     tensors = _copy(named(state))
-    extra = dataclasses.asdict(position) | {'checksums': checksums(tensors)}
+    extra = dataclasses.asdict(position)
+    extra |= {'checksums': checksums(tensors), 'checksum': checksum(extra)}
     with self._writing():
       self._manager().save(
         step,
@@ -102,7 +107,7 @@ class Checkpoints:
           position=ocp.args.JsonSave(extra),
           config=ocp.args.JsonSave(self._record.config),
         ),
-        metrics=None if accuracy is None else {'accuracy': accuracy},
+        metrics={'accuracy': NOT_EVALUATED if accuracy is None else accuracy},
         force=True,
       )
 
@@ -132,10 +137,10 @@ class Checkpoints:
   def best(self) -> int | None:
     """The step of the best by validation accuracy; None where there is none."""
     accuracy = {
-      step: (self._manager().metrics(step) or {}).get('accuracy')
+      step: (self._manager().metrics(step) or {}).get('accuracy', NOT_EVALUATED)
       for step in self.available()
     }
-    known = {step: a for step, a in accuracy.items() if a is not None}
+    known = {step: a for step, a in accuracy.items() if a != NOT_EVALUATED}
     return max(known, key=lambda step: (known[step], -step), default=None)
 
   def read(self, step: int, like: steps.TrainState) -> Restored:
@@ -164,8 +169,9 @@ class Checkpoints:
       )
       tensors, extra = found['state'], found['position']
       wrong = differing(extra.pop('checksums'), checksums(tensors))
-      extra['window'] = tuple(extra['window'])
-      position = Position(**extra)
+      if extra.pop('checksum') != checksum(extra):
+        wrong.append('the position')
+      position = Position(**{**extra, 'window': tuple(extra['window'])})
     except Exception as error:  # Orbax raises what its parsers raise.
       raise DamagedError(self.folder / str(step), first_line(error)) from error
     if wrong:
@@ -250,7 +256,9 @@ class _Writing:
   def __enter__(self) -> None:
     pass
 
-  def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+  def __exit__(
+    self, kind: Any, error: BaseException | None, trace: Any
+  ) -> None:
     if isinstance(error, Exception):
       raise records.RecordError(
         f'checkpoint in {str(self._folder)!r} cannot be written: '
@@ -258,22 +266,28 @@ class _Writing:
       ) from error
 
 
-def open_manager(folder: pathlib.Path, keep: int) -> Any:
-  """Orbax's manager of a folder: keeps the newest and the best."""
+def open_manager(folder: pathlib.Path, keep: int | None) -> Any:
+  """Orbax's manager of a folder: keeps the newest and the best.
+
+  Args:
+    folder: with one folder a checkpoint.
+    keep: how many of the newest; None only reads, and leaves alone what another
+      process is writing.
+  """
   import orbax.checkpoint as ocp
   from orbax.checkpoint import checkpoint_managers as policies
 
-  best = policies.BestN(
-    get_metric_fn=lambda metrics: metrics['accuracy'],
-    n=1,
-    keep_checkpoints_without_metrics=False,
-  )
+  best = policies.BestN(get_metric_fn=lambda metrics: metrics['accuracy'], n=1)
   newest = policies.LatestN(keep)
+  writes = keep is not None
   return ocp.CheckpointManager(
     folder.absolute(),
     options=ocp.CheckpointManagerOptions(
       preservation_policy=policies.AnyPreservationPolicy([newest, best]),
-      cleanup_tmp_directories=True,
+      # Without it the accuracy is not written.
+      best_fn=best.get_metric_fn,
+      cleanup_tmp_directories=writes,
+      create=writes,
     ),
     item_names=('state', 'position', 'config'),
   )
@@ -297,7 +311,7 @@ def restore(
   Raises:
     RecordError: no such checkpoint, or it is damaged.
   """
-  found = Checkpoints(record, keep=1)
+  found = Checkpoints(record)
   try:
     available = found.available()
     chosen = step
@@ -340,6 +354,11 @@ def checksums(tensors: dict[str, jax.Array]) -> dict[str, int]:
   return {name: zlib.crc32(bytes_of(x)) for name, x in tensors.items()}
 
 
+def checksum(values: dict[str, Any]) -> int:
+  """CRC-32 of JSON values."""
+  return zlib.crc32(json.dumps(values, sort_keys=True).encode())
+
+
 def bytes_of(tensor: jax.Array) -> np.ndarray:
   """The bytes of a tensor that every device holds whole."""
   return np.ascontiguousarray(tensor).reshape(-1).view(np.uint8)
@@ -347,7 +366,11 @@ def bytes_of(tensor: jax.Array) -> np.ndarray:
 
 def differing(there: dict[str, int], here: dict[str, int]) -> list[str]:
   """The names whose checksums are not the same."""
-  return [name for name in sorted({*there, *here}) if there.get(name) != here.get(name)]
+  return [
+    name
+    for name in sorted({*there, *here})
+    if there.get(name) != here.get(name)
+  ]
 
 
 def first_line(error: BaseException) -> str:

@@ -118,7 +118,9 @@ def outputs_recorded() -> Iterator[list[tuple[str, jax.Array]]]:
 
 @jax.jit
 def _all_finite(state: steps.TrainState) -> jax.Array:
-  return jnp.all(jnp.array([jnp.isfinite(x).all() for x in jax.tree.leaves(state)]))
+  return jnp.all(
+    jnp.array([jnp.isfinite(x).all() for x in jax.tree.leaves(state)])
+  )
 
 
 @jax.jit

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from normlab import data, devices
-from normlab.data import Batch, Pixels
+from normlab.data import Batch
 from normlab.program import Program
 
 
@@ -30,12 +30,12 @@ class Resident(NamedTuple):
   orders: jax.Array
   first: np.ndarray
 
-  def batch(self, step: jax.Array, i: int | jax.Array, program: Program) -> Batch:
+  def batch(
+    self, step: jax.Array, i: int | jax.Array, program: Program
+  ) -> Batch:
     """The batch of a step (from 0)."""
     del i
-    rows = data.rows_of_step(
-      self.orders, self.first, step, program.batch_size
-    )
+    rows = data.rows_of_step(self.orders, self.first, step, program.batch_size)
     if program.mesh is not None:
       sharding = devices.sharded(program.mesh)
       rows = jax.lax.with_sharding_constraint(rows, sharding)
@@ -51,7 +51,9 @@ class Streamed(NamedTuple):
 
   batches: Batch
 
-  def batch(self, step: jax.Array, i: int | jax.Array, program: Program) -> Batch:
+  def batch(
+    self, step: jax.Array, i: int | jax.Array, program: Program
+  ) -> Batch:
     """The i-th batch of the call."""
     del step, program
     return self.batches.take(i)
@@ -81,9 +83,7 @@ class MemoryFeed:
       name: devices.replicate(Batch(split.images, split.labels), mesh)
       for name, split in splits.items()
     }
-    self._shuffled = data.Shuffled(
-      key, len(splits['train'].labels), batch_size
-    )
+    self._shuffled = data.Shuffled(key, len(splits['train'].labels), batch_size)
 
   def inputs(self, first: int, count: int) -> Resident:
     """The examples of `count` steps from `first` (0)."""
@@ -113,17 +113,17 @@ class MemoryFeed:
   def training_batches(self, count: int, batch_size: int) -> Iterator[Batch]:
     """The first `count` training examples, not augmented.
 
-    As many as the devices can share: fewer than `count` by less than a device's
-    number each.
+    As many as the devices can share alike, and at least one each.
     """
     examples = self._splits['train']
-    count = min(count, len(examples.labels)) // self._mesh.size * self._mesh.size
+    number = len(examples.labels)
+    shards = max(1, min(count, number) // self._mesh.size)
+    count = shards * self._mesh.size
     size = devices.whole_shards(min(batch_size, count), self._mesh)
     for start in range(0, count, size):
       rows = np.arange(start, min(start + size, count), dtype=np.int32)
-      yield _take(
-        examples, devices.shard(devices.own_part(rows), self._mesh)
-      )
+      rows %= number  # There may be fewer examples than devices.
+      yield _take(examples, devices.shard(devices.own_part(rows), self._mesh))
 
   def state(self) -> dict[str, Any]:
     """What `restore` needs: nothing, as the step says it all."""
@@ -131,6 +131,9 @@ class MemoryFeed:
 
   def restore(self, state: dict[str, Any]) -> None:
     """Continues after the batches that were given at `state`."""
+
+  def start(self) -> None:
+    """Nothing to begin."""
 
   def close(self) -> None:
     """Nothing to end."""
@@ -146,7 +149,7 @@ class StreamFeed:
 
   def __init__(self, config: ml_collections.ConfigDict, mesh: Mesh):
     """Opens the stream of training batches; reads nothing yet."""
-    self.pixels = Pixels(*data.pixel_statistics_of(config.data.name))
+    self.pixels = data.pixel_statistics_of(config.data.name)
     self._mesh = mesh
     self._section = section = config.data
     self._read = {
@@ -189,10 +192,11 @@ class StreamFeed:
 
   def training_batches(self, count: int, batch_size: int) -> Iterator[Batch]:
     """The first `count` training examples, not augmented, in whole batches."""
-    size = min(batch_size, count)
+    size = devices.whole_shards(min(batch_size, count), self._mesh)
     limit = max(1, count // size) * size
-    for batch, _ in self._ordered('train', size, limit=limit):
-      yield batch
+    for batch, valid in self._ordered('train', size, limit=limit):
+      if valid.all():  # The split may have fewer examples.
+        yield batch
 
   def state(self) -> dict[str, Any]:
     """Where the stream is: of the next batch that is not given yet."""
@@ -201,6 +205,10 @@ class StreamFeed:
   def restore(self, state: dict[str, Any]) -> None:
     """Continues after the batches that were given at `state`."""
     self._train.set_state(state)
+
+  def start(self) -> None:
+    """Begins to read, in the background."""
+    self._train.start()
 
   def close(self) -> None:
     """Ends the workers."""

@@ -4,6 +4,7 @@ An optimizer is built from its numbers inside the compiled step, where they are
 arguments: runs that differ in a learning rate or a momentum share one program.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ import optax
 from normlab import names
 
 Number = float | jax.Array
+# Learning rates that are computed together.
+BLOCK = 65_536
 
 
 def sgd() -> optax.GradientTransformation:
@@ -184,9 +187,38 @@ def build_schedule(
   return optax.join_schedules([rise, after], [warmup_steps])
 
 
-def learning_rates(
-  learning_rate: float, schedule: optax.Schedule, total_steps: int
-) -> np.ndarray:
-  """The learning rate of every step: float32 [total_steps]."""
-  factors = np.asarray(schedule(np.arange(total_steps)), np.float32)
-  return np.broadcast_to(np.float32(learning_rate) * factors, (total_steps,))
+class LearningRates:
+  """The learning rate of every step, computed in blocks as they are needed.
+
+  A run of 31 million steps would take seconds and a gigabyte for all at once.
+  """
+
+  def __init__(
+    self, learning_rate: float, schedule: optax.Schedule, total_steps: int
+  ):
+    """Takes the rate, and the factor on it as a function of the step (from 0)."""
+    self._total = total_steps
+
+    @functools.lru_cache(maxsize=2)
+    def block(number: int) -> np.ndarray:
+      first = number * BLOCK
+      steps = np.arange(first, min(first + BLOCK, total_steps))
+      factors = np.asarray(schedule(steps), np.float32)
+      return np.broadcast_to(np.float32(learning_rate) * factors, len(steps))
+
+    self._block = block
+
+  def __len__(self) -> int:
+    """The number of steps."""
+    return self._total
+
+  def __getitem__(self, step: int) -> np.float32:
+    """The rate of a step, from 0."""
+    return self._block(step // BLOCK)[step % BLOCK]
+
+  def of(self, first: int, count: int) -> np.ndarray:
+    """The rates of `count` steps from `first` (0): float32 [count]."""
+    within = first % BLOCK
+    if within + count <= BLOCK:
+      return self._block(first // BLOCK)[within : within + count]
+    return np.array([self[first + i] for i in range(count)])

@@ -1,6 +1,7 @@
 """A trace of some training steps, for TensorBoard's profiler and Perfetto."""
 
 import pathlib
+from typing import Any
 
 import jax
 
@@ -32,17 +33,23 @@ class Profiler:
     self._first = max(start, min(start + SKIPPED_STEPS, last))
     self._waiting, self._tracing = enabled, False
 
-  def before(self, step: int) -> None:
-    """Starts or ends the trace, before the call whose first step this is."""
+  def before(self, step: int, state: Any) -> None:
+    """Starts or ends the trace, before the call whose first step this is.
+
+    Args:
+      step: from 0.
+      state: what the calls so far compute; a trace waits for it.
+    """
     if self._waiting and step >= self._first:
+      jax.block_until_ready(state)
       self._waiting, self._tracing = False, True
       jax.profiler.start_trace(self._folder, create_perfetto_trace=True)
     elif self._tracing and step >= self._first + TRACED_STEPS:
+      jax.block_until_ready(state)
       self.close()
 
   def close(self) -> None:
     """Ends the trace, if there is one."""
     if self._tracing:
       self._tracing = False
-      jax.effects_barrier()
       jax.profiler.stop_trace()

@@ -124,11 +124,11 @@ def build_schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
   )
 
 
-def learning_rates(config: ml_collections.ConfigDict) -> np.ndarray:
-  """The learning rate of each step: float32 [total_steps]."""
+def learning_rates(config: ml_collections.ConfigDict) -> optim.LearningRates:
+  """The learning rate of each step."""
   optimizer = config.optimizer
   peak = optimizer.learning_rate * optimizer.learning_rate_multiplier
-  return optim.learning_rates(peak, build_schedule(config), config.total_steps)
+  return optim.LearningRates(peak, build_schedule(config), config.total_steps)
 
 
 def set_fields(section: ml_collections.ConfigDict) -> dict[str, object]:

@@ -25,6 +25,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import ml_collections
+import numpy as np
+from ml_collections import config_dict
 
 CONFIG, METRICS, STATUS = 'config.json', 'metrics.jsonl', 'status.json'
 TIMING, CHECKPOINTS = 'timing.jsonl', 'checkpoints'
@@ -144,9 +146,11 @@ class Record:
     try:
       self._write_json(STATUS, value)
     except OSError as error:
-      if error.errno != errno.ENOSPC:
+      if error.errno != errno.ENOSPC or not (self.path / STATUS).exists():
         raise
-      (self.path / STATUS).write_text(as_text(value), encoding='utf-8')
+      with (self.path / STATUS).open('r+', encoding='utf-8') as file:
+        file.write(as_text(value))
+        file.truncate()
 
   def check_usable(self, config: ml_collections.ConfigDict) -> None:
     """Refuses a folder that a run of `config` must not write to.
@@ -298,7 +302,16 @@ def run_name(config: ml_collections.ConfigDict) -> str:
 
 def resolved(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """The config as plain JSON values, references resolved, tuples as lists."""
-  return json.loads(config.copy_and_resolve_references().to_json())
+  plain = config.copy_and_resolve_references()
+  return json.loads(plain.to_json(json_encoder_cls=_Encoder))
+
+
+class _Encoder(config_dict.CustomJSONEncoder):
+  """Writes NumPy's numbers as numbers."""
+
+  def default(self, obj: Any) -> Any:
+    """What JSON writes for a value that it does not know."""
+    return obj.item() if isinstance(obj, np.generic) else super().default(obj)
 
 
 # Where the data lie and how they are read, what is kept and what is watched:

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from flax import struct
 
-from normlab import data, devices, feeds, program, steps
+from normlab import data, devices, feeds, optim, program, steps
 
 # Jitted once for the process: runs with equal programs share what is compiled.
 _jit = functools.partial(jax.jit, static_argnames='program')
@@ -17,7 +19,45 @@ _jit = functools.partial(jax.jit, static_argnames='program')
 _init_state = _jit(
   steps.init_state, compiler_options={'xla_backend_optimization_level': 0}
 )
-train_steps = _jit(steps.train_steps, donate_argnames='state')
+
+
+class CallMeans(struct.PyTreeNode):
+  """The metrics of the steps of a call, as one array: one to fetch, not five.
+
+  Attributes:
+    names: of the metrics.
+    values: float32 [steps, names].
+  """
+
+  names: tuple[str, ...] = struct.field(pytree_node=False)
+  values: jax.Array
+
+  def __getitem__(self, name: str) -> jax.Array:
+    """One metric: [steps]."""
+    return self.values[:, self.names.index(name)]
+
+  def rows(self) -> list[dict[str, float]]:
+    """The metrics of each step; waits for the device."""
+    values = np.asarray(self.values).tolist()
+    return [dict(zip(self.names, row, strict=True)) for row in values]
+
+
+@functools.partial(_jit, donate_argnames='state')
+def train_steps(
+  state: steps.TrainState, *args: Any, program: program.Program
+) -> tuple[steps.TrainState, CallMeans]:
+  """`steps.train_steps`, compiled; the state is donated."""
+  state, means = steps.train_steps(state, *args, program=program)
+  names = tuple(sorted(means))
+  values = jnp.stack([means[name] for name in names], axis=1)
+  return state, CallMeans(names, values)
+
+
+@functools.partial(jax.jit, static_argnames='each')
+def parameter_norms(params: steps.Params, *, each: bool) -> steps.Means:
+  """The norm of all parameters, and of each if asked, compiled."""
+  return steps.euclidean_norms('parameter_norm', params, each=each)
+
 
 DEFAULT_CHECKPOINT_EVERY = 500
 STEPS_PER_CALL = 25
@@ -33,7 +73,7 @@ class Run(NamedTuple):
     data: the examples.
     start: where their stream starts.
     pixels: what standardizes them.
-    learning_rates: float32 [total_steps].
+    learning_rates: of all steps.
     hyper: the other numbers.
     init_key: of the initial parameters.
     key: of augmentation, dropout and noise.
@@ -45,7 +85,7 @@ class Run(NamedTuple):
   data: feeds.Feed
   start: dict[str, Any]
   pixels: data.Pixels
-  learning_rates: np.ndarray
+  learning_rates: optim.LearningRates
   hyper: program.Hyper
   init_key: jax.Array
   key: jax.Array
@@ -98,7 +138,7 @@ def initial_state(run: Run) -> steps.TrainState:
 
 def run_steps(
   run: Run, state: steps.TrainState, first: int, count: int
-) -> tuple[steps.TrainState, steps.Means]:
+) -> tuple[steps.TrainState, CallMeans]:
   """Makes `count` updates from step `first` (from 0) in one compiled call.
 
   Streamed examples are the next ones, whatever `first` is.
@@ -112,9 +152,9 @@ def run_inputs(
   first: int,
   inputs: steps.Inputs,
   count: int = 1,
-) -> tuple[steps.TrainState, steps.Means]:
+) -> tuple[steps.TrainState, CallMeans]:
   """Makes updates on examples that are at hand; the state is donated."""
-  rates = run.learning_rates[first : first + count]
+  rates = run.learning_rates.of(first, count)
   return train_steps(
     state,
     inputs,
@@ -133,7 +173,7 @@ def compiled_step(run: Run, state: steps.TrainState) -> jax.stages.Compiled:
     state,
     run.data.inputs(0, count),
     run.pixels,
-    run.learning_rates[:count],
+    run.learning_rates.of(0, count),
     run.hyper,
     run.key,
     program=run.program,
@@ -146,12 +186,12 @@ def calls(
 ) -> Iterator[tuple[int, int]]:
   """Splits the run into compiled calls: (first step, from 0; number of steps).
 
-  No call crosses an evaluation or a checkpoint. Where the calls from `start` on
+  No call crosses a training row, an evaluation or a checkpoint. Where the calls from `start` on
   begin depends on `start` alone, so that a run which is resumed after any call
   makes the calls of one that never stopped.
   """
   per_call = steps_per_call(config)
-  periods = config.eval_every, checkpoint_every(config)
+  periods = config.log_every, config.eval_every, checkpoint_every(config)
   step = start
   while step < config.total_steps:
     stops = [(step // every + 1) * every for every in periods]

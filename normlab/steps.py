@@ -15,6 +15,9 @@ from normlab import metrics, optim
 from normlab.data import Batch, Pixels
 from normlab.program import Hyper, Program
 
+# Microbatches that are not a loop on CPU.
+MOST_UNROLLED = 16
+
 Params = Any
 Means = dict[str, jax.Array]
 
@@ -41,7 +44,9 @@ class TrainState(struct.PyTreeNode):
 class Inputs(Protocol):
   """The examples of a call, a pytree: see `feeds`."""
 
-  def batch(self, step: jax.Array, i: int | jax.Array, program: Program) -> Batch:
+  def batch(
+    self, step: jax.Array, i: int | jax.Array, program: Program
+  ) -> Batch:
     """The batch of a step (from 0), which is the call's i-th."""
 
 
@@ -92,8 +97,8 @@ def train_step(
     program: model, optimizer and augmentation.
 
   Returns:
-    The new state, and the batch's mean 'loss' and 'accuracy' before the update,
-    with 'gradient_norm' and 'parameter_norm' of all parameters together.
+    The new state; and the batch's mean 'loss' and 'accuracy' before the update,
+    and the 'gradient_norm', of all parameters together.
   """
   augment_key, model_key = keys_of_step(key, state.step)
   images = program.augmentation(augment_key, batch.images)
@@ -115,7 +120,8 @@ def train_step(
     if state.ema is None
     else moving_average(state.ema, params, hyper.ema_decay),
   )
-  return new, means | norms_of(state.params, gradient, program.log_layer_norms)
+  each = program.log_layer_norms
+  return new, means | euclidean_norms('gradient_norm', gradient, each=each)
 
 
 def train_steps(
@@ -197,8 +203,9 @@ def accumulated_gradient(
     lambda: gradient_of(params, model_state, examples, key, program=program)
   )
   zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), list(shapes[:2]))
-  # On a CPU a loop would run the convolutions many times slower.
-  unroll = jax.default_backend() == 'cpu'
+  # On a CPU a loop would run the convolutions many times slower; a hundred
+  # copies of the network would not compile in time.
+  unroll = jax.default_backend() == 'cpu' and parts <= MOST_UNROLLED
   (sums, model_state), _ = jax.lax.scan(
     add, (zeros, model_state), jnp.arange(parts), unroll=unroll
   )
@@ -252,21 +259,18 @@ def moving_average(old: Params, new: Params, decay: jax.Array) -> Params:
   return jax.tree.map(lambda o, n: o + (1 - decay) * (n - o), old, new)
 
 
-def norms_of(params: Params, gradient: Params, each: bool) -> Means:
-  """Euclidean norms of the parameters and the gradient.
+def euclidean_norms(name: str, tree: Params, *, each: bool) -> Means:
+  """The Euclidean norm of all tensors together.
 
   Args:
-    params: of the model.
-    gradient: likewise.
-    each: adds the norms of each tensor, as 'gradient_norm/layer1/conv/kernel'.
+    name: of the norm in the result.
+    tree: of parameters or gradients.
+    each: adds the norm of each tensor, as 'gradient_norm/layer1/conv/kernel'.
   """
-  trees = {'gradient_norm': gradient, 'parameter_norm': params}
-  found = {name: optax.tree.norm(tree) for name, tree in trees.items()}
+  found = {name: optax.tree.norm(tree)}
   if each:
-    for name, tree in trees.items():
-      found |= {
-        f'{name}/{path}': optax.tree.norm(x) for path, x in named_leaves(tree)
-      }
+    for path, tensor in named_leaves(tree):
+      found[f'{name}/{path}'] = optax.tree.norm(tensor)
   return found
 
 

@@ -48,8 +48,12 @@ def parameter_table(params: Any) -> str:
     half = MOST_ROWS // 2
     left_out = (f'... {len(rows) - 2 * half} more ...', '', '')
     rows = [*rows[:half], left_out, *rows[-half:]]
-  rows = [('parameters', 'shape', 'numbers'), *rows, ('total', '', f'{total:,}')]
-  path, shape, numbers = (max(map(len, column)) for column in zip(*rows))
+  rows = [
+    ('parameters', 'shape', 'numbers'),
+    *rows,
+    ('total', '', f'{total:,}'),
+  ]
+  path, shape, numbers = (max(map(len, column)) for column in zip(*rows, strict=True))
   return '\n'.join(
     f'{row[0]:<{path}}  {row[1]:>{shape}}  {row[2]:>{numbers}}' for row in rows
   )

@@ -8,10 +8,12 @@ from typing import Any
 
 import jax
 import ml_collections
-import numpy as np
 
-from normlab import progress
+from normlab import optim, progress, run, steps
 from normlab.journal import Journal
+
+# Seconds between two looks at the metrics: each waits for the device.
+FETCH_EVERY = 0.1
 
 
 class DivergedError(Exception):
@@ -27,14 +29,14 @@ class DivergedError(Exception):
 
 
 class TrainLog:
-  """Writes the training rows, one call behind the device."""
+  """Writes the training rows, at least one call behind the device."""
 
   def __init__(
     self,
     config: ml_collections.ConfigDict,
     journal: Journal,
     display: progress.Progress,
-    learning_rates: np.ndarray,
+    learning_rates: optim.LearningRates,
     window: tuple[dict[str, float], ...] = (),
   ):
     """Continues behind the steps whose values are in `window`."""
@@ -42,7 +44,10 @@ class TrainLog:
     self._journal = journal
     self._display = display
     self._learning_rates = learning_rates
-    self._pending: tuple[int, dict[str, jax.Array]] | None = None
+    # Calls that were dispatched: their metrics, and the parameters' norms
+    # where a row ends with them.
+    self._pending: list[tuple[int, run.CallMeans, dict[str, jax.Array]]] = []
+    self._fetched = time.monotonic()
     self._window = list(window)
     self._clock: Clock | None = None
     self._estimated = False
@@ -52,13 +57,24 @@ class TrainLog:
     """The values of the steps since the last row."""
     return tuple(self._window)
 
-  def add(self, first: int, means: dict[str, jax.Array]) -> None:
-    """Takes the metrics of a call that was just dispatched, [steps] each."""
+  def add(self, first: int, means: run.CallMeans, params: steps.Params) -> None:
+    """Takes the metrics of a call that was just dispatched.
+
+    Args:
+      first: its first step, from 0.
+      means: of its steps.
+      params: after it.
+    """
     if self._clock is None:
-      # The first call compiled before it was dispatched.
+      # The first call compiled before it was dispatched; so does this.
+      self._norms_of(params)
       self._clock = Clock(first)
-    self.flush()
-    self._pending = first, means
+    row_ended = bool(self._pending and self._pending[-1][2])
+    if row_ended or time.monotonic() - self._fetched > FETCH_EVERY:
+      self.flush()
+    ends_row = self._ends_row(first + len(means.values))
+    norms = self._norms_of(params) if ends_row else {}
+    self._pending.append((first, means, norms))
 
   def flush(self) -> None:
     """Fetches and writes what is pending.
@@ -66,14 +82,11 @@ class TrainLog:
     Raises:
       DivergedError: a loss that is not finite.
     """
-    if self._pending is None:
-      return
-    first, means = self._pending
-    self._pending = None
-    fetched = jax.device_get(means)
-    for i in range(len(fetched['loss'])):
-      values = {name: float(value[i]) for name, value in fetched.items()}
-      self._step(first + i + 1, values)
+    pending, self._pending = self._pending, []
+    for first, means, norms in pending:
+      for step, values in enumerate(means.rows(), start=first + 1):
+        self._step(step, values, norms)
+    self._fetched = time.monotonic()
 
   @contextlib.contextmanager
   def paused(self) -> Iterator[None]:
@@ -83,20 +96,31 @@ class TrainLog:
     if self._clock is not None:
       self._clock.skip(time.monotonic() - start)
 
-  def _step(self, step: int, values: dict[str, float]) -> None:
+  def _step(
+    self, step: int, values: dict[str, float], norms: dict[str, jax.Array]
+  ) -> None:
     if not math.isfinite(values['loss']):
       raise DivergedError(step)
     self._window.append(values)
     self._display.step(step, values)
-    if is_due(step, self._config.log_every) or step == self._config.total_steps:
+    if self._ends_row(step):
       means = {
         name: sum(row[name] for row in self._window) / len(self._window)
         for name in values
       }
+      means |= {name: float(norm) for name, norm in norms.items()}
       means['learning_rate'] = float(self._learning_rates[step - 1])
       self._journal.write(step, 'train', means)
       self._window.clear()
       self._write_speed(step)
+
+  def _norms_of(self, params: steps.Params) -> dict[str, jax.Array]:
+    return run.parameter_norms(params, each=self._config.log_layer_norms)
+
+  def _ends_row(self, step: int) -> bool:
+    return is_due(step, self._config.log_every) or (
+      step == self._config.total_steps
+    )
 
   def _write_speed(self, step: int) -> None:
     rate = self._clock.steps_per_second(step)

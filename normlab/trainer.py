@@ -146,6 +146,7 @@ def train_prepared(
   if start.step:
     display.resumed(start.step)
     ready.data.restore(start.position.stream)
+  ready.data.start()
   profiler = Profiler(
     record.path,
     enabled=ready.config.profile and distributed.is_primary(),
@@ -183,17 +184,19 @@ def loop(
     config, journal, display, ready.learning_rates, start.position.window
   )
   for first, count in run.calls(config, start.step):
-    profiler.before(first)
+    profiler.before(first, state)
     state, means = run.run_steps(ready, state, first, count)
-    log.add(first, means)
+    log.add(first, means, state.params)
     step = first + count
     last = step == config.total_steps
-    stopping = is_stopped(config, first, step, stop)
+    stopping = is_stopped(config, step, stop)
     evaluating = last or is_due(step, config.eval_every)
     saving = last or stopping or is_due(step, run.checkpoint_every(config))
     if not (evaluating or saving):
       continue
     log.flush()
+    if last:
+      profiler.before(step, state)
     with log.paused():
       if evaluating:
         evaluate(ready, state, step, journal, display)
@@ -206,13 +209,12 @@ def loop(
 
 
 def is_stopped(
-  config: ml_collections.ConfigDict, first: int, step: int, stop: Stop
+  config: ml_collections.ConfigDict, step: int, stop: Stop
 ) -> bool:
   """Whether the run is to end here; several processes agree at training rows."""
   if distributed.is_alone():
     return stop()
-  row_ended = step // config.log_every > first // config.log_every
-  return row_ended and distributed.any_process(stop())
+  return is_due(step, config.log_every) and distributed.any_process(stop())
 
 
 def evaluate(

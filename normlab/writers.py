@@ -59,9 +59,7 @@ class TensorBoardWriter:
 
   def __init__(self, folder: pathlib.Path):
     """Opens a new event file in `folder`."""
-    self._events = EventFileWriter(
-      str(folder), filename_suffix=EVENTS_SUFFIX
-    )
+    self._events = EventFileWriter(str(folder), filename_suffix=EVENTS_SUFFIX)
 
   def write(self, step: int, split: str, values: Values) -> None:
     """Adds one scalar a value; those of each class are left to the records."""

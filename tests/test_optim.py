@@ -219,7 +219,8 @@ def test_unknown_field_names_the_optimizer_and_its_fields():
 
 def factors(total_steps=10, **fields):
   schedule = optim.build_schedule(total_steps=total_steps, **fields)
-  return optim.learning_rates(1.0, schedule, total_steps)
+  rates = optim.LearningRates(1.0, schedule, total_steps)
+  return rates.of(0, total_steps)
 
 
 def test_constant_schedule_is_one():
@@ -302,7 +303,21 @@ def test_unknown_field_names_the_schedule():
 
 def test_learning_rates_are_the_peak_times_the_factor():
   schedule = optim.build_schedule(name='cosine', total_steps=4)
-  rates = optim.learning_rates(0.3, schedule, 4)
+  rates = optim.LearningRates(0.3, schedule, 4).of(0, 4)
   assert rates.dtype == np.float32 and rates.shape == (4,)
   expected = [0.3 * float(schedule(step)) for step in range(4)]
   np.testing.assert_allclose(rates, expected, rtol=1e-5)
+
+
+def test_learning_rates_of_a_long_run_come_in_blocks(monkeypatch):
+  schedule = optim.build_schedule(name='cosine', total_steps=50)
+  whole = optim.LearningRates(0.3, schedule, 50)
+  monkeypatch.setattr(optim, 'BLOCK', 7)
+  blocks = optim.LearningRates(0.3, schedule, 50)
+  assert len(blocks) == 50
+  for first, count in ((0, 7), (3, 4), (6, 2), (5, 30), (49, 1)):
+    np.testing.assert_allclose(
+      blocks.of(first, count), whole.of(first, count), rtol=1e-6
+    )
+    assert blocks.of(first, count).shape == (count,)
+  assert blocks[13] == blocks.of(13, 1)[0]

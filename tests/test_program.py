@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from normlab import names, program
+from normlab import devices, names, program
 from normlab.data import Augmentation
 
 
@@ -21,8 +21,7 @@ def config():
 def changed(config, **fields):
   copy = config.copy_and_resolve_references()
   for field, value in fields.items():
-    section, name = field.split('__')
-    copy[section][name] = value
+    copy.update_from_flattened_dict({field.replace('__', '.'): value})
   return copy
 
 
@@ -34,6 +33,12 @@ NUMBERS = {
   'schedule__name': 'cosine',
   'schedule__warmup_steps': 7,
   'data__data_dir': 'elsewhere',
+  'total_steps': 7,
+  'eval_every': 3,
+  'log_every': 3,
+  'checkpoint_every': 3,
+  'ema_decay': 0.9,
+  'eval_statistics': ('batch',),
 }
 CHOICES = {
   'model__activation': 'tanh',
@@ -44,6 +49,9 @@ CHOICES = {
   'optimizer__name': 'nesterov',
   'data__random_crop': 1,
   'data__random_flip': True,
+  'batch_size': 16,
+  'microbatches': 2,
+  'log_layer_norms': True,
 }
 
 
@@ -71,7 +79,7 @@ def test_equal_programs_compile_once(config):
   @functools.partial(jax.jit, static_argnames='program')
   def step(x, hyper, *, program):
     traces.append(program)
-    return x * hyper['momentum']
+    return x * hyper.optimizer['momentum']
 
   results = []
   for momentum in (0.5, 0.25):
@@ -115,8 +123,31 @@ def test_set_fields_keep_false_and_zero(config):
 def test_hyperparameters_are_float32_without_the_learning_rate(config):
   config.optimizer.clip_norm = 2.0
   hyper = program.hyperparameters(config)
-  assert hyper == {'weight_decay': 0.0, 'clip_norm': 2.0}
-  assert all(type(value) is np.float32 for value in hyper.values())
+  numbers, decay = hyper
+  assert numbers == {'weight_decay': 0.0, 'clip_norm': 2.0}
+  assert all(type(value) is np.float32 for value in numbers.values())
+  assert decay is None
+
+
+def test_decay_of_the_average_is_a_number_of_the_step(config):
+  config.ema_decay = 0.75
+  decay = program.hyperparameters(config).ema_decay
+  assert decay == 0.75 and type(decay) is np.float32
+
+
+def test_several_devices_change_the_program_and_one_does_not(config):
+  alone = program.build(config, 10)
+  assert program.build(config, 10, devices.mesh(1)) == alone
+  shared = program.build(config, 10, devices.mesh(2))
+  assert shared != alone
+  assert shared == program.build(config, 10, devices.mesh(2))
+
+
+def test_streamed_images_come_augmented(config):
+  config.data.random_flip = True
+  assert program.augmentation(config) == Augmentation(random_flip=True)
+  config.data.name = 'imagenette'
+  assert program.augmentation(config) == Augmentation()
 
 
 def test_learning_rates_have_the_multiplier_and_the_schedule(config):

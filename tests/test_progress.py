@@ -72,8 +72,59 @@ def test_bar_moves_by_the_steps_that_were_made(capsys):
   assert '75/100' in capsys.readouterr().err.split('\r')[-1]
 
 
+def test_bar_of_a_resumed_run_starts_behind_its_steps(capsys):
+  bar = progress.Bar(100)
+  bar.resumed(60)
+  bar.step(61, VALUES)
+  bar.close()
+  last = capsys.readouterr().err.split('\r')[-1]
+  assert '61/100' in last
+
+
+def test_rate_of_a_resumed_bar_is_that_of_its_own_steps(capsys):
+  bar = progress.Bar(100)
+  bar.resumed(60)
+  bar.step(61, VALUES)
+  shown = bar._bar.format_dict
+  bar.close()
+  assert shown['n'] - shown['initial'] == 1
+
+
+def test_note_stands_above_the_bar(capsys):
+  bar = progress.Bar(4)
+  bar.note('a table\nof two lines')
+  bar.close()
+  captured = capsys.readouterr()
+  assert captured.out == ''
+  assert 'a table\nof two lines\n' in captured.err
+
+
+def test_lines_say_where_a_run_continues(capsys):
+  lines = progress.Lines(100)
+  lines.note('a table')
+  lines.resumed(60)
+  assert capsys.readouterr().err == 'a table\nresumed at step 60/100\n'
+
+
+@pytest.mark.parametrize(
+  'seconds, text',
+  [
+    (0.4, '0 s'),
+    (119, '119 s'),
+    (120, '2 min'),
+    (7_199, '120 min'),
+    (7_200, '2.0 h'),
+    (100_000, '27.8 h'),
+  ],
+)
+def test_duration_is_said_as_a_person_says_it(seconds, text):
+  assert progress.duration(seconds) == text
+
+
 def test_silent_writes_nothing(capsys):
   silent = progress.Silent()
+  silent.note('a table')
+  silent.resumed(1)
   silent.step(1, VALUES)
   silent.evaluated(1, 'validation', VALUES)
   silent.close()

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import pathlib
@@ -82,6 +83,48 @@ def test_process_that_dies_while_writing_leaves_the_old_status(
   assert record.status == {'status': 'running'}
 
 
+@pytest.fixture
+def full_disk(monkeypatch):
+  """No new file can be written; those that are there can be overwritten."""
+  write_text = pathlib.Path.write_text
+
+  def fail(path, *args, **kwargs):
+    if not path.exists():
+      path.touch()
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return write_text(path, *args, **kwargs)
+
+  monkeypatch.setattr(pathlib.Path, 'write_text', fail)
+
+
+def test_full_disk_has_room_for_another_status(record, request):
+  record.write_status('running', note='longer than what replaces it')
+  request.getfixturevalue('full_disk')
+  record.write_status('failed', step=3)
+  assert record.status == {'status': 'failed', 'step': 3}
+  names = {path.name for path in record.path.iterdir()}
+  assert names == {records.LOCK, records.CONFIG, records.STATUS}
+
+
+def test_config_on_a_full_disk_is_an_error_and_leaves_nothing(
+  tmp_path, config, full_disk
+):
+  with pytest.raises(OSError, match='No space left'):
+    Record(tmp_path).write_config(config)
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_other_errors_of_writing_are_raised(record, monkeypatch):
+  def fail(*args, **kwargs):
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+  record.write_status('running')
+  monkeypatch.setattr(pathlib.Path, 'write_text', fail)
+  with pytest.raises(OSError, match='Read-only'):
+    record.write_status('done')
+  assert record.status == {'status': 'running'}
+
+
 def test_writing_leaves_no_temporary_files(record):
   record.write_status('done')
   files = {path.name for path in record.path.iterdir()}
@@ -94,6 +137,84 @@ def test_metrics_are_read_in_the_order_written(record):
   (record.path / records.METRICS).write_text(text)
   assert record.metrics() == rows
   assert record.last_step() == 2
+
+
+ROWS = [{'step': step, 'loss': 0.5 / step} for step in (1, 2, 3, 4)]
+TORN = '{"step": 5, "lo'
+
+
+def write_rows(record, name, rows, end=''):
+  text = ''.join(json.dumps(row) + '\n' for row in rows)
+  (record.path / name).write_text(text + end)
+
+
+def test_timing_is_read_in_the_order_written(record):
+  assert record.timing() == []
+  write_rows(record, records.TIMING, ROWS, TORN)
+  assert record.timing() == ROWS
+
+
+def test_whole_rows_are_counted(record):
+  assert record.whole_rows() == 0
+  write_rows(record, records.METRICS, ROWS, TORN)
+  assert record.whole_rows() == 4
+
+
+def test_damaged_rows_count_as_none(record):
+  (record.path / records.METRICS).write_text('{"step": 1}\n{"st\n{"step": 3}\n')
+  assert record.whole_rows() == 0
+
+
+@pytest.mark.parametrize('rows', range(5))
+@pytest.mark.parametrize('end', ['', TORN])
+def test_cut_takes_off_what_came_after_a_checkpoint(record, rows, end):
+  for name in (records.METRICS, records.TIMING):
+    write_rows(record, name, ROWS, end)
+  record.cut(rows, 2)
+  assert record.metrics() == ROWS[:rows]
+  assert record.timing() == ROWS[:2]
+  # A line that is written next starts a line of its own.
+  for name in (records.METRICS, records.TIMING):
+    text = (record.path / name).read_text()
+    assert not text or text.endswith('\n')
+
+
+def test_cut_of_a_record_without_rows_does_nothing(record):
+  before = set(record.path.iterdir())
+  record.cut(0, 0)
+  assert set(record.path.iterdir()) == before
+
+
+def test_damaged_timing_does_not_keep_a_run_from_continuing(record):
+  write_rows(record, records.METRICS, ROWS)
+  (record.path / records.TIMING).write_text('{"st\n{"step": 2}\n')
+  record.cut(3, 2)
+  assert record.metrics() == ROWS[:3]
+  assert record.timing() == []
+
+
+def test_rows_that_are_missing_from_a_finished_run_are_an_error(record):
+  write_rows(record, records.METRICS, ROWS)
+  record.write_status('done', step=4)
+  record.check_whole()
+  record.write_status('done', step=5)
+  with pytest.raises(RecordError, match='ends at step 4, the run at 5; delete'):
+    record.check_whole()
+  record.write_status('diverged', step=5)
+  record.check_whole()
+
+
+def test_last_whole_line_without_its_end_is_torn_too(record):
+  write_rows(record, records.METRICS, ROWS[:2], json.dumps(ROWS[2]))
+  assert record.metrics() == ROWS[:2]
+  assert record.whole_rows() == 2
+
+
+@pytest.mark.parametrize('line', ['3', '[]', '"row"', 'null', '{"step": 1'])
+def test_line_that_is_no_row_is_named(record, line):
+  (record.path / records.METRICS).write_text(f'{{"step": 1}}\n{line}\n{{}}\n')
+  with pytest.raises(RecordError, match="metrics.jsonl' is damaged: line 2 is"):
+    record.metrics()
 
 
 @pytest.mark.parametrize('length', range(1, 24))
@@ -133,16 +254,32 @@ def test_run_name_is_stable(config):
   assert records.run_name(config) == records.run_name(base.get_config())
 
 
-def test_hash_depends_on_neither_label_nor_data_dir(config):
+OTHERS = {
+  'label': 'other',
+  'data.data_dir': '/elsewhere',
+  'data.workers': 3,
+  'checkpoint_every': 7,
+  'keep_checkpoints': 7,
+  'debug_nans': True,
+  'profile': True,
+}
+
+
+@pytest.mark.parametrize('field', records.WITHOUT_EFFECT)
+def test_fields_without_effect_change_neither_hash_nor_run(
+  record, config, field
+):
   before = digest(config)
-  config.label = 'other'
-  config.data.data_dir = '/elsewhere'
+  config.update_from_flattened_dict({field: OTHERS[field]})
   assert digest(config) == before
+  record.check_usable(config)
+  assert records.flatten(records.resolved(config))[field] == OTHERS[field]
+  assert field not in records.comparable(records.resolved(config))
 
 
 @pytest.mark.parametrize(
   'field',
-  sorted(set(records.flatten(base.get_config())) - {'label', 'data.data_dir'}),
+  sorted(set(records.flatten(base.get_config())) - {*records.WITHOUT_EFFECT}),
 )
 def test_hash_depends_on_every_other_field(config, field):
   before = digest(config)

@@ -1,5 +1,7 @@
+import errno
 import json
 import math
+import os
 
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
@@ -60,10 +62,78 @@ def test_lines_are_visible_before_the_file_is_closed(path):
   writer.close()
 
 
-def test_file_is_started_anew(path):
+def test_lines_of_before_are_kept(path):
   path.write_text('{"step": 99}\n')
-  writers.JsonLinesWriter(path).close()
-  assert path.read_text() == ''
+  writer = writers.JsonLinesWriter(path)
+  writer.write(100, 'train', {})
+  writer.close()
+  rows = [{'step': 99}, {'step': 100, 'split': 'train'}]
+  assert read_lines(path) == rows
+
+
+def test_values_of_each_class_are_lists_with_null_for_none(path):
+  writer = writers.JsonLinesWriter(path)
+  values = {'class_accuracy': [0.5, None, math.nan], 'ece': None}
+  writer.write(1, 'validation', values)
+  writer.close()
+  (row,) = read_lines(path)
+  assert row['class_accuracy'] == [0.5, None, None]
+  assert row['ece'] is None
+
+
+class Reluctant:
+  """A file that takes three bytes at a time."""
+
+  def __init__(self, file):
+    self._file = file
+    self.calls = 0
+
+  def write(self, line):
+    self.calls += 1
+    return self._file.write(line[:3])
+
+  def close(self):
+    self._file.close()
+
+
+def test_line_is_written_whole_when_the_system_takes_a_part(path):
+  writer = writers.JsonLinesWriter(path)
+  writer._file = Reluctant(writer._file)
+  writer.write(1, 'train', {'loss': 0.5})
+  assert writer._file.calls > 3
+  writer.close()
+  assert read_lines(path) == [{'step': 1, 'split': 'train', 'loss': 0.5}]
+
+
+class Full:
+  """A file on a disk that is full."""
+
+  def __init__(self, file):
+    self._file = file
+
+  def write(self, line):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+  def close(self):
+    self._file.close()
+
+
+def test_line_that_found_no_room_is_not_written_later(path):
+  writer = writers.JsonLinesWriter(path)
+  writer._file = Full(writer._file)
+  with pytest.raises(OSError, match='No space left'):
+    writer.write(1, 'train', {'loss': 0.5})
+  writer.close()
+  assert path.read_bytes() == b''
+
+
+def test_sync_waits_for_the_disk(path, monkeypatch):
+  synced = []
+  monkeypatch.setattr(os, 'fsync', synced.append)
+  writer = writers.JsonLinesWriter(path)
+  writer.sync()
+  assert synced == [writer._file.fileno()]
+  writer.close()
 
 
 def test_tensorboard_reads_the_scalars(tmp_path):
@@ -84,25 +154,18 @@ def test_tensorboard_reads_the_scalars(tmp_path):
   assert event.step == 20 and math.isnan(event.value)
 
 
-class Recorder:
-  def __init__(self, name, log):
-    self.name, self.log = name, log
-
-  def write(self, step, split, values):
-    self.log.append((self.name, step, split, values))
-
-  def close(self):
-    self.log.append((self.name, 'close'))
-
-
-def test_multi_writer_passes_everything_on_in_order():
-  log = []
-  writer = writers.MultiWriter(Recorder(name, log) for name in 'ab')
-  writer.write(3, 'test', {'loss': 1.0})
+def test_tensorboard_has_no_values_of_each_class_and_no_absent_ones(tmp_path):
+  writer = writers.TensorBoardWriter(tmp_path)
+  values = {'loss': 0.5, 'class_accuracy': [0.5, None], 'ece': None}
+  writer.write(1, 'validation', values)
   writer.close()
-  assert log == [
-    ('a', 3, 'test', {'loss': 1.0}),
-    ('b', 3, 'test', {'loss': 1.0}),
-    ('a', 'close'),
-    ('b', 'close'),
-  ]
+  events = event_accumulator.EventAccumulator(str(tmp_path))
+  events.Reload()
+  assert events.Tags()['scalars'] == ['validation/loss']
+
+
+def test_event_files_are_told_from_those_of_others(tmp_path):
+  writers.TensorBoardWriter(tmp_path).close()
+  (file,) = tmp_path.iterdir()
+  assert file.name.startswith('events.out.tfevents.')
+  assert file.name.endswith(writers.EVENTS_SUFFIX)

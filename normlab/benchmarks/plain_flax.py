@@ -1,5 +1,6 @@
 """The models and the training step as one writes them without this library."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 
+from normlab.benchmarks.timing import Stepper
 from normlab.models import inception
 
 
@@ -51,10 +53,41 @@ class PlainInception(nn.Module):
     return nn.Dense(10)(x.mean((1, 2)))
 
 
+class PlainResNet18(nn.Module):
+  """`models.ResNet18` for small images, with `nn.BatchNorm` written into it."""
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    """Maps images to 10 logits."""
+
+    def conv(x: jax.Array, channels: int, size: int, strides: int = 1):
+      padding = size // 2
+      x = nn.Conv(channels, (size, size), strides, padding, use_bias=False)(x)
+      return nn.BatchNorm(not train, momentum=0.9)(x)
+
+    x = nn.relu(conv(x, 64, 3))
+    for stage in range(4):
+      for block in range(2):
+        channels = 64 * 2**stage
+        strides = 2 if stage > 0 and block == 0 else 1
+        y = conv(nn.relu(conv(x, channels, 3, strides)), channels, 3)
+        if x.shape != y.shape:
+          x = conv(x, channels, 1, strides)
+        x = nn.relu(x + y)
+    return nn.Dense(10)(x.mean((1, 2)))
+
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+  'cnn': PlainCNN,
+  'inception': PlainInception,
+  'resnet18': PlainResNet18,
+}
+
+
 def stepper(
   model: nn.Module, images: np.ndarray, labels: np.ndarray, batch_size: int
-) -> Callable[[], object]:
-  """A function that makes one step of SGD with momentum on the next batch.
+) -> Stepper:
+  """Makes steps of SGD with momentum, a call each, on random batches.
 
   Args:
     model: called as model(x, train).
@@ -62,10 +95,13 @@ def stepper(
     labels: int32 [examples].
     batch_size: examples a step.
   """
-  variables = model.init(jax.random.key(0), images[:1], False)
   optimizer = optax.sgd(0.01, momentum=0.9)
+  init = jax.jit(model.init, static_argnums=2)
+  variables = init(jax.random.key(0), images[:1], False)
   opt_state = optimizer.init(variables['params'])
+  random = np.random.default_rng(0)
 
+  @functools.partial(jax.jit, donate_argnums=(0, 1))
   def step(variables, opt_state, x, y):
     def loss(params):
       logits, state = model.apply(
@@ -74,18 +110,18 @@ def stepper(
       entropy = optax.softmax_cross_entropy_with_integer_labels(logits, y)
       return entropy.mean(), state
 
-    gradient, state = jax.grad(loss, has_aux=True)(variables['params'])
+    value_and_grad = jax.value_and_grad(loss, has_aux=True)
+    (value, state), gradient = value_and_grad(variables['params'])
     updates, opt_state = optimizer.update(gradient, opt_state)
     params = optax.apply_updates(variables['params'], updates)
-    return {'params': params, **state}, opt_state
+    return {'params': params, **state}, opt_state, value
 
-  step = jax.jit(step, donate_argnums=(0, 1))
-  random = np.random.default_rng(0)
-  carried = [variables, opt_state]
-
-  def run() -> None:
+  def call() -> jax.Array:
+    nonlocal variables, opt_state
     rows = random.integers(0, len(labels), batch_size)
-    carried[:] = step(*carried, images[rows], labels[rows])
-    jax.block_until_ready(carried)
+    variables, opt_state, value = step(
+      variables, opt_state, images[rows], labels[rows]
+    )
+    return value
 
-  return run
+  return Stepper(call, lambda: jax.block_until_ready(variables))

@@ -1,147 +1,134 @@
-"""Milliseconds a training step: this trainer, plain Flax and optax, PyTorch."""
+"""A training step and its surroundings: this trainer, plain Flax, PyTorch.
 
-import importlib.util
-import os
+Also the time until the first step, and the rate of the input pipeline.
+"""
+
+import importlib.metadata
 import pathlib
 import platform
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
-import numpy as np
 import pandas as pd
 
-from normlab import data, models, norms, program, run
-from normlab.benchmarks import plain_flax, timing
+from normlab.benchmarks import (
+  costs,
+  memory,
+  pipeline,
+  start,
+  timing,
+  train_candidates,
+)
+from normlab.benchmarks.train_cases import CASES, Case, batch_size
 from normlab.sweeps import processes
 
-BATCH_SIZE = 32
-EXAMPLES = 256
-# (name of the row, height and width, channels, model, its field, calls a turn)
-CASES = (
-  ('cnn, digits size', 8, 1, 'cnn', {'widths': (32, 64, 128)}, 50),
-  ('inception 1/6, digits size', 8, 1, 'inception', {'width': 1 / 6}, 25),
-  ('cnn, CIFAR size', 32, 3, 'cnn', {'widths': (32, 64, 128)}, 5),
-  ('inception 1/6, CIFAR size', 32, 3, 'inception', {'width': 1 / 6}, 5),
-)
-PLAIN = {'cnn': plain_flax.PlainCNN, 'inception': plain_flax.PlainInception}
+# On an accelerator a step is short, and ours makes many in a call.
+STEPS_ELSEWHERE = 100
+TRACED_STEPS = 10
+ON_GPU = """\
+torch: torch.compile, channels last; float32 is multiplied as TF32 by all."""
 
 
-def step_times(rounds: int = 7) -> pd.DataFrame:
-  """One row a case: milliseconds a step and ratios, all with BatchNorm.
+def table(cases: Sequence[Case] = CASES) -> tuple[pd.DataFrame, list[str]]:
+  """One row a case; and where PyTorch is faster on a CPU, our costs in words.
 
   Args:
-    rounds: turns of each candidate.
+    cases: what to time.
   """
-  rows = []
-  for name, size, channels, model, fields, calls in CASES:
-    random = np.random.default_rng(0)
-    pixels = random.integers(0, 256, (EXAMPLES, size, size, channels), np.uint8)
-    labels = (np.arange(EXAMPLES) % 10).astype(np.int32)
-    floats = (pixels.astype(np.float32) / 255 - 0.5) / 0.29
-    candidates = {
-      'normlab': trainer_stepper(model, fields, pixels, labels),
-      'flax': plain_flax.stepper(
-        PLAIN[model](**fields), floats, labels, BATCH_SIZE
-      ),
+  rows, slower = [], []
+  for case in cases:
+    begin = time.perf_counter()
+    size, candidates = batch_size(), train_candidates.available()
+    steppers = {
+      who: train_candidates.CANDIDATES[who](case, size) for who in candidates
     }
-    if importlib.util.find_spec('torch') is not None:
-      from normlab.benchmarks import plain_torch
-
-      build = {'cnn': plain_torch.cnn, 'inception': plain_torch.small_inception}
-      network = build[model](channels, *fields.values())
-      candidates['torch'] = plain_torch.stepper(
-        network, floats, labels, BATCH_SIZE
-      )
-    times = timing.side_by_side(candidates, rounds=rounds, calls=calls)
-    row: dict[str, object] = {'model': name}
-    row |= {f'{who} (ms)': f'{1e3 * t:.2f}' for who, t in times.items()}
-    row |= {
-      f'normlab / {who}': f'{times["normlab"] / t:.2f}'
-      for who, t in times.items()
-      if who != 'normlab'
-    }
-    rows.append(row)
-  return pd.DataFrame(rows)
+    times = timing.steps_side_by_side(
+      steppers, rounds=case.rounds, steps=steps_of(case)
+    )
+    if is_slower(times):
+      steps = min(steps_of(case), TRACED_STEPS)
+      shares = costs.by_kind(steppers['normlab'], steps)
+      slower.append(f'{case.row}: {costs.sentence(shares)}')
+    del steppers
+    peaks = memory.peaks(case.row, candidates)
+    rows.append({'model': case.row, **columns(times, peaks, size)})
+    seconds = time.perf_counter() - begin
+    print(f'{case.row}: {seconds:.1f} s', file=sys.stderr)
+  return pd.DataFrame(rows), slower
 
 
-def trainer_stepper(
-  model: str, fields: dict, pixels: np.ndarray, labels: np.ndarray
-) -> Callable[[], object]:
-  """A function that makes one step as the trainer does, data on the device."""
-  norm = norms.build(name='batch', momentum=0.9)
-  built = program.Program(
-    models.build(name=model, num_classes=10, norm=norm, **fields), 'momentum'
-  )
-  key = jax.random.key(0)
-  split = data.to_device({'train': data.Split(pixels, labels)})['train']
-  hyper = {'weight_decay': np.float32(0)}
-  ready = run.Run(
-    program=built,
-    state=run.initial_state(key, split, hyper, built),
-    splits={'train': split},
-    rows=data.ShuffledRows(key, len(labels), BATCH_SIZE),
-    learning_rates=np.full(1_000_000, 0.01, np.float32),
-    hyper=hyper,
-    key=key,
-  )
-  carried = [ready.state, 0]
-
-  def step() -> None:
-    carried[0], _ = run.run_steps(ready, carried[0], carried[1], 1)
-    carried[1] += 1
-    jax.block_until_ready(carried[0])
-
-  return step
+def steps_of(case: Case) -> int:
+  """Steps a turn."""
+  return case.steps if jax.default_backend() == 'cpu' else STEPS_ELSEWHERE
 
 
-def start_times() -> dict[str, float]:
-  """Seconds from the command to the first step of `configs/digits_cnn.py`.
+def is_slower(times: Mapping[str, float]) -> bool:
+  """Whether it must be said what our time goes into."""
+  is_cpu = jax.default_backend() == 'cpu'
+  return is_cpu and times['normlab'] > times.get('torch', float('inf'))
 
-  The first start compiles everything; the second finds it in the cache.
+
+def columns(
+  times: Mapping[str, float], peaks: Mapping[str, float], batch_size: int
+) -> dict[str, Any]:
+  """The cells of one row.
+
+  Args:
+    times: seconds a step, by candidate.
+    peaks: MiB, likewise.
+    batch_size: examples a step.
   """
-  script = pathlib.Path(sys.argv[0]).with_name('train.py')
-  config = script.parents[1] / 'configs' / 'digits_cnn.py'
-  with tempfile.TemporaryDirectory() as folder:
-    cache = {'JAX_COMPILATION_CACHE_DIR': os.path.join(folder, 'cache')}
-    times = {}
-    for start in ('first start', 'second start'):
-      workdir = pathlib.Path(folder) / start.replace(' ', '_')
-      flags = [f'--config={config}', f'--workdir={workdir}']
-      flags += ['--config.log_every=1', '--config.total_steps=2']
-      begin = time.perf_counter()
-      process = subprocess.Popen(
-        [sys.executable, script, *flags],
-        env=os.environ | cache,
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-      )
-      metrics = workdir / 'metrics.jsonl'
-      while process.poll() is None and not (
-        metrics.exists() and metrics.stat().st_size
-      ):
-        time.sleep(0.005)
-      times[start] = time.perf_counter() - begin
-      if process.wait():
-        raise RuntimeError(f'{script} failed with {process.returncode}')
-  return times
+  ours = times['normlab']
+  cells = {f'{who} (ms)': f'{1e3 * t:.2f}' for who, t in times.items()}
+  cells |= {
+    f'normlab / {who}': f'{ours / t:.2f}'
+    for who, t in times.items()
+    if who != 'normlab'
+  }
+  cells |= {
+    f'{who} (images/s)': f'{batch_size / t:,.0f}' for who, t in times.items()
+  }
+  return cells | {f'{who} peak (MiB)': f'{p:.0f}' for who, p in peaks.items()}
 
 
 def report() -> str:
-  """Both measurements as Markdown, with the machine's name."""
-  table = step_times().to_markdown(index=False, disable_numparse=True)
-  starts = ', '.join(f'{k} {v:.1f} s' for k, v in start_times().items())
-  cores = len(processes.usable_cores())
-  device = jax.devices()[0].device_kind
-  return (
-    f'One training step at batch {BATCH_SIZE}, float32, BatchNorm; '
-    f'{cpu_name()}, {cores} cores, device {device}, jax {jax.__version__}\n\n'
-    f'{table}\n\n'
+  """All measurements as Markdown, with the machine's name."""
+  rows, slower = table()
+  parts = [
+    f'One training step at batch {batch_size()}, float32, BatchNorm; {machine()}',
+    memory.NOTE + ('' if jax.default_backend() == 'cpu' else f'\n{ON_GPU}'),
+    markdown(rows),
+  ]
+  if slower:
+    parts.append(
+      'Slower than PyTorch; what the operations of a step take, from a trace:'
+    )
+    parts.append('\n'.join(f'- {line}' for line in slower))
+  starts = ', '.join(f'{k} {v:.1f} s' for k, v in start.times().items())
+  parts.append(
     f'From the command to the first step (configs/digits_cnn.py): {starts}'
   )
+  parts.append('Input pipeline: JPEG of 500x375 to 224x224, augmented')
+  parts.append(markdown(pipeline.table()))
+  return '\n\n'.join(parts)
+
+
+def markdown(rows: pd.DataFrame) -> str:
+  """The table as Markdown."""
+  return rows.to_markdown(index=False, disable_numparse=True)
+
+
+def machine() -> str:
+  """Processor, device and versions."""
+  cores = len(processes.usable_cores())
+  versions = f'jax {jax.__version__}'
+  if 'torch' in train_candidates.available():
+    versions += f', torch {importlib.metadata.version("torch")}'
+  device = jax.devices()[0].device_kind
+  return f'{cpu_name()}, {cores} cores, device {device}, {versions}'
 
 
 def cpu_name() -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import itertools
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
@@ -173,7 +175,10 @@ def _start_worker(mark: str, index: int, count: int) -> None:
 def _follow_parent(mark: str) -> None:
   """Ends this worker once its parent is gone: a killed one ends nobody."""
   multiprocessing.parent_process().join()
+  # Stops the pipeline, and lets it finish an array: one that is made but not
+  # registered yet would stay in shared memory for ever.
   _remove(mark)
+  time.sleep(1)
   os._exit(1)
 
 
@@ -192,8 +197,10 @@ def _close(mark: str, shares: list[grain.DatasetIterator]) -> None:
     thread.start()
   for thread in threads:
     thread.join()
-  # grain frees shared memory from a thread that the end of the process does not
-  # wait for: Python would warn of a leak, and then free it.
+  # Shared memory that the end of the process finds would be freed then, with a
+  # warning of a leak: an error keeps its last element in a cycle, and grain frees
+  # from a thread that nobody waits for.
+  gc.collect()
   freeing = getattr(grain.multiprocessing.SharedMemoryArray, POOL, None)
   if freeing is not None:
     with contextlib.suppress(ValueError):  # It has ended already.

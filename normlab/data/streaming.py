@@ -6,36 +6,21 @@ batches come.
 """
 
 import functools
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
-import grain
 import jax
 import numpy as np
 
 from normlab import names
-from normlab.data import images
+from normlab.data import images, pipelines
 from normlab.data.batching import Batch
-from normlab.data.decoding import Augment, Centre
-from normlab.data.examples import Examples, WhileOpen
+from normlab.data.decoding import Augment
+from normlab.data.examples import Examples
 from normlab.data.prefetch import Prefetch
 
 # Starting workers takes longer than decoding fewer images in threads.
 LEAST_FOR_WORKERS = 2_000
-
-
-class Share(NamedTuple):
-  """The part of each batch that one of several processes gets.
-
-  Attributes:
-    size: examples of the part.
-    index: which part, from 0.
-    count: number of parts.
-  """
-
-  size: int
-  index: int
-  count: int
 
 
 class TrainStream:
@@ -43,10 +28,10 @@ class TrainStream:
 
   Each epoch is a permutation of all examples, and another one than the epoch
   before. An epoch has `examples // batch_size` batches; the remaining examples
-  are left out, others in each epoch (as in `ShuffledRows`). Of P processes,
+  are left out, others in each epoch (as in `Shuffled`). Of P processes,
   process p gets the p-th part of each batch: together they see what one sees.
 
-  About three batches a worker are in memory. The workers start with the first
+  About four batches a worker are in memory. The workers start with the first
   batch, or with `start`; `close` ends them, and so does the end of the process.
   """
 
@@ -84,7 +69,7 @@ class TrainStream:
         that the processes cannot share.
     """
     examples = Examples(name, data_dir, 'train')
-    share = _share(batch_size, process_index, process_count)
+    share = pipelines.share_of(batch_size, process_index, process_count)
     if batch_size > len(examples):
       raise names.ConfigError(
         f'batch_size={batch_size} is not allowed: the training split of '
@@ -98,7 +83,7 @@ class TrainStream:
       random_flip,
     )
     self._pipeline = functools.partial(
-      _training_pipeline, augment, batch_size=batch_size, share=share, seed=seed
+      pipelines.training, augment, batch_size=batch_size, share=share, seed=seed
     )
     self._element_bytes = _element_bytes(share, augment.size)
     self._workers = workers
@@ -160,7 +145,7 @@ class TrainStream:
     self._next = state['next_batch']
 
   def close(self) -> None:
-    """Ends threads and workers, within a second."""
+    """Ends threads and workers, in about a second."""
     self._closed = True
     self._stop()
 
@@ -202,14 +187,14 @@ def eval_batches(
   Raises:
     names.ConfigError: as `TrainStream`; an unknown split.
   """
-  share = _share(batch_size, process_index, process_count)
+  share = pipelines.share_of(batch_size, process_index, process_count)
   examples = Examples(name, data_dir, split)
   count = min(len(examples), limit or len(examples))
   if workers is None and count < LEAST_FOR_WORKERS:
     workers = 0
   size = images.SIZE if image_size is None else image_size
   ahead = Prefetch(
-    functools.partial(_eval_pipeline, examples, count, size, share),
+    functools.partial(pipelines.evaluation, examples, count, size, share),
     workers=workers,
     element_bytes=_element_bytes(share, size),
   )
@@ -220,54 +205,8 @@ def eval_batches(
     ahead.close()
 
 
-def _training_pipeline(
-  augment: Augment,
-  mark: str,
-  *,
-  batch_size: int,
-  share: Share,
-  seed: int,
-  first: int,
-) -> grain.MapDataset:
-  """The batches of one process, from batch `first` on."""
-  source = WhileOpen(augment.examples, mark)
-  usable = len(source) // batch_size * batch_size
-  # grain adds the epoch to the seed: without this, seed 1 would begin with the
-  # second epoch of seed 0.
-  order, augmentation = np.random.SeedSequence(seed).generate_state(2)
-  return (
-    grain.MapDataset.source(source)
-    .shuffle(int(order))[:usable]
-    # Of the position in all epochs; batches are made of parts, in their order.
-    .random_map(augment, seed=int(augmentation))
-    .batch(share.size, batch_fn=_stack)[share.index :: share.count]
-    .repeat()[first:]
-  )
-
-
-def _eval_pipeline(
-  examples: Examples, count: int, size: int, share: Share, mark: str
-) -> grain.MapDataset:
-  """The batches of one process, the last of them filled up."""
-  whole = share.size * share.count
-  centre = Centre(WhileOpen(examples, mark), examples, size, count)
-  return (
-    grain.MapDataset.range(-(-count // whole) * whole)
-    .map(centre)
-    .batch(share.size, batch_fn=_stack_valid)[share.index :: share.count]
-  )
-
-
-def _stack(examples: Sequence[tuple[np.ndarray, int]]) -> Batch:
-  rows, labels = zip(*examples, strict=True)
-  return Batch(np.stack(rows), np.array(labels, np.int32))
-
-
-def _stack_valid(
-  examples: Sequence[tuple[np.ndarray, int, bool]],
-) -> tuple[Batch, np.ndarray]:
-  rows, labels, valid = zip(*examples, strict=True)
-  return _stack(list(zip(rows, labels, strict=True))), np.array(valid)
+def _element_bytes(share: pipelines.Share, image_size: int) -> int:
+  return share.size * image_size**2 * 3
 
 
 def _owned(arrays: Any) -> Any:
@@ -279,16 +218,3 @@ def _owned(arrays: Any) -> Any:
     lambda array: array if type(array) is np.ndarray else np.array(array),
     arrays,
   )
-
-
-def _share(batch_size: int, index: int, count: int) -> Share:
-  if batch_size < 1 or batch_size % count:
-    raise names.ConfigError(
-      f'batch_size={batch_size} is not allowed: the number of processes that '
-      f'share it is {count}; must be a multiple of {count}, at least {count}'
-    )
-  return Share(batch_size // count, index, count)
-
-
-def _element_bytes(share: Share, image_size: int) -> int:
-  return share.size * image_size**2 * 3

@@ -11,14 +11,22 @@ from normlab.data import batching
 EXAMPLES, BATCH = 11, 3
 
 
-def shuffled(seed=0):
-  return data.ShuffledRows(jax.random.key(seed), EXAMPLES, BATCH)
+def shuffled(seed=0, examples=EXAMPLES, batch=BATCH):
+  return data.Shuffled(jax.random.key(seed), examples, batch)
 
 
-def epoch(rows, number):
-  first = number * rows.steps_per_epoch
-  steps = range(first, first + rows.steps_per_epoch)
-  return np.concatenate([rows(step) for step in steps])
+rows_of_step = jax.jit(data.rows_of_step, static_argnames='batch_size')
+
+
+def rows(source, step, batch=BATCH):
+  """The rows of a step, as a call of this step alone has them."""
+  return np.asarray(rows_of_step(source.orders(step, 1), step, step, batch))
+
+
+def epoch(source, number, batch=BATCH):
+  first = number * source.steps_per_epoch
+  steps = range(first, first + source.steps_per_epoch)
+  return np.concatenate([rows(source, step, batch) for step in steps])
 
 
 @pytest.fixture(scope='module')
@@ -34,23 +42,23 @@ def splits():
 
 
 def test_epoch_is_without_replacement():
-  rows = shuffled()
+  source = shuffled()
   for number in range(4):
-    seen = epoch(rows, number)
+    seen = epoch(source, number)
     assert len(seen) == EXAMPLES // BATCH * BATCH
     assert len(set(seen.tolist())) == len(seen)
     assert set(seen.tolist()) <= set(range(EXAMPLES))
 
 
 def test_epoch_without_a_remainder_has_every_example():
-  rows = data.ShuffledRows(jax.random.key(0), 8, 4)
-  assert sorted(epoch(rows, 0).tolist()) == list(range(8))
+  source = shuffled(examples=8, batch=4)
+  assert sorted(epoch(source, 0, 4).tolist()) == list(range(8))
 
 
 def test_examples_left_out_differ_between_epochs():
-  rows = shuffled()
+  source = shuffled()
   left_out = {
-    frozenset(set(range(EXAMPLES)) - set(epoch(rows, number).tolist()))
+    frozenset(set(range(EXAMPLES)) - set(epoch(source, number).tolist()))
     for number in range(4)
   }
   assert len(left_out) > 1
@@ -61,28 +69,81 @@ def test_steps_per_epoch_is_whole_batches():
 
 
 def test_rows_are_int32_batches():
-  rows = shuffled()(0)
-  assert rows.shape == (BATCH,)
-  assert rows.dtype == jnp.int32
+  found = rows(shuffled(), 0)
+  assert found.shape == (BATCH,)
+  assert found.dtype == jnp.int32
 
 
 def test_order_of_access_does_not_matter():
   forward, backward = shuffled(), shuffled()
   steps = list(range(4 * forward.steps_per_epoch))
-  ahead = {step: forward(step).tolist() for step in steps}
-  back = {step: backward(step).tolist() for step in reversed(steps)}
+  ahead = {step: rows(forward, step).tolist() for step in steps}
+  back = {step: rows(backward, step).tolist() for step in reversed(steps)}
   assert ahead == back
 
 
 def test_orders_differ_between_epochs():
-  rows = shuffled()
-  orders = {tuple(epoch(rows, number).tolist()) for number in range(4)}
+  source = shuffled()
+  orders = {tuple(epoch(source, number).tolist()) for number in range(4)}
   assert len(orders) == 4
 
 
 def test_orders_differ_between_keys():
   assert epoch(shuffled(0), 0).tolist() != epoch(shuffled(1), 0).tolist()
   assert epoch(shuffled(0), 0).tolist() == epoch(shuffled(0), 0).tolist()
+
+
+def test_call_over_several_epochs_has_the_rows_of_single_steps():
+  first, count, source = 2, 9, shuffled()
+  orders = source.orders(first, count)
+  assert orders.shape == (4, EXAMPLES)
+  for step in range(first, first + count):
+    np.testing.assert_array_equal(
+      rows_of_step(orders, first, step, BATCH), rows(source, step)
+    )
+
+
+@given(st.integers(0, 40), st.integers(1, 12), st.integers(1, 8), st.integers())
+@settings(max_examples=40, deadline=None)
+def test_orders_are_those_of_the_epochs_of_a_call(first, count, batch, seed):
+  source = shuffled(seed % 100, EXAMPLES, batch)
+  per_epoch = EXAMPLES // batch
+  orders = np.asarray(source.orders(first, count))
+  begin = first // per_epoch
+  assert begin + len(orders) > (first + count - 1) // per_epoch
+  for i, order in enumerate(orders):
+    expected = batching.epoch_order(
+      jax.random.key(seed % 100), begin + i, EXAMPLES
+    )
+    np.testing.assert_array_equal(order, expected)
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 12))
+@settings(max_examples=20, deadline=None)
+def test_calls_of_a_length_have_orders_of_a_shape(first, other, count):
+  source = shuffled()
+  shapes = {source.orders(start, count).shape for start in (first, other)}
+  assert len(shapes) == 1
+
+
+@given(st.data())
+@settings(max_examples=20, deadline=None)
+def test_step_has_its_part_of_the_order_of_its_epoch(draw):
+  examples = draw.draw(st.integers(1, 30), 'examples')
+  batch = draw.draw(st.integers(1, examples), 'batch')
+  first = draw.draw(st.integers(0, 99), 'first')
+  step = first + draw.draw(st.integers(0, 20), 'step')
+  per_epoch = examples // batch
+  begin, number = first // per_epoch, step // per_epoch
+  orders = np.array(
+    [
+      np.random.default_rng(epoch).permutation(examples)
+      for epoch in range(begin, number + 1)
+    ]
+  )
+  found = data.rows_of_step(orders, first, step, batch)
+  start = (step - number * per_epoch) * batch
+  np.testing.assert_array_equal(found, orders[-1, start : start + batch])
 
 
 def test_epoch_order_is_a_permutation():
@@ -98,7 +159,8 @@ def test_ordered_rows_cover_each_example_once(num_examples, batch_size):
   for rows, valid in data.ordered_rows(num_examples, batch_size):
     assert rows.shape == valid.shape == (batch_size,)
     assert rows.dtype == np.int32 and valid.dtype == bool
-    assert (rows[~valid] == 0).all()
+    # The filling are real examples: the first ones.
+    assert (rows[~valid] == np.arange((~valid).sum()) % num_examples).all()
     assert valid.any()
     covered += rows[valid].tolist()
   assert covered == list(range(num_examples))
@@ -110,37 +172,44 @@ def test_only_the_last_batch_is_filled_up():
 
 
 def test_training_pixels_get_mean_zero_and_deviation_one(splits):
-  train = data.to_device(splits)['train']
-  standardized = train.standardize(train.images)
+  images = splits['train'].images
+  standardized = data.pixel_statistics(images).standardize(images)
   assert standardized.dtype == jnp.float32
   np.testing.assert_allclose(standardized.mean((0, 1, 2)), 0, atol=1e-5)
   np.testing.assert_allclose(standardized.std((0, 1, 2)), 1, atol=1e-5)
 
 
 def test_other_splits_use_the_statistics_of_training(splits):
-  on_device = data.to_device(splits)
   pixels = splits['train'].images.astype(np.float64)
   mean, std = pixels.mean((0, 1, 2)), pixels.std((0, 1, 2))
-  expected = (splits['validation'].images - mean) / std
-  actual = on_device['validation'].standardize(on_device['validation'].images)
-  np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+  images = splits['validation'].images
+  actual = data.pixel_statistics(splits['train'].images).standardize(images)
+  np.testing.assert_allclose(
+    actual, (images - mean) / std, rtol=1e-4, atol=1e-5
+  )
   assert abs(np.mean(actual)) > 0.5
 
 
-def test_device_splits_keep_images_and_labels(splits):
-  for name, split in data.to_device(splits).items():
-    assert split.images.dtype == jnp.uint8
-    assert split.labels.dtype == jnp.int32
-    np.testing.assert_array_equal(split.images, splits[name].images)
-    np.testing.assert_array_equal(split.labels, splits[name].labels)
+def test_pixel_statistics_are_those_of_numpy(splits):
+  images = splits['train'].images
+  mean, std = data.pixel_statistics(images)
+  assert mean.dtype == std.dtype == np.float32
+  shares = images.astype(np.float64) / 255
+  np.testing.assert_allclose(mean, shares.mean((0, 1, 2)), rtol=1e-6)
+  np.testing.assert_allclose(std, shares.std((0, 1, 2)), rtol=1e-6)
 
 
 def test_constant_channel_becomes_zero(splits):
   images = splits['train'].images.copy()
   images[..., 1] = 77
-  constant = {'train': data.Split(images, splits['train'].labels)}
-  train = data.to_device(constant)['train']
-  standardized = np.asarray(train.standardize(train.images))
+  standardized = data.pixel_statistics(images).standardize(images)
   assert np.isfinite(standardized).all()
   np.testing.assert_allclose(standardized[..., 1], 0, atol=1e-6)
   np.testing.assert_allclose(standardized[..., 0].std(), 1, atol=1e-5)
+
+
+def test_batch_takes_images_with_their_labels(splits):
+  split = splits['train']
+  taken = data.Batch(split.images, split.labels).take(np.array([7, 0, 7]))
+  np.testing.assert_array_equal(taken.images, split.images[[7, 0, 7]])
+  assert taken.labels.tolist() == [7, 0, 7]

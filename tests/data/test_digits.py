@@ -4,7 +4,6 @@ import tempfile
 
 import numpy as np
 import pytest
-from absl import logging
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -140,24 +139,6 @@ def test_a_mistyped_data_dir_is_not_created(tmp_path, monkeypatch):
   sources.load.cache_clear()
   sources.load('digits', str(tmp_path / 'typo'))
   assert [path.name for path in tmp_path.iterdir()] == ['default']
-
-
-def test_default_data_dir_is_that_of_tfds(tmp_path, monkeypatch):
-  monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
-  assert sources.default_data_dir() == str(tmp_path)
-  monkeypatch.delenv('TFDS_DATA_DIR')
-  monkeypatch.setenv('HOME', '/home/somebody')
-  assert sources.default_data_dir() == '/home/somebody/tensorflow_datasets'
-
-
-def test_quiet_silences_only_while_it_lasts(capsys):
-  verbosity = logging.get_verbosity()
-  with sources.quiet():
-    print('inside')
-    assert logging.get_verbosity() == logging.ERROR
-  print('outside')
-  assert logging.get_verbosity() == verbosity
-  assert capsys.readouterr().out == 'outside\n'
 
 
 def test_png_holds_the_pixels():

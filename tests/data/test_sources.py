@@ -1,7 +1,9 @@
+import dataclasses
 import importlib.util
 import json
 import pathlib
 
+import jpeg_dataset
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -183,3 +185,75 @@ def test_preparing_downloads_as_array_record(tmp_path, monkeypatch):
   assert sources.prepare('mnist', str(tmp_path)) == str(tmp_path / 'mnist')
   fields = {'data_dir': str(tmp_path), 'file_format': 'array_record'}
   assert calls == [('mnist', fields), 'prepared']
+
+
+@pytest.fixture(scope='module')
+def streamed_dir(tmp_path_factory):
+  """Both streamed sets, made up."""
+  folder = tmp_path_factory.mktemp('streamed')
+  jpeg_dataset.write(folder, num_classes=4)
+  sizes = {'train': 20, 'validation': 3}
+  jpeg_dataset.write(folder, 'imagenet2012', sizes, num_classes=5)
+  return str(folder)
+
+
+def test_describes_streamed_sets(streamed_dir):
+  described = sources.describe('imagenette', streamed_dir)
+  assert described == sources.Description(
+    sizes={'train': 38, 'validation': 2, 'test': 16},
+    image_shape=(224, 224, 3),
+    num_classes=4,
+    streamed=True,
+  )
+  smaller = sources.describe('imagenette', streamed_dir, 64)
+  expected = dataclasses.replace(described, image_shape=(64, 64, 3))
+  assert smaller == expected
+  # One hundredth of 20 is none: there is one at least.
+  sizes = sources.describe('imagenet2012', streamed_dir).sizes
+  assert sizes == {'train': 19, 'validation': 1, 'test': 3}
+
+
+@pytest.mark.parametrize('suffix', ['full-size-v2', 'full-size-v2/1.0.0'])
+def test_streamed_sets_take_a_config_and_version(suffix, streamed_dir):
+  described = sources.describe(f'imagenette/{suffix}', streamed_dir)
+  assert described == sources.describe('imagenette', streamed_dir)
+
+
+def test_sets_in_memory_are_not_streamed(no_cache):
+  assert not sources.describe('digits').streamed
+  assert sources.describe('digits', image_size=64).image_shape == (8, 8, 1)
+
+
+@pytest.mark.parametrize('name', ['imagenette', 'imagenette/160px-v2'])
+def test_streamed_sets_are_not_loaded(name, streamed_dir, no_cache):
+  with pytest.raises(names.ConfigError, match='is streamed from disk') as error:
+    sources.load(name, streamed_dir)
+  assert 'digits' in str(error.value)
+
+
+def test_names_with_a_config_are_known_for_streamed_sets_only():
+  with pytest.raises(names.ConfigError, match="did you mean 'mnist'"):
+    sources.describe('mnist/3.0.1')
+
+
+def test_pixels_of_streamed_sets_are_those_of_imagenet():
+  mean, std = sources.pixel_statistics_of('imagenet2012')
+  assert mean.dtype == std.dtype == np.float32
+  assert mean.shape == std.shape == (3,)
+  assert 0.4 < mean.min() < mean.max() < 0.5
+  assert 0.22 < std.min() < std.max() < 0.23
+  with pytest.raises(names.ConfigError, match='not streamed'):
+    sources.pixel_statistics_of('cifar10')
+
+
+def test_imagenet_asks_for_the_files_that_nobody_may_distribute(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: 'here')
+  with pytest.raises(names.ConfigError) as error:
+    sources.prepare('imagenet2012', str(tmp_path))
+  text = str(error.value)
+  assert 'ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar' in text
+  assert str(tmp_path / 'downloads' / 'manual') in text
+  assert 'manual_dir' in text and '\n' not in text
+  assert list(tmp_path.iterdir()) == []

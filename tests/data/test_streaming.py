@@ -115,14 +115,12 @@ def test_processes_together_see_what_one_sees(stream):
 
 def test_goes_on_exactly_where_it_was(stream):
   expected = take(stream(), 2 * EPOCH + 2)
-  first = stream()
+  first, second = stream(), stream()
   for position in range(2 * EPOCH):
     state = json.loads(json.dumps(first.get_state()))
-    second = stream()
     second.set_state(state)
     assert second.get_state() == state
     assert_equal(take(second, 2), expected[position : position + 2])
-    second.close()
     assert_equal(next(first), expected[position])
 
 

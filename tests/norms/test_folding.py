@@ -9,7 +9,7 @@ import pytest
 import trained_models
 from flax import linen as nn
 
-from normlab import models, norms
+from normlab import norms
 from normlab.norms.folding import fold
 from normlab.norms.layer_folding import fold_layer
 from normlab.norms.mean_only import MeanOnlyBatchNorm
@@ -25,7 +25,7 @@ def folds(model, variables, norm):
 
 
 @pytest.mark.parametrize('norm', ['batch', 'batch_renorm'])
-@pytest.mark.parametrize('name', models.MODELS)
+@pytest.mark.parametrize('name', trained_models.FIELDS)
 def test_a_folded_model_infers_what_the_model_does(name, norm):
   norm = norms.build(name=norm, epsilon=0.1)
   model = trained_models.build(name, norm=norm)

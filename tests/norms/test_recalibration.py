@@ -10,7 +10,7 @@ import trained_models
 from flax import linen as nn
 from hypothesis import strategies as st
 
-from normlab import models, norms
+from normlab import norms
 from normlab.norms.recalibration import has_running_statistics, recalibrate
 
 IMAGES = trained_models.IMAGES
@@ -37,7 +37,7 @@ def assert_statistics(stats, x, mask=None):
 
 
 @pytest.mark.parametrize('norm', ['batch', 'batch_renorm'])
-@pytest.mark.parametrize('name', models.MODELS)
+@pytest.mark.parametrize('name', trained_models.FIELDS)
 def test_inference_on_all_data_is_training_on_it_as_one_batch(name, norm):
   # The dropout has no random key, and must not be there.
   model = trained_models.build(name, norm=norms.build(name=norm), dropout=0.5)

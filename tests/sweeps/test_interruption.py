@@ -43,6 +43,12 @@ def processes_of(group):
   return [stat for pgid, stat in rows if int(pgid) == group and stat[0] != 'Z']
 
 
+def trained(folder):
+  """The metrics of the runs that have made steps."""
+  found = folder.glob('run*/metrics.jsonl')
+  return [path for path in found if path.stat().st_size]
+
+
 @pytest.mark.parametrize('kind', [signal.SIGINT, signal.SIGKILL])
 def test_workers_end_with_the_sweep(tmp_path, kind):
   script = tmp_path / 'sweep.py'
@@ -52,14 +58,14 @@ def test_workers_end_with_the_sweep(tmp_path, kind):
     start_new_session=True,
     stderr=subprocess.DEVNULL,
   )
-  wait_until(lambda: len(list(tmp_path.glob('run*/metrics.jsonl'))) == 2)
+  wait_until(lambda: len(trained(tmp_path)) == 2)
   if kind == signal.SIGINT:
     os.killpg(sweep.pid, kind)  # As a terminal does: to all of the group.
   else:
     sweep.kill()  # The parent alone.
   assert sweep.wait(timeout=60) != 0
   wait_until(lambda: not processes_of(sweep.pid))
-  started = list(tmp_path.glob('run*/metrics.jsonl'))
+  started = trained(tmp_path)
   assert len(started) == 2
   ends = [json.loads((p.parent / 'status.json').read_text()) for p in started]
   expected = 'interrupted' if kind == signal.SIGINT else 'running'

@@ -1,0 +1,126 @@
+"""Who is timed beside whom: our trainer, plain Flax and optax, PyTorch."""
+
+import importlib.util
+from collections.abc import Callable
+
+import jax
+import ml_collections
+
+from configs import base
+from normlab import data, devices, feeds, program, progress, run
+from normlab.benchmarks import plain_flax
+from normlab.benchmarks.timing import Stepper
+from normlab.benchmarks.train_cases import Case
+from normlab.train_log import TrainLog
+
+# More than any benchmark makes.
+TOTAL_STEPS = 1_000_000
+
+
+class Nowhere:
+  """Takes the rows of a training log, and writes none."""
+
+  def write(self, step: int, split: str, values: dict[str, float]) -> None:
+    """Ignores a row."""
+
+  def write_timing(self, step: int, values: dict[str, float]) -> None:
+    """Ignores a speed."""
+
+
+def config_of(case: Case, batch_size: int) -> ml_collections.ConfigDict:
+  """The config of a long run on one device, without evaluations."""
+  config = base.get_config()
+  config.model.name = case.model
+  config.model.update(case.fields)
+  config.norm.momentum = 0.9
+  config.batch_size = batch_size
+  config.num_devices = 1
+  config.total_steps = TOTAL_STEPS
+  config.eval_every = config.checkpoint_every = TOTAL_STEPS
+  return config
+
+
+def prepare(case: Case, batch_size: int) -> run.Run:
+  """As `run.prepare`, with the examples of the case."""
+  config = config_of(case, batch_size)
+  mesh = devices.mesh(config.num_devices)
+  init_key, order_key, key = jax.random.split(jax.random.key(config.seed), 3)
+  pixels, _, labels = case.examples()
+  splits = {'train': data.Split(pixels, labels)}
+  feed = feeds.MemoryFeed(splits, order_key, batch_size, mesh)
+  hyper = program.hyperparameters(config)
+  statistics, hyper, key = devices.replicate((feed.pixels, hyper, key), mesh)
+  return run.Run(
+    config=config,
+    program=program.build(config, 10, mesh),
+    mesh=mesh,
+    data=feed,
+    start=feed.state(),
+    pixels=statistics,
+    learning_rates=program.learning_rates(config),
+    hyper=hyper,
+    init_key=init_key,
+    key=key,
+  )
+
+
+def trainer(case: Case, batch_size: int) -> Stepper:
+  """What `trainer.loop` does between evaluations, metrics and log included."""
+  ready = prepare(case, batch_size)
+  config, state = ready.config, run.initial_state(ready)
+  log = TrainLog(config, Nowhere(), progress.Silent(), ready.learning_rates)
+  calls = run.calls(config)
+
+  def call() -> None:
+    nonlocal state
+    first, count = next(calls)
+    state, means = run.run_steps(ready, state, first, count)
+    log.add(first, means, state.params)
+
+  return Stepper(
+    call,
+    lambda: jax.block_until_ready(state),
+    steps=run.steps_per_call(config),
+    program_text=lambda: run.compiled_step(ready, state).as_text(),
+  )
+
+
+def flax(case: Case, batch_size: int) -> Stepper:
+  """The loop that one writes with `flax.linen` and optax."""
+  network = plain_flax.NETWORKS[case.model](*case.plain)
+  _, floats, labels = case.examples()
+  return plain_flax.stepper(network, floats, labels, batch_size)
+
+
+def torch(case: Case, batch_size: int) -> Stepper:
+  """The loop that one writes with PyTorch."""
+  from normlab.benchmarks import plain_torch
+
+  network = plain_torch.NETWORKS[case.model](case.channels, *case.plain)
+  _, floats, labels = case.examples()
+  return plain_torch.stepper(network, floats, labels, batch_size)
+
+
+CANDIDATES: dict[str, Callable[[Case, int], Stepper]] = {
+  'normlab': trainer,
+  'flax': flax,
+  'torch': torch,
+}
+
+
+def available() -> list[str]:
+  """Who can take part: all, or all but PyTorch.
+
+  That is where it is not installed, or lacks the device that JAX uses.
+  """
+  found = [*CANDIDATES]
+  if importlib.util.find_spec('torch') is None or not _torch_has_device():
+    found.remove('torch')
+  return found
+
+
+def _torch_has_device() -> bool:
+  import torch
+
+  backend = jax.default_backend()
+  return backend == 'cpu' or (backend == 'gpu' and torch.cuda.is_available())
