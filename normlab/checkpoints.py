@@ -1,76 +1,28 @@
-"""Checkpoints of a run, through Orbax: written beside training, read with care.
-
-A checkpoint holds the state, where the record stood, and checksums of every
-tensor, as a file system that lost power or a copy that went wrong can leave
-files that still decode.
-"""
+"""The checkpoints of a run: which there are, which are whole, which are kept."""
 
 import contextlib
-import dataclasses
-import json
 import pathlib
-import zlib
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
+from normlab import checkpoint_files as files
 from normlab import distributed, records, steps
+from normlab.checkpoint_files import DamagedError, Position, Restored
 
-# Orbax is imported where it is used: it takes half a second, which the first
-# step of a run need not wait for.
-
-CHECKPOINTS = records.CHECKPOINTS
 DAMAGED = 'damaged_checkpoints'
-# Below every accuracy; Orbax warns where there is none.
-NOT_EVALUATED = -1.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Position:
-  """Where a run stands, beside its state; plain JSON values.
-
-  Attributes:
-    rows: lines of metrics.jsonl.
-    window: values of the steps since the last training row.
-    seconds: of training so far.
-    stream: where the stream of examples is; empty for examples in memory.
-  """
-
-  rows: int = 0
-  window: tuple[dict[str, float], ...] = ()
-  seconds: float = 0.0
-  stream: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-class Restored(NamedTuple):
-  """A checkpoint that was read.
-
-  Attributes:
-    step: updates so far.
-    state: after them.
-    position: of the record.
-  """
-
-  step: int
-  state: steps.TrainState
-  position: Position
 
 
 class Checkpoints:
   """The checkpoints in the folder of a run."""
 
-  def __init__(self, record: records.Record, *, keep: int | None = None):
+  def __init__(self, record: records.Record, *, keep: int = 1):
     """Names the folder; nothing is read or written yet.
 
     Args:
       record: of the run.
-      keep: how many of the newest are kept, beside the best; None is for
-        reading only.
+      keep: how many of the newest are kept, beside the best.
     """
-    self.folder = record.path / CHECKPOINTS
+    self.folder = record.path / records.CHECKPOINTS
     self._record = record
     self._keep = keep
     self._opened: Any = None
@@ -94,20 +46,13 @@ class Checkpoints:
     Raises:
       RecordError: this or an earlier checkpoint cannot be written.
     """
-    import orbax.checkpoint as ocp
-
-    tensors = _copy(named(state))
-    extra = dataclasses.asdict(position)
-    extra |= {'checksums': checksums(tensors), 'checksum': checksum(extra)}
-    with self._writing():
+    with files.writing(self.folder):
       self._manager().save(
         step,
-        args=ocp.args.Composite(
-          state=ocp.args.StandardSave(tensors),
-          position=ocp.args.JsonSave(extra),
-          config=ocp.args.JsonSave(self._record.config),
-        ),
-        metrics={'accuracy': NOT_EVALUATED if accuracy is None else accuracy},
+        args=files.arguments(state, position, self._record.config),
+        metrics={
+          'accuracy': files.NOT_EVALUATED if accuracy is None else accuracy
+        },
         force=True,
       )
 
@@ -118,7 +63,7 @@ class Checkpoints:
       RecordError: it cannot be written.
     """
     if self._opened is not None:
-      with self._writing():
+      with files.writing(self.folder):
         self._opened.wait_until_finished()
 
   def close(self) -> None:
@@ -130,55 +75,27 @@ class Checkpoints:
 
   def available(self) -> list[int]:
     """The steps that have a checkpoint, in rising order."""
-    if self._opened is None and not self.folder.is_dir():
+    if not self.folder.is_dir():
       return []
-    return sorted(self._manager().all_steps())
+    names = (path.name for path in self.folder.iterdir())
+    return sorted(int(name) for name in names if name.isdigit())
 
   def best(self) -> int | None:
     """The step of the best by validation accuracy; None where there is none."""
-    accuracy = {
-      step: (self._manager().metrics(step) or {}).get('accuracy', NOT_EVALUATED)
-      for step in self.available()
-    }
-    known = {step: a for step, a in accuracy.items() if a != NOT_EVALUATED}
+    accuracies = {}
+    for step in self.available():
+      with contextlib.suppress(DamagedError):
+        accuracies[step] = files.accuracy(self.folder / str(step))
+    known = {s: a for s, a in accuracies.items() if a != files.NOT_EVALUATED}
     return max(known, key=lambda step: (known[step], -step), default=None)
 
   def read(self, step: int, like: steps.TrainState) -> Restored:
-    """Reads one checkpoint.
-
-    Args:
-      step: of the checkpoint.
-      like: a state with the shapes, and on the devices, that are wanted.
+    """Reads one checkpoint; see `checkpoint_files.read`.
 
     Raises:
       DamagedError: it is not whole.
     """
-    import orbax.checkpoint as ocp
-
-    wanted = jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
-      named(like),
-    )
-    try:
-      found = self._manager().restore(
-        step,
-        args=ocp.args.Composite(
-          state=ocp.args.StandardRestore(wanted),
-          position=ocp.args.JsonRestore(),
-        ),
-      )
-      tensors, extra = found['state'], found['position']
-      wrong = differing(extra.pop('checksums'), checksums(tensors))
-      if extra.pop('checksum') != checksum(extra):
-        wrong.append('the position')
-      position = Position(**{**extra, 'window': tuple(extra['window'])})
-    except Exception as error:  # Orbax raises what its parsers raise.
-      raise DamagedError(self.folder / str(step), first_line(error)) from error
-    if wrong:
-      raise DamagedError(
-        self.folder / str(step), f'{wrong[0]} differs from its checksum'
-      )
-    return Restored(step, unnamed(tensors, like), position)
+    return files.read(self.folder / str(step), like)
 
   def newest_whole(
     self, like: steps.TrainState, warn: Callable[[str], None]
@@ -194,28 +111,37 @@ class Checkpoints:
     Returns:
       The checkpoint; None where there is none.
     """
+    found = None
     for step in reversed(self.available()):
-      problem, found = None, None
+      problem, read = None, None
       try:
-        found = self.read(step, like)
-        rows = self._record.whole_rows()
-        if rows < found.position.rows:
-          problem = (
-            f'{records.METRICS} has {rows} of the {found.position.rows} rows '
-            'that were written before it'
-          )
+        # Orbax does not open a folder in which there are damaged ones.
+        files.accuracy(self.folder / str(step))
+        if found is None:
+          read = self.read(step, like)
+          problem = self._disagreement(read.position)
       except DamagedError as error:
         problem = error.reason
-      problem = distributed.first_problem(problem)
-      if problem is None:
-        return found
-      path = self._set_aside(step)
-      warn(
-        f'checkpoint {str(self.folder / str(step))!r} cannot be used '
-        f'({problem}); it is now {str(path)!r}, and the run goes back to the one '
-        'before'
-      )
-    return None
+      if problem := distributed.first_problem(problem):
+        aside = self._set_aside(step)
+        warn(
+          f'checkpoint {str(self.folder / str(step))!r} cannot be used '
+          f'({problem}); it is now {str(aside)!r}, and the run goes back to the '
+          'one before'
+        )
+      else:
+        found = found or read
+    return found
+
+  def _disagreement(self, position: Position) -> str | None:
+    """What of the record is missing that was there before the checkpoint."""
+    rows = self._record.whole_rows()
+    if rows >= position.rows:
+      return None
+    return (
+      f'{records.METRICS} has {rows} of the {position.rows} rows that were '
+      'written before it'
+    )
 
   def _set_aside(self, step: int) -> pathlib.Path:
     """Moves a checkpoint out of the way; nothing is deleted."""
@@ -231,66 +157,8 @@ class Checkpoints:
 
   def _manager(self) -> Any:
     if self._opened is None:
-      self._opened = open_manager(self.folder, self._keep)
+      self._opened = files.open_manager(self.folder, self._keep)
     return self._opened
-
-  def _writing(self) -> '_Writing':
-    return _Writing(self.folder)
-
-
-class DamagedError(Exception):
-  """A checkpoint that is not whole."""
-
-  def __init__(self, path: pathlib.Path, reason: str):
-    """Names the checkpoint, and says what is wrong with it."""
-    super().__init__(f'checkpoint {str(path)!r} is damaged: {reason}')
-    self.reason = f'damaged: {reason}'
-
-
-class _Writing:
-  """Turns whatever a checkpoint writer raises into one line."""
-
-  def __init__(self, folder: pathlib.Path):
-    self._folder = folder
-
-  def __enter__(self) -> None:
-    pass
-
-  def __exit__(
-    self, kind: Any, error: BaseException | None, trace: Any
-  ) -> None:
-    if isinstance(error, Exception):
-      raise records.RecordError(
-        f'checkpoint in {str(self._folder)!r} cannot be written: '
-        f'{write_problem(error)}'
-      ) from error
-
-
-def open_manager(folder: pathlib.Path, keep: int | None) -> Any:
-  """Orbax's manager of a folder: keeps the newest and the best.
-
-  Args:
-    folder: with one folder a checkpoint.
-    keep: how many of the newest; None only reads, and leaves alone what another
-      process is writing.
-  """
-  import orbax.checkpoint as ocp
-  from orbax.checkpoint import checkpoint_managers as policies
-
-  best = policies.BestN(get_metric_fn=lambda metrics: metrics['accuracy'], n=1)
-  newest = policies.LatestN(keep)
-  writes = keep is not None
-  return ocp.CheckpointManager(
-    folder.absolute(),
-    options=ocp.CheckpointManagerOptions(
-      preservation_policy=policies.AnyPreservationPolicy([newest, best]),
-      # Without it the accuracy is not written.
-      best_fn=best.get_metric_fn,
-      cleanup_tmp_directories=writes,
-      create=writes,
-    ),
-    item_names=('state', 'position', 'config'),
-  )
 
 
 def restore(
@@ -312,86 +180,17 @@ def restore(
     RecordError: no such checkpoint, or it is damaged.
   """
   found = Checkpoints(record)
+  available = found.available()
+  chosen = step
+  if chosen is None and available:
+    chosen = found.best() if best else available[-1]
+  if chosen not in available:
+    wanted = 'checkpoint' if step is None else f'checkpoint of step {step}'
+    raise records.RecordError(
+      f'{str(record.path)!r} has no {wanted}; there are: '
+      f'{", ".join(map(str, available)) or "none"}'
+    )
   try:
-    available = found.available()
-    chosen = step
-    if chosen is None and available:
-      chosen = found.best() if best else available[-1]
-    if chosen not in available:
-      wanted = 'checkpoint' if step is None else f'checkpoint of step {step}'
-      raise records.RecordError(
-        f'{str(record.path)!r} has no {wanted}; there are: '
-        f'{", ".join(map(str, available)) or "none"}'
-      )
     return found.read(chosen, like)
   except DamagedError as error:
     raise records.RecordError(str(error)) from error
-  finally:
-    found.close()
-
-
-@jax.jit
-def _copy(tensors: dict[str, jax.Array]) -> dict[str, jax.Array]:
-  # The next step overwrites the state while it is being written.
-  return jax.tree.map(jnp.copy, tensors)
-
-
-def named(state: steps.TrainState) -> dict[str, jax.Array]:
-  """The tensors of a state by their paths."""
-  return dict(steps.named_leaves(state))
-
-
-def unnamed(
-  tensors: dict[str, jax.Array], like: steps.TrainState
-) -> steps.TrainState:
-  """The state that `named` took apart, with the structure of `like`."""
-  leaves = [tensors[name] for name, _ in steps.named_leaves(like)]
-  return jax.tree.unflatten(jax.tree.structure(like), leaves)
-
-
-def checksums(tensors: dict[str, jax.Array]) -> dict[str, int]:
-  """CRC-32 of the bytes of each tensor."""
-  return {name: zlib.crc32(bytes_of(x)) for name, x in tensors.items()}
-
-
-def checksum(values: dict[str, Any]) -> int:
-  """CRC-32 of JSON values."""
-  return zlib.crc32(json.dumps(values, sort_keys=True).encode())
-
-
-def bytes_of(tensor: jax.Array) -> np.ndarray:
-  """The bytes of a tensor that every device holds whole."""
-  return np.ascontiguousarray(tensor).reshape(-1).view(np.uint8)
-
-
-def differing(there: dict[str, int], here: dict[str, int]) -> list[str]:
-  """The names whose checksums are not the same."""
-  return [
-    name
-    for name in sorted({*there, *here})
-    if there.get(name) != here.get(name)
-  ]
-
-
-def first_line(error: BaseException) -> str:
-  """What an exception says, in one line of a readable length."""
-  text = str(error).strip() or type(error).__name__
-  return text.splitlines()[0][:200]
-
-
-def causes(error: BaseException) -> Iterator[BaseException]:
-  """An exception and those that led to it."""
-  at: BaseException | None = error
-  while at is not None:
-    yield at
-    at = at.__cause__ or at.__context__
-
-
-def write_problem(error: BaseException) -> str:
-  """Why a checkpoint could not be written: the system's words where there are."""
-  for cause in causes(error):
-    if 'No space left' in str(cause):
-      return 'No space left on device'
-    if isinstance(cause, OSError) and cause.strerror:
-      return cause.strerror
-  return first_line(error)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from configs import base
-from normlab import checkpoints, launch, records, run
+from normlab import checkpoint_files, checkpoints, launch, records, run
 
 CONTEXT = multiprocessing.get_context('forkserver')
 CONTEXT.set_forkserver_preload(['stopped_runs', 'orbax.checkpoint'])
@@ -55,7 +55,7 @@ def final_tensors(folder, config):
   like = run.initial_state(ready)
   found = checkpoints.restore(records.Record(folder), like)
   return {
-    name: np.asarray(x) for name, x in checkpoints.named(found.state).items()
+    name: np.asarray(x) for name, x in checkpoint_files.named(found.state).items()
   }
 
 

@@ -157,7 +157,7 @@ def test_learning_rates_have_the_multiplier_and_the_schedule(config):
   config.schedule.name = 'step'
   config.schedule.boundaries = (2,)
   rates = program.learning_rates(config)
-  np.testing.assert_allclose(rates, [0.5, 0.5, 0.05, 0.05], rtol=1e-6)
+  np.testing.assert_allclose(rates.of(0, 4), [0.5, 0.5, 0.05, 0.05], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from configs import base
 from normlab import progress, train_log
+from normlab.run import CallMeans
 from normlab.train_log import Clock, DivergedError, TrainLog
 
 RATES = np.linspace(1, 0.1, 10, dtype=np.float32)
@@ -57,9 +58,10 @@ def seconds(monkeypatch):
   return seconds
 
 
-def make(log_every=4, window=(), total_steps=10):
+def make(log_every=4, window=(), log_layer_norms=False):
   config = base.get_config()
-  config.total_steps, config.log_every = total_steps, log_every
+  config.total_steps, config.log_every = 10, log_every
+  config.log_layer_norms = log_layer_norms
   config.batch_size = 16
   journal, display = Journal(), Display()
   log = TrainLog(config, journal, display, RATES, window)
@@ -69,14 +71,21 @@ def make(log_every=4, window=(), total_steps=10):
 def call(log, first, count, losses=LOSSES):
   """The metrics of some steps, in one call."""
   values = np.array(losses[first : first + count], np.float32)
-  log.add(first, {'loss': values, 'gradient_norm': 10 * values})
+  means = CallMeans(
+    ('gradient_norm', 'loss'), np.stack([10 * values, values], axis=1)
+  )
+  log.add(first, means, params_after(first + count))
+
+
+def params_after(step):
+  return {'layer1': {'kernel': np.full(4, step, np.float32)}}
 
 
 def mean(first, end):
   return sum(LOSSES[first:end]) / (end - first)
 
 
-@pytest.mark.parametrize('counts', [[1] * 10, [3, 1, 4, 2], [10]])
+@pytest.mark.parametrize('counts', [[1] * 10, [3, 1, 4, 2], [4, 4, 2]])
 def test_row_is_the_mean_over_the_steps_since_the_row_before(counts):
   log, journal, display = make()
   first = 0
@@ -89,19 +98,41 @@ def test_row_is_the_mean_over_the_steps_since_the_row_before(counts):
     assert row['loss'] == pytest.approx(mean(begin, step))
     assert row['gradient_norm'] == pytest.approx(10 * mean(begin, step))
     assert row['learning_rate'] == float(RATES[step - 1])
+    # Of the parameters at the row: 4 equal numbers.
+    assert row['parameter_norm'] == 2 * step
   assert display.steps == list(enumerate(LOSSES, start=1))
   assert log.window == ()
 
 
-def test_metrics_are_fetched_after_the_next_call():
+def test_row_is_written_after_the_next_call(seconds):
+  log, journal, display = make()
+  call(log, 0, 4)
+  assert journal.rows == [] and display.steps == []
+  call(log, 4, 2)
+  assert [step for step, _ in journal.rows] == [4]
+  assert [step for step, _ in display.steps] == [1, 2, 3, 4]
+
+
+def test_metrics_between_rows_are_fetched_now_and_then(seconds):
   log, _, display = make()
-  call(log, 0, 2)
+  call(log, 0, 1)
+  call(log, 1, 1)
   assert display.steps == []
-  call(log, 2, 2)
+  seconds.now += 2 * train_log.FETCH_EVERY
+  # Those of this call may still be computed.
+  call(log, 2, 1)
   assert [step for step, _ in display.steps] == [1, 2]
   log.flush()
   log.flush()
-  assert [step for step, _ in display.steps] == [1, 2, 3, 4]
+  assert [step for step, _ in display.steps] == [1, 2, 3]
+
+
+def test_norm_of_each_tensor_is_in_the_row_if_asked():
+  log, journal, _ = make(log_layer_norms=True)
+  call(log, 0, 4)
+  log.flush()
+  ((_, row),) = journal.rows
+  assert row['parameter_norm/layer1/kernel'] == 8
 
 
 @pytest.mark.parametrize('stop', [1, 3, 4, 6, 9])
@@ -123,7 +154,7 @@ def test_log_continues_behind_the_steps_of_its_window(stop):
 
 
 @pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize('counts', [[1] * 10, [10]])
+@pytest.mark.parametrize('counts', [[1] * 10, [4, 4, 2]])
 def test_loss_that_is_not_finite_is_a_divergence_at_its_step(value, counts):
   log, journal, display = make()
   losses = LOSSES[:5] + [value] * 5
@@ -142,9 +173,8 @@ def test_loss_that_is_not_finite_is_a_divergence_at_its_step(value, counts):
 
 def test_norm_that_is_not_finite_is_no_divergence():
   log, journal, _ = make(log_every=1)
-  log.add(
-    0, {'loss': np.ones(1), 'gradient_norm': np.full(1, np.inf, np.float32)}
-  )
+  means = CallMeans(('gradient_norm', 'loss'), np.array([[np.inf, 1]]))
+  log.add(0, means, params_after(1))
   log.flush()
   assert journal.rows[0][1]['gradient_norm'] == math.inf
 

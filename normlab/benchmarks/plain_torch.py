@@ -11,16 +11,24 @@ from normlab.models import inception
 from normlab.sweeps import processes
 
 
-class ConvNormAct(nn.Sequential):
-  """Convolution, BatchNorm, ReLU."""
+class ConvNorm(nn.Sequential):
+  """Convolution, BatchNorm."""
 
   def __init__(self, inputs: int, outputs: int, size: int, strides: int = 1):
     """The layer from `inputs` to `outputs` channels."""
     super().__init__(
       nn.Conv2d(inputs, outputs, size, strides, size // 2, bias=False),
       nn.BatchNorm2d(outputs),
-      nn.ReLU(),
     )
+
+
+class ConvNormAct(ConvNorm):
+  """Convolution, BatchNorm, ReLU."""
+
+  def __init__(self, inputs: int, outputs: int, size: int, strides: int = 1):
+    """The layer from `inputs` to `outputs` channels."""
+    super().__init__(inputs, outputs, size, strides)
+    self.append(nn.ReLU())
 
 
 class Branches(nn.Module):
@@ -83,11 +91,12 @@ class ResidualBlock(nn.Module):
   def __init__(self, inputs: int, channels: int, strides: int):
     """The block from `inputs` to `channels`."""
     super().__init__()
-    first = ConvNormAct(inputs, channels, 3, strides)
-    self.branch = nn.Sequential(first, *ConvNormAct(channels, channels, 3)[:2])
-    self.shortcut = nn.Sequential()
+    self.branch = nn.Sequential(
+      ConvNormAct(inputs, channels, 3, strides), ConvNorm(channels, channels, 3)
+    )
+    self.shortcut = nn.Identity()
     if strides != 1 or inputs != channels:
-      self.shortcut = ConvNormAct(inputs, channels, 1, strides)[:2]
+      self.shortcut = ConvNorm(inputs, channels, 1, strides)
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
     """Maps [batch, inputs, height, width]."""

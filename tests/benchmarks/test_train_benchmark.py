@@ -1,12 +1,13 @@
 import dataclasses
 import functools
-import os
+import sys
+import time
 
 import jax
 import numpy as np
 import pytest
 
-from normlab import data, run
+from normlab import run
 from normlab.benchmarks import (
   costs,
   memory,
@@ -22,8 +23,8 @@ from normlab.data import synthetic
 BATCH = 8
 TINY = dataclasses.replace(
   train_cases.CASES[0],
-  fields={'widths': (4, 6)},
-  plain=((4, 6),),
+  fields={'widths': (4,)},
+  plain=((4,),),
   steps=2,
   rounds=1,
 )
@@ -38,14 +39,6 @@ def plain_shapes(case):
   images = case.examples(1).floats
   init = functools.partial(network.init, train=False)
   return jax.eval_shape(init, jax.random.key(0), images)
-
-
-@pytest.fixture(scope='module')
-def steppers():
-  return {
-    who: train_candidates.CANDIDATES[who](TINY, BATCH)
-    for who in train_candidates.available()
-  }
 
 
 def test_the_networks_are_those_of_the_issue_at_both_sizes():
@@ -81,27 +74,144 @@ def test_torch_models_are_the_same_networks(case):
 def test_plain_cnn_has_the_logits_of_ours():
   ready = train_candidates.prepare(TINY, BATCH)
   ours = run.initial_state(ready)
-  theirs = {'params': {}, 'batch_stats': {}}
-  for i in range(2):
-    layer = f'layer{i + 1}'
-    theirs['params'][f'Conv_{i}'] = ours.params[layer]['conv']
-    theirs['params'][f'BatchNorm_{i}'] = ours.params[layer]['norm']
-    statistics = ours.model_state['batch_stats'][layer]['norm']
-    theirs['batch_stats'][f'BatchNorm_{i}'] = statistics
-  theirs['params']['Dense_0'] = ours.params['logits']
-  images = TINY.examples(BATCH).floats
-  variables = {'params': ours.params, **ours.model_state}
-  logits, _ = ready.program.model.apply(
-    variables, images, train=True, mutable=['batch_stats']
-  )
-  plain, _ = plain_flax.PlainCNN(*TINY.plain).apply(
-    theirs, images, True, mutable=['batch_stats']
+  layer, statistics = ours.params['layer1'], ours.model_state['batch_stats']
+  variables = {
+    'params': {
+      'Conv_0': layer['conv'],
+      'BatchNorm_0': layer['norm'],
+      'Dense_0': ours.params['logits'],
+    },
+    'batch_stats': {'BatchNorm_0': statistics['layer1']['norm']},
+  }
+
+  @jax.jit
+  def both(ours, theirs, images):
+    flags = {'train': True, 'mutable': ['batch_stats']}
+    plain = plain_flax.PlainCNN(*TINY.plain)
+    return [
+      model.apply(variables, images, **flags)[0]
+      for model, variables in ((ready.program.model, ours), (plain, theirs))
+    ]
+
+  logits, plain = both(
+    {'params': ours.params, **ours.model_state},
+    variables,
+    TINY.examples(BATCH).floats,
   )
   np.testing.assert_allclose(logits, plain, rtol=1e-4, atol=1e-5)
 
 
-def test_ours_makes_the_steps_of_the_trainer():
-  ready = train_candidates.prepare(TINY, BATCH)
-  first, second = (count for _, count in [*zip(range(2), run.calls(ready.config), strict=False)])
-  assert first == second == (0, 1) or first[1] == second[1]
-  assert ready.data.image_shape == (8, 8, 1)
+def test_every_candidate_gets_the_same_turns():
+  calls = []
+  times = timing.side_by_side(
+    {name: lambda name=name: calls.append(name) for name in 'ab'},
+    rounds=2,
+    calls=3,
+  )
+  assert calls == ['a', 'b', *('aaabbb') * 2] and set(times) == {'a', 'b'}
+
+
+def test_a_stepper_makes_at_least_the_steps_and_waits_once():
+  said = []
+  stepper = timing.Stepper(
+    lambda: said.append('call'), lambda: said.append('wait'), steps=25
+  )
+  stepper.run(60)
+  assert said == ['call'] * 3 + ['wait']
+
+
+def test_time_of_a_step_counts_all_steps_of_a_call():
+  steppers = {
+    'many': timing.Stepper(lambda: None, lambda: time.sleep(0.02), steps=25),
+    'one': timing.Stepper(lambda: None, lambda: time.sleep(0.02)),
+  }
+  times = timing.steps_side_by_side(steppers, rounds=1, steps=1)
+  assert times['many'] < times['one']
+
+
+@pytest.fixture(scope='module')
+def table():
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(memory, 'peaks', lambda row, who: dict.fromkeys(who, 64.0))
+    patch.setattr(train, 'is_slower', lambda times: True)
+    return train.table([TINY])
+
+
+def test_a_row_has_time_ratio_rate_and_memory_of_everyone(table):
+  rows, _ = table
+  everyone = train_candidates.available()
+  others = [who for who in everyone if who != 'normlab']
+  assert [*rows] == [
+    'model',
+    *(f'{who} (ms)' for who in everyone),
+    *(f'normlab / {who}' for who in others),
+    *(f'{who} (images/s)' for who in everyone),
+    *(f'{who} peak (MiB)' for who in everyone),
+  ]
+  assert rows['model'][0] in train.markdown(rows)
+
+
+def test_where_pytorch_is_faster_the_report_says_what_takes_the_time(table):
+  _, (line,) = table
+  for kind in ('convolution gradients', 'norms', 'batch, optimizer, metrics'):
+    assert kind in line
+
+
+def test_slower_is_slower_than_pytorch_on_a_cpu():
+  assert train.is_slower({'normlab': 2.0, 'torch': 1.0})
+  assert not train.is_slower({'normlab': 1.0, 'torch': 2.0})
+  assert not train.is_slower({'normlab': 2.0, 'flax': 1.0})
+
+
+PROGRAM = """\
+HloModule jit_f
+%inside (p: f32[2]) -> f32[2] {
+  ROOT %add.1 = f32[2]{0} add(%p, %p), metadata={op_name="jit(f)/add"}
+}
+%bare (p: f32[2]) -> f32[2] {
+  ROOT %copy.1 = f32[2]{0} copy(%p)
+}
+ENTRY %main (x: f32[2]) -> f32[2] {
+  %x = f32[2]{0} parameter(0)
+  %a = f32[2]{0} convolution(%x), metadata={op_name="jit(f)/jvp(N)/layer1/conv/conv_general_dilated"}
+  %b = f32[2]{0} custom-call(%a), metadata={op_name="jit(f)/transpose(jvp(N))/layer1/conv/conv_general_dilated"}
+  %c = f32[2]{0} fusion(%b), kind=kLoop, calls=%inside
+  %d = f32[2]{0} fusion(%c), kind=kLoop, calls=%bare
+  %e = f32[2]{0} add(%d), metadata={op_name="jit(f)/jvp(N)/layer1/norm/sub"}
+  ROOT %f = f32[2]{0} add(%e), metadata={op_name="jit(f)/jvp(N)/logits/dot"}
+}
+"""  # noqa: E501
+
+
+def test_operations_are_sorted_by_the_names_in_them():
+  kinds = costs.kinds_of(PROGRAM)
+  assert {name: kinds[name] for name in 'abcdef'} == {
+    'a': 'convolutions',
+    'b': 'convolution gradients',
+    'c': 'batch, optimizer, metrics',
+    'd': costs.UNNAMED,
+    'e': 'norms',
+    'f': 'rest of the model',
+  }
+
+
+def test_memory_is_measured_in_a_process_of_its_own():
+  (peak,) = memory.peaks(train_cases.CASES[0].row, ['flax']).values()
+  assert 1 < peak < 8_192
+
+
+def test_a_failed_process_is_an_error(monkeypatch):
+  monkeypatch.setattr(sys, 'executable', 'false')
+  with pytest.raises(RuntimeError, match='memory of flax, some row'):
+    memory.peaks('some row', ['flax'])
+
+
+def test_the_rate_of_a_stream_is_positive(tmp_path):
+  small = functools.partial(synthetic.photo, num_classes=2, width=24, height=24)
+  synthetic.write(
+    tmp_path, sizes={'train': 16, 'validation': 2}, num_classes=2, encode=small
+  )
+  rate = pipeline.stream_rate(
+    str(tmp_path), workers=0, batch_size=4, batches=2, image_size=8
+  )
+  assert rate > 0
