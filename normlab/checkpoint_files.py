@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from normlab import records, steps
+from normlab import records, steps, thread_noise
 
 # Orbax is imported where it is used: it takes half a second, which the first
 # step of a run need not wait for.
@@ -105,7 +105,10 @@ def read(path: pathlib.Path, like: steps.TrainState) -> Restored:
     named(like),
   )
   try:
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+    with (
+      thread_noise.hidden(),
+      ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader,
+    ):
       found = reader.restore(
         path.absolute(),
         args=ocp.args.Composite(

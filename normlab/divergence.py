@@ -57,7 +57,8 @@ def first_nonfinite(
 
   Returns:
     As 'activation layer1/norm', 'loss', 'gradient layer1/conv/kernel',
-    'parameter ...' or 'state ...' after the update; None where all are finite.
+    'parameter ...', 'model_state ...' or 'opt_state ...' after the update; None
+    where all are finite.
   """
   inputs = ready.data.inputs(at, 1)
   for kind, tensors in _tensors_of_step(ready, state, inputs, at):
@@ -97,7 +98,8 @@ def _tensors_of_step(
   yield 'gradient', steps.named_leaves(gradient)
   new, _ = run.run_inputs(ready, _copy(state), at, inputs)
   yield 'parameter', steps.named_leaves(new.params)
-  yield 'state', steps.named_leaves((new.model_state, new.opt_state))
+  yield 'model_state', steps.named_leaves(new.model_state)
+  yield 'opt_state', steps.named_leaves(new.opt_state)
 
 
 @contextlib.contextmanager

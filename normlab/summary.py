@@ -53,7 +53,9 @@ def parameter_table(params: Any) -> str:
     *rows,
     ('total', '', f'{total:,}'),
   ]
-  path, shape, numbers = (max(map(len, column)) for column in zip(*rows, strict=True))
+  path, shape, numbers = (
+    max(map(len, column)) for column in zip(*rows, strict=True)
+  )
   return '\n'.join(
     f'{row[0]:<{path}}  {row[1]:>{shape}}  {row[2]:>{numbers}}' for row in rows
   )

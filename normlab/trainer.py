@@ -16,6 +16,7 @@ from normlab import (
   run,
   steps,
   summary,
+  thread_noise,
   validation,
 )
 from normlab import progress as progress_lib
@@ -68,6 +69,7 @@ def train(
     display = make(config.total_steps) if primary else progress_lib.Silent()
     stack.enter_context(contextlib.closing(display))
     journal = Journal(record, keep_checkpoints=config.keep_checkpoints)
+    stack.enter_context(thread_noise.hidden())
     stack.enter_context(contextlib.closing(journal))
     with recorded(record, config, journal):
       ready = run.prepare(config)

@@ -14,7 +14,7 @@ from normlab import names
 
 NAMES = flags.DEFINE_list('names', None, 'Of norms: these only; default: all.')
 BENCHMARKS = {
-  'train': 'milliseconds a training step, and until the first',
+  'train': 'a training step, its memory, the start, the input pipeline',
   'norms': 'milliseconds a pass of each norm, forward and backward',
 }
 

@@ -55,7 +55,8 @@ def final_tensors(folder, config):
   like = run.initial_state(ready)
   found = checkpoints.restore(records.Record(folder), like)
   return {
-    name: np.asarray(x) for name, x in checkpoint_files.named(found.state).items()
+    name: np.asarray(x)
+    for name, x in checkpoint_files.named(found.state).items()
   }
 
 

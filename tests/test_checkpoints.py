@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from normlab import checkpoints, devices, records, steps
+from normlab import checkpoint_files, checkpoints, devices, records, steps
 from normlab.checkpoints import Checkpoints, DamagedError, Position
 
 POSITION = Position(
@@ -273,10 +273,10 @@ def test_checkpoint_without_one_of_its_parts_is_damaged(copied, item):
 
 
 def test_tensor_that_differs_from_its_checksum_is_named(record, monkeypatch):
-  ours = checkpoints.checksums
+  ours = checkpoint_files.checksums
   with monkeypatch.context() as patch:
     patch.setattr(
-      checkpoints,
+      checkpoint_files,
       'checksums',
       lambda x: ours(x) | {'params/layer1/kernel': 1},
     )
@@ -391,8 +391,8 @@ def test_checkpoint_that_cannot_be_written_is_an_error_of_one_line(
   ],
 )
 def test_reason_is_in_the_words_of_the_system(error, text):
-  assert checkpoints.write_problem(error).startswith(text)
-  assert len(checkpoints.write_problem(error)) <= 200
+  assert checkpoint_files.write_problem(error).startswith(text)
+  assert len(checkpoint_files.write_problem(error)) <= 200
 
 
 def test_closing_twice_and_without_opening_is_no_error(record):

@@ -84,7 +84,7 @@ def with_value(tree, path, value):
     (
       'model_state/batch_stats/layer1/norm/mean',
       np.inf,
-      'state 0/batch_stats/layer1/norm/mean',
+      'model_state batch_stats/layer1/norm/mean',
     ),
     # The momentum of a parameter is in its update.
     (

@@ -14,8 +14,8 @@ from normlab.benchmarks.timing import Stepper
 # paths in the traced program: 'jit(train_steps)/transpose(jvp(CNN))/layer1/...';
 # 'transpose' there is the backward pass.
 KINDS = {
-  'convolution gradients': r'transpose\(jvp.*conv_general_dilated',
-  'convolutions': r'conv_general_dilated|/conv/',
+  'convolution gradients': r'transpose\(jvp.*/conv|^unnamed convolution$',
+  'convolutions': r'/conv',
   'norms': r'/norm|BatchNorm',
   'pooling': r'max_pool|mean_pool|downsample/',
   'rest of the model': r'jvp\(',
@@ -78,7 +78,9 @@ def kinds_of(program_text: str) -> dict[str, str]:
 
 def kind_of(names: str) -> str:
   """The kind of an operation, from the names in it."""
-  found = (kind for kind, rule in KINDS.items() if re.search(rule, names))
+  found = (
+    kind for kind, rule in KINDS.items() if re.search(rule, names, re.MULTILINE)
+  )
   return next(found, UNNAMED)
 
 
@@ -86,6 +88,8 @@ def names_in(text: str, computations: Mapping[str, Mapping[str, str]]) -> str:
   """The names of an operation, or where it has none those of its parts."""
   if name := NAME.search(text):
     return name[1]
+  if ' convolution(' in text:
+    return 'unnamed convolution'  # XLA drops the name of a kernel's gradient.
   called = CALLED.search(text)
   parts = computations.get(called[1], {}) if called else {}
   return '\n'.join(names_in(part, computations) for part in parts.values())
