@@ -54,12 +54,16 @@ class Journal:
     self._rows = found.position.rows
     self._start = time.monotonic() - found.position.seconds
     if self._writes:
-      self._open(found)
+      self._record.cut(found.position.rows, found.step)
+      self._open()
+    # All processes save the best together.
+    distributed.wait_for_all('rows are cut')
+    for row in self._record.metrics():
+      self._note_best(row['step'], row['split'], row)
     return found
 
-  def _open(self, found: Restored) -> None:
+  def _open(self) -> None:
     record = self._record
-    record.cut(self._rows, found.step)
     # Events that were not on disk yet are lost with the process: those of all
     # rows are written anew.
     for stale in record.path.glob(f'events.*{EVENTS_SUFFIX}'):
@@ -70,7 +74,6 @@ class Journal:
     for row in (*record.metrics(), *record.timing()):
       values = {k: v for k, v in row.items() if k not in ('step', 'split')}
       self._events.write(row['step'], row['split'], values)
-      self._note_best(row['step'], row['split'], values)
 
   @property
   def seconds(self) -> float:

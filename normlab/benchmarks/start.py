@@ -7,40 +7,39 @@ import sys
 import tempfile
 import time
 
-import configs
 
-ROOT = pathlib.Path(configs.__file__).parents[1]
-SCRIPT = ROOT / 'scripts' / 'train.py'
-CONFIG = ROOT / 'configs' / 'digits_cnn.py'
-
-
-def times() -> dict[str, float]:
+def times(scripts: pathlib.Path) -> dict[str, float]:
   """Seconds to the first row in the record of `configs/digits_cnn.py`.
 
   The first start compiles everything; the second finds it in the cache. Python's
   modules are in the system's file cache at both.
+
+  Args:
+    scripts: the folder that has `train.py`, beside `configs`.
   """
   with tempfile.TemporaryDirectory() as folder:
     cache = {'JAX_COMPILATION_CACHE_DIR': os.path.join(folder, 'cache')}
     return {
-      start: seconds_to_first_row(pathlib.Path(folder, name), cache)
+      start: seconds_to_first_row(scripts, pathlib.Path(folder, name), cache)
       for start, name in (('first start', 'first'), ('second start', 'second'))
     }
 
 
 def seconds_to_first_row(
-  workdir: pathlib.Path, environment: dict[str, str]
+  scripts: pathlib.Path, workdir: pathlib.Path, environment: dict[str, str]
 ) -> float:
   """Trains two steps in a process of its own; returns when the first is there.
 
   Raises:
     RuntimeError: the process failed.
   """
-  flags = [f'--config={CONFIG}', f'--workdir={workdir}']
+  script = scripts / 'train.py'
+  config = scripts.parent / 'configs' / 'digits_cnn.py'
+  flags = [f'--config={config}', f'--workdir={workdir}']
   flags += ['--config.log_every=1', '--config.total_steps=2']
   begin = time.perf_counter()
   process = subprocess.Popen(
-    [sys.executable, SCRIPT, *flags],
+    [sys.executable, script, *flags],
     env=os.environ | environment,
     stderr=subprocess.DEVNULL,
     stdout=subprocess.DEVNULL,
@@ -52,5 +51,5 @@ def seconds_to_first_row(
     time.sleep(0.005)
   seconds = time.perf_counter() - begin
   if process.wait():
-    raise RuntimeError(f'{SCRIPT} failed with {process.returncode}')
+    raise RuntimeError(f'{script} failed with {process.returncode}')
   return seconds

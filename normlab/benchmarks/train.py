@@ -107,7 +107,9 @@ def report() -> str:
       'Slower than PyTorch; what the operations of a step take, from a trace:'
     )
     parts.append('\n'.join(f'- {line}' for line in slower))
-  starts = ', '.join(f'{k} {v:.1f} s' for k, v in start.times().items())
+  # Of the script that prints this report.
+  scripts = pathlib.Path(sys.argv[0]).resolve().parent
+  starts = ', '.join(f'{k} {v:.1f} s' for k, v in start.times(scripts).items())
   parts.append(
     f'From the command to the first step (configs/digits_cnn.py): {starts}'
   )

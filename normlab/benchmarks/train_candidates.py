@@ -6,7 +6,6 @@ from collections.abc import Callable
 import jax
 import ml_collections
 
-from configs import base
 from normlab import data, devices, feeds, program, progress, run
 from normlab.benchmarks import plain_flax
 from normlab.benchmarks.timing import Stepper
@@ -28,16 +27,35 @@ class Nowhere:
 
 
 def config_of(case: Case, batch_size: int) -> ml_collections.ConfigDict:
-  """The config of a long run on one device, without evaluations."""
-  config = base.get_config()
-  config.model.name = case.model
-  config.model.update(case.fields)
-  config.norm.momentum = 0.9
-  config.batch_size = batch_size
-  config.num_devices = 1
-  config.total_steps = TOTAL_STEPS
-  config.eval_every = config.checkpoint_every = TOTAL_STEPS
-  return config
+  """The config of a long run on one device, without evaluations.
+
+  With the fields that training reads; a config file has all.
+  """
+  return ml_collections.ConfigDict(
+    {
+      'seed': 0,
+      'batch_size': batch_size,
+      'total_steps': TOTAL_STEPS,
+      'eval_every': TOTAL_STEPS,
+      'checkpoint_every': TOTAL_STEPS,
+      'log_every': 50,
+      'steps_per_call': None,
+      'num_devices': 1,
+      'microbatches': 1,
+      'ema_decay': None,
+      'log_layer_norms': False,
+      'data': {'name': 'digits', 'random_crop': 0, 'random_flip': False},
+      'model': {'name': case.model, **case.fields},
+      'norm': {'name': 'batch', 'momentum': 0.9},
+      'optimizer': {
+        'name': 'momentum',
+        'learning_rate': 0.03,
+        'learning_rate_multiplier': 1.0,
+        'weight_decay': 0.0,
+      },
+      'schedule': {'name': 'constant', 'warmup_steps': 0},
+    }
+  )
 
 
 def prepare(case: Case, batch_size: int) -> run.Run:

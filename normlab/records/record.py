@@ -1,32 +1,17 @@
-"""A run on disk: its folder, config, metrics and status.
-
-  config.json     the resolved config
-  metrics.jsonl   one object a line: step, split, values
-  timing.jsonl    one object a line: step, images a second, seconds so far
-  status.json     running, done, diverged at a step, failed or interrupted
-  checkpoints/    the state at some steps
-  events.out...   metrics and timing for TensorBoard
-
-Two runs of the same config on the same machine have equal metrics, also if one
-was stopped and resumed; what differs from run to run is in timing and status.
-
-This file is what plots and reports read, and it needs neither JAX nor TFDS.
-"""
+"""The folder of one run."""
 
 import contextlib
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import pathlib
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import ml_collections
-import numpy as np
-from ml_collections import config_dict
+
+from normlab.records.identity import differences, resolved
 
 CONFIG, METRICS, STATUS = 'config.json', 'metrics.jsonl', 'status.json'
 TIMING, CHECKPOINTS = 'timing.jsonl', 'checkpoints'
@@ -287,75 +272,3 @@ def load(folder: str | os.PathLike[str]) -> list[Record]:
   """All runs in a folder of runs, in the order of their names."""
   configs = sorted(pathlib.Path(folder).glob(f'*/{CONFIG}'))
   return [Record(path.parent) for path in configs]
-
-
-def run_name(config: ml_collections.ConfigDict) -> str:
-  """A readable label and a hash of the resolved config: 'digits_cnn-4f2a...'.
-
-  Two configs that train the same have the same hash: see `comparable`.
-  """
-  text = json.dumps(comparable(resolved(config)), sort_keys=True)
-  digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-  label = re.sub(r'[^A-Za-z0-9_.=-]+', '-', config.label)
-  return f'{label}-{digest}'
-
-
-def resolved(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """The config as plain JSON values, references resolved, tuples as lists."""
-  plain = config.copy_and_resolve_references()
-  return json.loads(plain.to_json(json_encoder_cls=_Encoder))
-
-
-class _Encoder(config_dict.CustomJSONEncoder):
-  """Writes NumPy's numbers as numbers."""
-
-  def default(self, obj: Any) -> Any:
-    """What JSON writes for a value that it does not know."""
-    return obj.item() if isinstance(obj, np.generic) else super().default(obj)
-
-
-# Where the data lie and how they are read, what is kept and what is watched:
-# fields that do not change the numbers of a run.
-WITHOUT_EFFECT = (
-  'label',
-  'data.data_dir',
-  'data.workers',
-  'checkpoint_every',
-  'keep_checkpoints',
-  'debug_nans',
-  'profile',
-)
-
-
-def comparable(config: dict[str, Any]) -> dict[str, Any]:
-  """A resolved config, flat, without what does not change the result."""
-  flat = flatten(config)
-  return {k: v for k, v in flat.items() if k not in WITHOUT_EFFECT}
-
-
-def differences(
-  there: dict[str, Any], here: dict[str, Any]
-) -> dict[str, tuple[Any, Any]]:
-  """The fields, by dotted path, in which two resolved configs differ."""
-  flat_there, flat_here = comparable(there), comparable(here)
-  return {
-    key: (flat_there.get(key), flat_here.get(key))
-    for key in sorted({*flat_there, *flat_here})
-    if flat_there.get(key) != flat_here.get(key)
-  }
-
-
-def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
-  """Nested fields as {'optimizer.learning_rate': ...}.
-
-  Args:
-    config: a dictionary or ConfigDict.
-    prefix: of the paths.
-  """
-  flat = {}
-  for key, value in config.items():
-    if isinstance(value, dict | ml_collections.ConfigDict):
-      flat.update(flatten(value, f'{prefix}{key}.'))
-    else:
-      flat[prefix + key] = value
-  return flat

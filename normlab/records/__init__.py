@@ -1,0 +1,54 @@
+"""A run on disk: its folder, config, metrics and status.
+
+  config.json     the resolved config
+  metrics.jsonl   one object a line: step, split, values
+  timing.jsonl    one object a line: step, images a second, seconds so far
+  status.json     running, done, diverged at a step, failed or interrupted
+  checkpoints/    the state at some steps
+  events.out...   metrics and timing for TensorBoard
+
+Two runs of the same config on the same machine have equal metrics, also if one
+was stopped and resumed; what differs from run to run is in timing and status.
+
+This is what plots and reports read, and it needs neither JAX nor TFDS.
+"""
+
+from normlab.records.identity import (
+  WITHOUT_EFFECT,
+  comparable,
+  differences,
+  flatten,
+  resolved,
+  run_name,
+)
+from normlab.records.record import (
+  CHECKPOINTS,
+  CONFIG,
+  FINISHED,
+  LOCK,
+  METRICS,
+  STATUS,
+  TIMING,
+  Record,
+  RecordError,
+  load,
+)
+
+__all__ = [
+  'CHECKPOINTS',
+  'CONFIG',
+  'FINISHED',
+  'LOCK',
+  'METRICS',
+  'STATUS',
+  'TIMING',
+  'WITHOUT_EFFECT',
+  'Record',
+  'RecordError',
+  'comparable',
+  'differences',
+  'flatten',
+  'load',
+  'resolved',
+  'run_name',
+]

@@ -1,0 +1,111 @@
+"""Takes the work directory of a run, and writes down how the run ends."""
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from typing import Any
+
+import ml_collections
+
+from normlab import distributed, records, validation
+from normlab.interruption import Interrupted
+from normlab.journal import Journal
+from normlab.train_log import DivergedError
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+def taken(
+  record: records.Record,
+  config: ml_collections.ConfigDict,
+  stack: contextlib.ExitStack,
+) -> bool:
+  """Checks the config, and takes the folder; False for a finished run.
+
+  Args:
+    record: of the run.
+    config: likewise.
+    stack: gives the folder back.
+
+  Raises:
+    names.ConfigError, records.RecordError: as `trainer.train`, in every process.
+  """
+  validation.check_complete(config)
+  with by_primary() as is_ours:
+    finished = is_ours and is_finished(record, config)
+  if distributed.any_process(finished):
+    return False
+  validation.check(config)
+  with by_primary() as is_ours:
+    if is_ours:
+      stack.enter_context(record.locked())
+  return True
+
+
+def is_finished(
+  record: records.Record, config: ml_collections.ConfigDict
+) -> bool:
+  """Whether the folder, which must be one for this config, has its result."""
+  record.check_usable(config)
+  return record.is_finished
+
+
+@contextlib.contextmanager
+def by_primary() -> Iterator[bool]:
+  """A block for process 0, whose errors all processes raise; is it this one?
+
+  Raises:
+    records.RecordError: as in process 0.
+  """
+  problem = None
+  try:
+    yield distributed.is_primary()
+  except records.RecordError as error:
+    problem = str(error)
+  if problem := distributed.told_by_primary(problem):
+    raise records.RecordError(problem)
+
+
+@contextlib.contextmanager
+def recorded(
+  record: records.Record,
+  config: ml_collections.ConfigDict,
+  journal: Journal,
+) -> Iterator[None]:
+  """Writes down the config, and how the run ends."""
+  if not distributed.is_primary():
+    with contextlib.suppress(DivergedError):
+      yield
+    return
+
+  def end(status: str, **details: Any) -> None:
+    journal.close()
+    record.write_status(status, **details, seconds=round(journal.seconds, 2))
+
+  try:
+    record.write_config(config)
+    record.write_status('running')
+    yield
+  except DivergedError as error:
+    end('diverged', step=error.step, **error.details)
+  except (KeyboardInterrupt, Interrupted):
+    end('interrupted', step=record.last_step())
+    raise
+  except Exception as error:
+    problem = written(error, record)
+    with contextlib.suppress(OSError):
+      end('failed', step=record.last_step(), error=repr(problem))
+    raise problem from error
+  else:
+    end('done', step=config.total_steps)
+
+
+def written(error: Exception, record: records.Record) -> Exception:
+  """The error, in one line where the disk was at fault."""
+  if not isinstance(error, OSError) or error.errno not in UNWRITABLE:
+    return error
+  return records.RecordError(
+    f'the run in {str(record.path)!r} cannot be written: {error.strerror}; '
+    'start it again when that is solved, and it continues from its last '
+    'checkpoint'
+  )
