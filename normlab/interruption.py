@@ -33,14 +33,11 @@ class Interrupted(Exception):
 class Interruption:
   """Whether the process was told to end."""
 
-  def __init__(self, on_end: Callable[[], None] = lambda: None):
-    """Nobody has told it yet.
-
-    Args:
-      on_end: called before this process is ended because the run did not end
-        by itself in time, or because it was told twice.
-    """
-    self._on_end = on_end
+  def __init__(self):
+    """Nobody has told it yet."""
+    # Called before this process is ended, as the run did not end by itself in
+    # time, or as it was told twice.
+    self.on_end: Callable[[], None] = lambda: None
     self._told = threading.Event()
     self._patience = threading.Timer(PATIENCE, self._end, (STATUS,))
     self._patience.daemon = True
@@ -62,21 +59,15 @@ class Interruption:
 
   def _end(self, status: int) -> None:
     try:
-      self._on_end()
+      self.on_end()
     finally:
       os._exit(status)
 
 
 @contextlib.contextmanager
-def watched(
-  on_end: Callable[[], None] = lambda: None,
-) -> Iterator[Interruption]:
-  """Notes SIGTERM and SIGINT inside the block, in the main thread.
-
-  Args:
-    on_end: as in `Interruption`.
-  """
-  interruption = Interruption(on_end)
+def watched() -> Iterator[Interruption]:
+  """Notes SIGTERM and SIGINT inside the block, in the main thread."""
+  interruption = Interruption()
   ours, systems = socket.socketpair()
   systems.setblocking(False)
   threading.Thread(

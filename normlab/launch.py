@@ -1,5 +1,6 @@
 """What stands between a command line and a run: signals, processes, words."""
 
+import functools
 import os
 import sys
 import tempfile
@@ -48,37 +49,41 @@ def join_processes(
     distributed.initialize(coordinator, num_processes, process_id)
 
 
-def train(config: ml_collections.ConfigDict, workdir: str) -> int:
+def train(
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  stop: interruption.Interruption,
+) -> int:
   """Trains a run, saves it on SIGTERM and Ctrl-C; returns the exit status.
 
   Args:
     config: as in `configs/base.py`.
     workdir: the run's folder.
+    stop: notes the signals.
 
   Raises:
     names.ConfigError, records.RecordError: as `trainer.train`.
   """
   record = records.Record(workdir)
   known = record.is_finished
-
-  def on_end() -> None:
-    if record.status['status'] == 'running' and distributed.is_primary():
-      record.write_status('interrupted', step=record.last_step())
-
-  with interruption.watched(on_end) as stop:
-    try:
-      trainer.train(config, workdir, stop=stop)
-    except interruption.Interrupted as error:
-      print(
-        f'{record.path}: {error}; the same command continues it',
-        file=sys.stderr,
-      )
-      return interruption.STATUS
+  stop.on_end = functools.partial(mark_interrupted, record)
+  try:
+    trainer.train(config, workdir, stop=stop)
+  except interruption.Interrupted as error:
+    again = f'{record.path}: {error}; the same command continues it'
+    print(again, file=sys.stderr)
+    return interruption.STATUS
   if distributed.is_primary():
     status = record.status
     before = ' (trained before; nothing to do)' if known else ''
     print(f'{record.path}: {status["status"]} at step {status["step"]}{before}')
   return 0
+
+
+def mark_interrupted(record: records.Record) -> None:
+  """Says in the record that its run ended before it could say so itself."""
+  if record.status['status'] == 'running' and distributed.is_primary():
+    record.write_status('interrupted', step=record.last_step())
 
 
 def dry_run(config: ml_collections.ConfigDict) -> str:

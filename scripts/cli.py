@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
+import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
@@ -95,14 +96,9 @@ def parse(
     names.ConfigError: a config that cannot be loaded, or a field or value that
       it does not take.
   """
-  types = config_types(argv) if 'config' in FLAGS else {}
-  check_overrides(argv, types)
-  try:
-    given = FLAGS(list(argv))[1:]
-  except flags.IllegalFlagValueError as error:
-    if (problem := bad_value(error, types)) is None:
-      raise
-    raise names.ConfigError(problem) from error
+  if 'config' in FLAGS:
+    check_overrides(argv, config_types(argv))
+  given = FLAGS(list(argv))[1:]
   for name in required:
     if FLAGS[name].value in (None, ''):
       raise flags.Error(f'--{name} is needed')
@@ -110,6 +106,14 @@ def parse(
     wanted = ' '.join(arguments) or 'none'
     raise flags.Error(f'arguments are {given}; needed: {wanted}')
   return given
+
+
+def load(words: Sequence[str]) -> ml_collections.ConfigDict | None:
+  """The config of --config=FILE and overrides, apart from the other flags."""
+  probe, words = flags.FlagValues(), list(words)
+  config_flags.DEFINE_config_file('config', flag_values=probe, sys_argv=words)
+  probe(['', *words], known_only=True)
+  return probe['config'].value
 
 
 def config_types(argv: Sequence[str]) -> dict[str, type]:
@@ -121,11 +125,8 @@ def config_types(argv: Sequence[str]) -> dict[str, type]:
   Raises:
     names.ConfigError: a file that is missing, or that fails.
   """
-  probe = flags.FlagValues()
-  config_flags.DEFINE_config_file('config', flag_values=probe, sys_argv=[])
   try:
-    probe(list(argv), known_only=True)
-    config = probe['config'].value
+    config = load(grouped(argv)[0])
     types = {}
     for path in records.flatten(config) if config is not None else ():
       *sections, field = path.split('.')
@@ -140,18 +141,57 @@ def config_types(argv: Sequence[str]) -> dict[str, type]:
 
 
 def check_overrides(argv: Sequence[str], types: dict[str, type]) -> None:
-  """Refuses --config.field=value for a field that the config lacks."""
-  for word in argv:
-    if (match := OVERRIDE.match(word)) and match[1] not in types:
-      raise names.ConfigError(names.unknown('config field', match[1], types))
+  """Refuses --config.field=value for a field or a value that it does not take.
+
+  Raises:
+    names.ConfigError: all that is wrong with the overrides, and with the config
+      without those.
+  """
+  file, overrides = grouped(argv)
+  problems, accepted = [], list(file)
+  for field, words in overrides:
+    if field not in types:
+      problems.append(names.unknown('config field', field, types))
+      continue
+    try:
+      load([*file, *words])
+      accepted += words
+    except flags.IllegalFlagValueError as error:
+      problems.append(bad_value(field, error, types))
+  if problems:
+    from normlab import validation  # Takes a second.
+
+    try:
+      validation.check(load(accepted))
+    except names.ConfigError as error:
+      problems += error.problems
+    raise names.ConfigError(*problems)
+
+
+def grouped(
+  argv: Sequence[str],
+) -> tuple[list[str], list[tuple[str, list[str]]]]:
+  """The words of --config, and those of each override with its field."""
+  file: list[str] = []
+  overrides: list[tuple[str, list[str]]] = []
+  group: list[str] | None = None
+  for word in argv[1:]:
+    if match := OVERRIDE.match(word):
+      overrides.append((match[1], [word]))
+    elif re.match(r'--?config(=|$)', word):
+      file.append(word)
+    elif group is not None and not word.startswith('-'):
+      group.append(word)  # --config.field value
+    takes_next = '=' not in word and re.match(r'--?config\b', word)
+    group = (overrides[-1][1] if match else file) if takes_next else None
+  return file, overrides
 
 
 def bad_value(
-  error: flags.IllegalFlagValueError, types: dict[str, type]
-) -> str | None:
-  """Says what a config field takes; None where the flag is no config field."""
-  match = re.match(r'flag --config\.([^=]+)=(.*?): ', str(error), re.DOTALL)
-  if match is None:
-    return None
-  allowed = VALUES.get(types[match[1]], 'text')
-  return f'config.{match[1]}={match[2]!r} is not allowed: must be {allowed}'
+  field: str, error: flags.IllegalFlagValueError, types: dict[str, type]
+) -> str:
+  """Says what a config field takes."""
+  match = re.match(r'flag --config\.[^=]+=(.*?): ', str(error), re.DOTALL)
+  value = match[1] if match else '?'
+  allowed = VALUES.get(types[field], 'text')
+  return f'config.{field}={value!r} is not allowed: must be {allowed}'

@@ -14,6 +14,8 @@ import cli
 from absl import flags
 from ml_collections import config_flags
 
+from normlab import interruption
+
 CONFIG = config_flags.DEFINE_config_file('config', help_string='A config file.')
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run.')
 DRY_RUN = flags.DEFINE_bool(
@@ -26,14 +28,16 @@ def main() -> int:
   """Trains, and says how the run ended."""
   if not DRY_RUN.value and not WORKDIR.value:
     raise flags.Error('--workdir is needed')
-  # After the flags, whose errors are quick.
-  from normlab import launch
+  # Before the imports, which take seconds.
+  with interruption.watched() as stop:
+    # After the flags, whose errors are quick.
+    from normlab import launch
 
-  launch.join_processes(**cli.multi_host_flags())
-  if DRY_RUN.value:
-    print(launch.dry_run(CONFIG.value))
-    return 0
-  return launch.train(CONFIG.value, WORKDIR.value)
+    launch.join_processes(**cli.multi_host_flags())
+    if DRY_RUN.value:
+      print(launch.dry_run(CONFIG.value))
+      return 0
+    return launch.train(CONFIG.value, WORKDIR.value, stop)
 
 
 if __name__ == '__main__':

@@ -12,7 +12,14 @@ import jax
 import numpy as np
 
 from configs import base
-from normlab import checkpoint_files, checkpoints, launch, records, run
+from normlab import (
+  checkpoint_files,
+  checkpoints,
+  interruption,
+  launch,
+  records,
+  run,
+)
 
 CONTEXT = multiprocessing.get_context('forkserver')
 CONTEXT.set_forkserver_preload(['stopped_runs', 'orbax.checkpoint'])
@@ -46,7 +53,8 @@ def _train(folder, config, cache):
   os.environ['XLA_FLAGS'] = '--xla_backend_optimization_level=1'
   jax.config.update('jax_compilation_cache_dir', cache)
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
-  os._exit(launch.train(config, folder))
+  with interruption.watched() as stop:
+    os._exit(launch.train(config, folder, stop))
 
 
 def final_tensors(folder, config):

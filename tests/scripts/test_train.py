@@ -19,7 +19,16 @@ def test_a_run_learns_the_digits(script, tmp_path):
   assert json.loads((workdir / 'status.json').read_text())['status'] == 'done'
   # Not a terminal: plain lines, a line an evaluation.
   assert '\r' not in result.stderr
-  assert len(result.stderr.splitlines()) == 4
+  lines = result.stderr.splitlines()
+  assert len([line for line in lines if line.startswith('step ')]) == 4
+  for start in (
+    'parameters ',
+    'total ',
+    'devices: ',
+    'data: digits',
+    'speed: ',
+  ):
+    assert [line for line in lines if line.startswith(start)], start
   again = script('train', *flags)
   assert again.returncode == 0 and 'nothing to do' in again.stdout
 
@@ -108,3 +117,28 @@ def test_help_names_the_flags(script):
   result = script('train', '--help')
   assert result.returncode == 0
   assert '--workdir' in result.stdout and '--config' in result.stdout
+
+
+def test_all_that_is_wrong_is_said_at_once(script, tmp_path):
+  flags = [CONFIG, f'--workdir={tmp_path / "run"}', '--config.sed=1']
+  flags += ['--config.batch_size', '3.5', '--config.norm.name=bach']
+  flags += ['--config.schedule.warmup_steps=5000']
+  result = script('train', *flags)
+  lines = result.stderr.splitlines()
+  assert result.returncode == 1 and len(lines) == 4, result.stderr
+  for line, words in zip(
+    lines,
+    ("'sed'; did you mean 'seed'", "batch_size='3.5'", "'bach'", '=5000'),
+    strict=True,
+  ):
+    assert line.startswith('train.py: ') and words in line
+  assert not (tmp_path / 'run').exists()
+
+
+def test_a_dry_run_says_what_a_run_needs_and_leaves_no_trace(script, tmp_path):
+  (tmp_path / 'empty').mkdir()
+  result = script('train', BASE, '--dry_run', '--config.model.name=mlp')
+  assert result.returncode == 0, result.stderr
+  for words in ('total', 'devices: ', 'memory of a device', 'a step: ', 'MiB'):
+    assert words in result.stdout
+  assert not list(tmp_path.glob('home/**/*'))
