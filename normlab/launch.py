@@ -68,6 +68,9 @@ def train(
   known = record.is_finished
   stop.on_end = functools.partial(mark_interrupted, record)
   try:
+    if stop():
+      mark_interrupted(record)
+      raise interruption.Interrupted(record.last_step())
     trainer.train(config, workdir, stop=stop)
   except interruption.Interrupted as error:
     again = f'{record.path}: {error}; the same command continues it'
@@ -82,7 +85,8 @@ def train(
 
 def mark_interrupted(record: records.Record) -> None:
   """Says in the record that its run ended before it could say so itself."""
-  if record.status['status'] == 'running' and distributed.is_primary():
+  started = record.path.is_dir() and not record.is_finished
+  if started and distributed.is_primary():
     record.write_status('interrupted', step=record.last_step())
 
 

@@ -88,8 +88,6 @@ def train_prepared(
     DivergedError: a loss that is not finite; the last state that was is saved.
     Interrupted: as `stop` said so; the state is saved.
   """
-  if stop() and distributed.is_alone():
-    raise Interrupted(record.last_step())
   state = run.initial_state(ready)
   display.note(summary.describe(ready, state))
   start = journal.resume(state, display.warn)

@@ -12,7 +12,10 @@ from normlab.interruption import Interrupted
 from normlab.journal import Journal
 from normlab.train_log import DivergedError
 
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+UNWRITABLE = (
+  *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS),
+  *(errno.EACCES, errno.EISDIR, errno.ENOTDIR),
+)
 
 
 def taken(
@@ -88,7 +91,10 @@ def recorded(
     yield
   except DivergedError as error:
     end('diverged', step=error.step, **error.details)
-  except (KeyboardInterrupt, Interrupted):
+  except Interrupted as error:
+    end('interrupted', step=error.step)
+    raise
+  except KeyboardInterrupt:
     end('interrupted', step=record.last_step())
     raise
   except Exception as error:

@@ -337,3 +337,22 @@ def test_a_divergence_is_not_looked_into_unless_asked(tmp_path):
   train(config, tmp_path)
   status = records.Record(tmp_path).status
   assert 'first_nonfinite' not in status and 'last_finite_step' in status
+
+
+def test_a_damaged_status_does_not_stop_a_run(whole, tmp_path):
+  config = stopped_runs.config(**FULL)
+  train(config, tmp_path, calls=20)
+  (tmp_path / records.STATUS).write_bytes(b'{"sta')
+  train(config, tmp_path)
+  assert_same(tmp_path, whole, config)
+
+
+@pytest.mark.parametrize('name', [records.METRICS, records.LOCK])
+def test_a_folder_in_the_place_of_a_file_is_refused_in_one_line(name, tmp_path):
+  (tmp_path / 'run').mkdir()
+  config = stopped_runs.config(**FULL)
+  train(config, tmp_path / 'run', calls=1)
+  (tmp_path / 'run' / name).unlink()
+  (tmp_path / 'run' / name).mkdir()
+  with pytest.raises(records.RecordError, match='[Ii]s a directory'):
+    train(config, tmp_path / 'run')

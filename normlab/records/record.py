@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
 
 import ml_collections
 
@@ -53,8 +53,11 @@ class Record:
 
   @property
   def is_finished(self) -> bool:
-    """Whether the run has its result."""
-    return self.status['status'] in FINISHED
+    """Whether the run has its result; without a readable status it has none."""
+    try:
+      return self.status['status'] in FINISHED
+    except RecordError:
+      return False
 
   def metrics(self) -> list[dict[str, Any]]:
     """The rows of metrics.jsonl, in the order written.
@@ -196,7 +199,7 @@ class Record:
       RecordError: the folder cannot be written, or another process trains.
     """
     self.create()
-    with (self.path / LOCK).open('w') as file:
+    with self._open_lock() as file:
       try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
       except OSError as error:
@@ -204,6 +207,14 @@ class Record:
           f'workdir {str(self.path)!r} is in use by another process'
         ) from error
       yield
+
+  def _open_lock(self) -> TextIO:
+    try:
+      return (self.path / LOCK).open('w')
+    except OSError as error:
+      raise RecordError(
+        f'{str(self.path / LOCK)!r} cannot be written: {error.strerror}'
+      ) from error
 
   def _read_json(self, name: str) -> dict[str, Any] | None:
     try:
@@ -224,6 +235,8 @@ class Record:
     temporary = self.path / f'.{name}.{os.getpid()}'
     try:
       temporary.write_text(as_text(value), encoding='utf-8')
+      with temporary.open('rb') as file:
+        os.fsync(file.fileno())  # Before the move, or it may move nothing.
       temporary.replace(self.path / name)
     except OSError:
       temporary.unlink(missing_ok=True)
