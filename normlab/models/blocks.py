@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from normlab.models import convolution
+
 # Makes a norm: called as norm(name='norm'), the layer as
 # layer(x, use_running_average=not train). None is no norm.
 Norm = Callable[..., nn.Module] | None
@@ -55,6 +57,7 @@ class ConvNormAct(nn.Module):
       use_bias=needs_bias(self.norm),
       dtype=self.dtype,
       kernel_init=he_normal,
+      conv_general_dilated=convolution.convolve,
       name='conv',
     )
     x = apply_layer(self.kernel_norm, conv, x, train=train)
