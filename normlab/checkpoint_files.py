@@ -35,12 +35,14 @@ class Position:
     window: values of the steps since the last training row.
     seconds: of training so far.
     stream: where the stream of examples is; empty for examples in memory.
+    evaluation_due: whether this step is still to be evaluated.
   """
 
   rows: int = 0
   window: tuple[dict[str, float], ...] = ()
   seconds: float = 0.0
   stream: dict[str, Any] = dataclasses.field(default_factory=dict)
+  evaluation_due: bool = False
 
 
 class Restored(NamedTuple):

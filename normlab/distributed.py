@@ -4,6 +4,9 @@ Every process runs the same program on its own devices; process 0 alone writes
 records. With one process all of this does nothing.
 """
 
+import time
+from collections.abc import Callable
+
 import jax
 import numpy as np
 
@@ -11,6 +14,8 @@ from normlab import names
 
 # Bytes of the longest text that processes tell each other.
 TEXT_LENGTH = 4_096
+# Seconds between two questions whether any process was told to end.
+ASK_EVERY = 1.0
 
 
 def initialize(
@@ -102,6 +107,35 @@ def first_problem(text: str | None) -> str | None:
 def any_process(flag: bool) -> bool:
   """Whether the flag is set in any process."""
   return first_problem('yes' if flag else None) is not None
+
+
+class Agreement:
+  """Whether any process was told to end: all ask together, once a second.
+
+  How many calls that is, they find out from the slowest.
+  """
+
+  def __init__(self, stop: Callable[[], bool]):
+    """Takes what says whether this process was told."""
+    self._stop = stop
+    self._every, self._calls = 1, 0
+    self._asked = time.monotonic()
+
+  def __call__(self) -> bool:
+    """Called by all processes after the same calls of the program."""
+    if is_alone():
+      return self._stop()
+    self._calls += 1
+    if self._calls < self._every:
+      return False
+    from jax.experimental import multihost_utils
+
+    seconds = (time.monotonic() - self._asked) / self._calls
+    own = np.array([self._stop(), seconds], np.float32)
+    stop, seconds = np.asarray(multihost_utils.process_allgather(own)).max(0)
+    self._every = max(1, int(ASK_EVERY / max(float(seconds), 1e-6)))
+    self._calls, self._asked = 0, time.monotonic()
+    return bool(stop)
 
 
 def wait_for_all(name: str) -> None:

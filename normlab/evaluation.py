@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from normlab import data, metrics, norms, run, steps
+from normlab import data, metrics, names, norms, run, steps
 
 T = TypeVar('T')
 Variables = dict[str, Any]
@@ -50,6 +50,8 @@ def evaluate(
   """
   config = ready.config
   first, *others = config.eval_statistics if statistics is None else statistics
+  for name in (first, *others):
+    names.lookup('statistics', name, STATISTICS)
   columns = {'': (first, False)} | {f'_{s}': (s, False) for s in others}
   if state.ema is not None:
     columns['_ema'] = first, True
@@ -100,6 +102,7 @@ def predict(
   Returns:
     float32 [examples, classes], in the order of the split.
   """
+  names.lookup('statistics', statistics, STATISTICS)
   network = variables(ready, state, statistics, ema=ema)
   rows = []
   for batch, valid in ready.data.eval_batches(split, batch_size):

@@ -4,7 +4,7 @@ Both feeds have the same methods; which one a run has is a matter of its data
 set. `inputs` are those of a compiled call (`steps.Inputs`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -225,3 +225,42 @@ class StreamFeed:
 
 
 Feed = MemoryFeed | StreamFeed
+
+
+class Stopped(Exception):
+  """An evaluation was told to end."""
+
+
+class Stoppable:
+  """A feed whose examples of an evaluation end when the run is told to."""
+
+  def __init__(self, feed: Feed, stop: Callable[[], bool]):
+    """Takes a feed, and what says whether to end."""
+    self._feed = feed
+    self._stop = stop
+
+  def eval_batches(
+    self, split: str, batch_size: int
+  ) -> Iterator[tuple[Batch, jax.Array]]:
+    """As of the feed.
+
+    Raises:
+      Stopped: told to end.
+    """
+    for item in self._feed.eval_batches(split, batch_size):
+      self._check()
+      yield item
+
+  def training_batches(self, count: int, batch_size: int) -> Iterator[Batch]:
+    """As of the feed.
+
+    Raises:
+      Stopped: told to end.
+    """
+    for batch in self._feed.training_batches(count, batch_size):
+      self._check()
+      yield batch
+
+  def _check(self) -> None:
+    if self._stop():
+      raise Stopped

@@ -32,7 +32,8 @@ class Journal:
     self._record = record
     self._checkpoints = checkpoints.Checkpoints(record, keep=keep_checkpoints)
     self._writes = distributed.is_primary()
-    self._rows = 0
+    # Lines of metrics.jsonl.
+    self.rows = 0
     # Step and accuracy of the newest evaluation, and of the best.
     self._newest = self._best = 0, -1.0
     self._start = time.monotonic()
@@ -51,7 +52,7 @@ class Journal:
     """
     found = self._checkpoints.newest_whole(like, warn)
     found = found or Restored(0, like, Position())
-    self._rows = found.position.rows
+    self.rows = found.position.rows
     self._start = time.monotonic() - found.position.seconds
     if self._writes:
       self._record.cut(found.position.rows, found.step)
@@ -82,7 +83,7 @@ class Journal:
 
   def write(self, step: int, split: str, values: Values) -> None:
     """Writes the metrics of one split after `step` updates."""
-    self._rows += 1
+    self.rows += 1
     self._note_best(step, split, values)
     if self._writes:
       self._metrics.write(step, split, values)
@@ -106,6 +107,7 @@ class Journal:
     *,
     window: tuple[dict[str, float], ...] = (),
     stream: dict | None = None,
+    rows_before_evaluation: int | None = None,
   ) -> None:
     """Starts to write a checkpoint.
 
@@ -114,6 +116,8 @@ class Journal:
       state: after them.
       window: values of the steps since the last training row.
       stream: where the stream of examples is.
+      rows_before_evaluation: for a step whose evaluation was not finished; it
+        is made again when the run is continued.
 
     Raises:
       RecordError: this or an earlier checkpoint cannot be written.
@@ -123,13 +127,18 @@ class Journal:
     if self._writes:
       # The checkpoint says that these rows are there.
       self._metrics.sync()
-    position = Position(self._rows, window, self.seconds, stream or {})
+    due = rows_before_evaluation is not None
+    position = Position(
+      rows=rows_before_evaluation if due else self.rows,
+      window=window,
+      seconds=self.seconds,
+      stream=stream or {},
+      evaluation_due=due,
+    )
     evaluated, accuracy = self._newest
+    is_known = evaluated == step and not due
     self._checkpoints.save(
-      step,
-      state,
-      position,
-      accuracy=accuracy if evaluated == step else None,
+      step, state, position, accuracy=accuracy if is_known else None
     )
 
   def restore(self, like: steps.TrainState, most: int) -> Restored | None:

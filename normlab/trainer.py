@@ -10,6 +10,7 @@ from normlab import (
   distributed,
   divergence,
   evaluation,
+  feeds,
   records,
   run,
   steps,
@@ -45,8 +46,8 @@ def train(
       processes, all see the same.
     progress: makes what shows the progress, from the number of steps; default:
       a bar or lines on standard error.
-    stop: asked after every call of the compiled program whether the run is to
-      save its state and end.
+    stop: asked after every call of the compiled program, and in evaluations,
+      whether the run is to save its state and end.
 
   Returns:
     The record; its status is 'done', or 'diverged' with the step.
@@ -131,38 +132,68 @@ def loop(
   log = TrainLog(
     config, journal, display, ready.learning_rates, start.position.window
   )
+  agreed = distributed.Agreement(stop)
+  if start.position.evaluation_due:
+    step = start.step
+    look(ready, state, step, log, journal, display, stop, saving=False)
   for first, count in run.calls(config, start.step):
     profiler.before(first, state)
     state, means = run.run_steps(ready, state, first, count)
     log.add(first, means, state.params)
     step = first + count
     last = step == config.total_steps
-    stopping = is_stopped(config, step, stop)
-    evaluating = last or is_due(step, config.eval_every)
+    stopping = agreed()
     saving = last or stopping or is_due(step, run.checkpoint_every(config))
-    if not (evaluating or saving):
+    if not (saving or is_due(step, config.eval_every)):
       continue
     log.flush()
     if last:
       profiler.before(step, state)
     with log.paused():
-      if evaluating:
-        evaluate(ready, state, step, journal, display)
-      if saving or journal.is_best(step):
-        stream = ready.data.state()
-        journal.save(step, state, window=log.window, stream=stream)
+      look(ready, state, step, log, journal, display, stop, saving=saving)
     if stopping and not last:
       journal.wait()
       raise Interrupted(step)
 
 
-def is_stopped(
-  config: ml_collections.ConfigDict, step: int, stop: Stop
-) -> bool:
-  """Whether the run is to end here; several processes agree at training rows."""
-  if distributed.is_alone():
-    return stop()
-  return is_due(step, config.log_every) and distributed.any_process(stop())
+def look(
+  ready: run.Run,
+  state: steps.TrainState,
+  step: int,
+  log: TrainLog,
+  journal: Journal,
+  display: progress_lib.Progress,
+  stop: Stop,
+  *,
+  saving: bool,
+) -> None:
+  """Evaluates and saves the state after a step, as far as either is due.
+
+  Args:
+    ready: the run.
+    state: after the step.
+    step: updates so far.
+    log: has written all rows before.
+    journal: of the run.
+    display: shows evaluations.
+    stop: ends an evaluation, which is then made when the run is continued.
+    saving: whether a checkpoint is due, also if this is not the best state.
+
+  Raises:
+    DivergedError: a loss that is not finite.
+    Interrupted: in an evaluation; the state before it is saved.
+  """
+  rest = {'window': log.window, 'stream': ready.data.state()}
+  config, rows = ready.config, journal.rows
+  if step == config.total_steps or is_due(step, config.eval_every):
+    try:
+      evaluate(ready, state, step, journal, display, stop)
+    except feeds.Stopped as error:
+      journal.save(step, state, **rest, rows_before_evaluation=rows)
+      journal.wait()
+      raise Interrupted(step) from error
+  if saving or journal.is_best(step):
+    journal.save(step, state, **rest)
 
 
 def evaluate(
@@ -171,13 +202,17 @@ def evaluate(
   step: int,
   journal: Journal,
   display: progress_lib.Progress,
+  stop: Stop,
 ) -> None:
   """Evaluates on the validation split, at the end on the test split too.
 
   Raises:
     DivergedError: a loss that is not finite.
+    feeds.Stopped: as `stop` said so.
   """
   last = step == ready.config.total_steps
+  if distributed.is_alone():
+    ready = ready._replace(data=feeds.Stoppable(ready.data, stop))
   for split in ('validation', 'test') if last else ('validation',):
     values = evaluation.evaluate(ready, state, split)
     journal.write(step, split, values)
@@ -198,7 +233,7 @@ def keep_last_finite(
   step, state = divergence.last_finite(ready, journal, most)
   journal.save(step, state, stream=ready.data.state())
   journal.wait()
-  error.details['last_finite_step'] = step
+  error.details |= {'split': error.split, 'last_finite_step': step}
   if ready.config.debug_nans:
     tensor = divergence.first_nonfinite(ready, state, step)
     error.details['first_nonfinite'] = tensor or f'{error.split} loss'

@@ -160,9 +160,9 @@ def test_whole_rows_are_counted(record):
   assert record.whole_rows() == 4
 
 
-def test_damaged_rows_count_as_none(record):
+def test_rows_in_front_of_a_damaged_one_count(record):
   (record.path / records.METRICS).write_text('{"step": 1}\n{"st\n{"step": 3}\n')
-  assert record.whole_rows() == 0
+  assert record.whole_rows() == 1
 
 
 @pytest.mark.parametrize('rows', range(5))

@@ -6,13 +6,14 @@ import os
 import random
 import signal
 import time
+from unittest import mock
 
 import numpy as np
 import pytest
 import stopped_runs
 from tensorboard.backend.event_processing import event_accumulator
 
-from normlab import progress, records, trainer, writers
+from normlab import feeds, progress, records, run, trainer, writers
 from normlab.interruption import STATUS, Interrupted
 
 # State of every kind: an optimizer's, a norm's, an average of the parameters,
@@ -44,13 +45,23 @@ class Watched(progress.Silent):
 
 def train(config, folder, *, calls=None):
   """Trains in this process, at most some calls of the compiled program."""
-  counter = itertools.count(1)
-  display = Watched()
-  stop = (lambda: next(counter) >= calls) if calls else (lambda: False)
-  try:
-    trainer.train(config, str(folder), progress=lambda _: display, stop=stop)
-  except Interrupted:
-    assert calls
+  made, display = [], Watched()
+  run_steps = run.run_steps
+
+  def counted(*args):
+    made.append(args)
+    return run_steps(*args)
+
+  with mock.patch.object(run, 'run_steps', counted):
+    try:
+      trainer.train(
+        config,
+        str(folder),
+        progress=lambda _: display,
+        stop=lambda: len(made) == calls,
+      )
+    except Interrupted:
+      assert calls
   return display.warnings
 
 
@@ -118,8 +129,7 @@ def test_a_run_stopped_after_any_step_goes_on_as_if_it_had_not(
   config = stopped_runs.config(**FULL)
   train(config, tmp_path, calls=calls)
   status = records.Record(tmp_path).status
-  ended = 'done' if calls == 40 else 'interrupted'
-  assert status['status'] == ended and status['step'] <= calls
+  assert status['status'] == 'interrupted' and status['step'] == calls
   assert calls in steps_of(tmp_path)
   train(config, tmp_path)
   assert_same(tmp_path, whole, config)
@@ -356,3 +366,37 @@ def test_a_folder_in_the_place_of_a_file_is_refused_in_one_line(name, tmp_path):
   (tmp_path / 'run' / name).mkdir()
   with pytest.raises(records.RecordError, match='[Ii]s a directory'):
     train(config, tmp_path / 'run')
+
+
+@pytest.mark.parametrize('batches, step', [(1, 9), (5, 18)])
+def test_a_stop_in_an_evaluation_saves_the_state_before_it(
+  batches, step, tmp_path, monkeypatch
+):
+  config = stopped_runs.config(**FULL)
+  config.eval_batch_size = 100
+  train(config, tmp_path / 'whole')
+  told = itertools.count(1)
+  monkeypatch.setattr(
+    feeds.Stoppable, '_check', lambda feed: stop_at(next(told), batches)
+  )
+  with pytest.raises(Interrupted):
+    trainer.train(config, str(tmp_path / 'cut'), progress=lambda _: Watched())
+  monkeypatch.undo()
+  status = records.Record(tmp_path / 'cut').status
+  assert status['status'] == 'interrupted' and status['step'] == step
+  train(config, tmp_path / 'cut')
+  assert_same(tmp_path / 'cut', tmp_path / 'whole', config)
+
+
+def stop_at(batch, last):
+  if batch > last:
+    raise feeds.Stopped
+
+
+def test_rows_behind_a_damaged_one_are_written_again(whole, tmp_path):
+  config = stopped_runs.config(**FULL)
+  train(config, tmp_path, calls=20)
+  metrics = tmp_path / records.METRICS
+  metrics.write_bytes(metrics.read_bytes() + b'\x00\xff\n{"step": 99}\n')
+  assert train(config, tmp_path) == []
+  assert_same(tmp_path, whole, config)

@@ -74,11 +74,13 @@ class Record:
     return self._read_rows(TIMING)
 
   def whole_rows(self) -> int:
-    """The number of rows of metrics.jsonl; 0 where it cannot be read."""
+    """The number of rows of metrics.jsonl in front of the first damaged one."""
     try:
-      return len(self.metrics())
-    except RecordError:
+      lines = (self.path / METRICS).read_bytes().splitlines(keepends=True)
+    except OSError:
       return 0
+    damaged = (i for i, line in enumerate(lines) if _row(line) is None)
+    return next(damaged, len(lines))
 
   def cut(self, rows: int, step: int) -> None:
     """Takes off what was written after a checkpoint.
@@ -248,19 +250,23 @@ class Record:
       if not path.exists():
         return []
       lines = path.read_bytes().splitlines(keepends=True)
-    rows = []
-    for number, line in enumerate(lines, start=1):
-      try:
-        row = json.loads(line)
-        if not isinstance(row, dict) or not line.endswith(b'\n'):
-          raise ValueError('not a whole row')
-        rows.append(row)
-      except ValueError as error:
-        if number < len(lines):
-          raise RecordError(
-            f'{str(path)!r} is damaged: line {number} is not JSON'
-          ) from error
+    rows = [_row(line) for line in lines]
+    if rows and rows[-1] is None:
+      rows.pop()
+    if None in rows:
+      raise RecordError(
+        f'{str(path)!r} is damaged: line {rows.index(None) + 1} is not JSON'
+      )
     return rows
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+  """The object of a line; None where the line is torn or damaged."""
+  try:
+    row = json.loads(line)
+  except ValueError:
+    return None
+  return row if isinstance(row, dict) and line.endswith(b'\n') else None
 
 
 def as_text(value: dict[str, Any]) -> str:
