@@ -55,6 +55,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.num_devices = config_dict.placeholder(int)
   # Parts of a batch whose gradients are computed one after another, each with
   # statistics of its own (arXiv:1702.03275, section 4.2); they need less memory.
+  # Norms that count updates (batch_renorm's schedule) count each part.
   config.microbatches = 1
 
   # Adds the norms of each parameter and its gradient to the training rows.

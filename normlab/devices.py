@@ -1,4 +1,4 @@
-"""The devices of a run: one mesh, batches sharded over it, all else replicated."""
+"""The devices of a run: one mesh; batches are sharded, all else replicated."""
 
 from typing import Any, TypeVar
 

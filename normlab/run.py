@@ -186,9 +186,9 @@ def calls(
 ) -> Iterator[tuple[int, int]]:
   """Splits the run into compiled calls: (first step, from 0; number of steps).
 
-  No call crosses a training row, an evaluation or a checkpoint. Where the calls from `start` on
-  begin depends on `start` alone, so that a run which is resumed after any call
-  makes the calls of one that never stopped.
+  No call crosses a training row, an evaluation or a checkpoint. Where the calls
+  from `start` on begin depends on `start` alone, so that a run which is resumed
+  after any call makes the calls of one that never stopped.
   """
   per_call = steps_per_call(config)
   periods = config.log_every, config.eval_every, checkpoint_every(config)

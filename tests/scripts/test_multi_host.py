@@ -19,7 +19,7 @@ FLAGS = [
 
 @pytest.fixture
 def train(root, tmp_path):
-  """Starts scripts/train.py with some devices: train(workdir, devices, *flags)."""
+  """Starts scripts/train.py: train(workdir, devices, *flags)."""
 
   def start(workdir, devices, *flags):
     xla = f'--xla_force_host_platform_device_count={devices}'
