@@ -68,8 +68,7 @@ def train(
   known = record.is_finished
   stop.on_end = functools.partial(mark_interrupted, record)
   try:
-    if stop():
-      mark_interrupted(record)
+    if stop():  # The folder is not ours yet: nothing is written.
       raise interruption.Interrupted(record.last_step())
     trainer.train(config, workdir, stop=stop)
   except interruption.Interrupted as error:
