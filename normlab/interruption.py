@@ -30,6 +30,10 @@ class Interrupted(Exception):
     self.step = step
 
 
+class InterruptedSweep(Exception):
+  """Some runs were told to end, and have saved their states."""
+
+
 class Interruption:
   """Whether the process was told to end."""
 

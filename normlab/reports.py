@@ -1,7 +1,7 @@
 """Carries out an experiment: trains, reads the records, writes its results."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import ml_collections
@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from normlab import names, plotting, records, tables
-from normlab.sweeps import processes as runner
+from normlab.sweeps import runners
+from normlab.sweeps.train_all import train_all
 
 
 class Run(Protocol):
@@ -50,8 +51,9 @@ def reproduce(
   scale: str,
   workdir: str,
   data_dir: str | None = None,
-  processes: int | None = None,
+  runner: Mapping[str, Any] | None = None,
   plot_only: bool = False,
+  stop: Callable[[], bool] = lambda: False,
 ) -> None:
   """Trains the runs that have no result, prints the tables, writes all files.
 
@@ -61,12 +63,14 @@ def reproduce(
     scale: a key of its SCALES.
     workdir: folder of the runs, and of the results `name_scale.*`.
     data_dir: where TFDS prepared the data.
-    processes: runs beside each other; see `sweeps.processes`.
+    runner: 'name' and options of `runners.build`; default: the fastest here.
     plot_only: trains nothing.
+    stop: whether to save all states and end.
 
   Raises:
     names.ConfigError, records.RecordError: what cannot be carried out, or a
       run that has no result; then no table or figure is written.
+    InterruptedSweep: as `stop` said so.
   """
   names.lookup(f'scale of {name}', scale, experiment.SCALES)
   listed = experiment.runs(scale)
@@ -76,11 +80,12 @@ def reproduce(
     pathlib.Path(workdir) / records.run_name(run.config) for run in listed
   ]
   if not plot_only:
-    runner.train_all(
+    train_all(
       {
         str(path): run.config for path, run in zip(folders, listed, strict=True)
       },
-      processes=processes,
+      runner=runners.build(**{'name': None, **(runner or {})}, runs=listed),
+      stop=stop,
     )
   found = [
     (run.labels, records.Record(path))

@@ -1,6 +1,5 @@
 """What the scripts share: flags, and errors as one line with an exit status."""
 
-import functools
 import os
 import re
 import sys
@@ -10,11 +9,12 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from normlab import names, records
+from normlab import interruption, names, records
 
 FLAGS = flags.FLAGS
 INPUT_ERROR, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 MULTI_HOST = ('multi_host', 'coordinator', 'num_processes', 'process_id')
+RUNNER_OPTIONS = ('processes', 'address', 'num_cpus', 'num_gpus')
 OVERRIDE = re.compile(r'--?(?:no)?config\.([^=]+)')
 VALUES = {
   int: 'a whole number',
@@ -42,8 +42,8 @@ def run(
 
   Returns:
     0, or what `main` returned; 1 for input that cannot be used and 2 for a
-    wrong command line, with a line a problem on standard error; 130 after
-    Ctrl-C.
+    wrong command line, with a line a problem on standard error; 75 for runs
+    that were interrupted and can be continued, 130 after Ctrl-C.
   """
   # Compiled programs are kept between runs, and shared by processes.
   cache = os.path.join(os.path.expanduser('~'), '.cache', 'normlab', 'xla')
@@ -55,6 +55,8 @@ def run(
     return main(*parse(argv, arguments, required)) or 0
   except flags.Error as error:
     return fail(USAGE_ERROR, error)
+  except interruption.InterruptedSweep as error:
+    return fail(interruption.STATUS, error)
   except KeyboardInterrupt:
     return fail(INTERRUPTED, 'interrupted')
   except names.ConfigError as error:
@@ -84,6 +86,33 @@ def define_multi_host_flags() -> None:
 def multi_host_flags() -> dict[str, object]:
   """Their values, by name."""
   return {name: FLAGS[name].value for name in MULTI_HOST}
+
+
+def define_runner_flags() -> None:
+  """Defines the flags of what trains many runs."""
+  flags.DEFINE_string(
+    'runner',
+    None,
+    'vectorized, processes, one_process or ray; default: the fastest here.',
+  )
+  flags.DEFINE_integer(
+    'processes', None, 'Runs at a time (processes).', lower_bound=1
+  )
+  flags.DEFINE_string(
+    'address', None, "HOST:PORT of a Ray cluster, or 'auto' (ray)."
+  )
+  flags.DEFINE_float(
+    'num_cpus', None, 'CPU cores a run (ray); default: 1.', lower_bound=0
+  )
+  flags.DEFINE_float(
+    'num_gpus', None, 'GPUs a run (ray); default: 0.', lower_bound=0
+  )
+
+
+def runner_flags() -> dict[str, object]:
+  """Their values: 'name', and the options that are given."""
+  options = {name: FLAGS[name].value for name in RUNNER_OPTIONS}
+  return {'name': FLAGS['runner'].value, **options}
 
 
 def parse(
@@ -127,12 +156,7 @@ def config_types(argv: Sequence[str]) -> dict[str, type]:
   """
   try:
     config = load(grouped(argv)[0])
-    types = {}
-    for path in records.flatten(config) if config is not None else ():
-      *sections, field = path.split('.')
-      section = functools.reduce(getattr, sections, config)
-      types[path] = section.get_type(field)
-    return types
+    return {} if config is None else records.types(config)
   except Exception as error:  # A config is a program: it can raise anything.
     reason = str(error).strip().splitlines()[-1].strip()
     raise names.ConfigError(

@@ -1,6 +1,9 @@
 """Runs an experiment: trains what is missing, prints tables, draws the figure.
 
 python scripts/reproduce.py speedup --scale=digits --workdir=DIR
+
+Exit status: 0 when all results are written, 75 when it was interrupted (start it
+again to continue).
 """
 
 import importlib
@@ -10,7 +13,7 @@ import cli
 from absl import flags
 
 import experiments
-from normlab import names
+from normlab import interruption, names
 
 SCALE = flags.DEFINE_string('scale', 'digits', 'Size of the experiment.')
 WORKDIR = flags.DEFINE_string(
@@ -19,26 +22,27 @@ WORKDIR = flags.DEFINE_string(
 DATA_DIR = flags.DEFINE_string(
   'data_dir', None, 'Where TFDS prepared the data.'
 )
-PROCESSES = flags.DEFINE_integer(
-  'processes', None, 'Runs at a time; default: one a CPU core.', lower_bound=1
-)
 PLOT_ONLY = flags.DEFINE_bool('plot_only', False, 'Reads records, trains none.')
+cli.define_runner_flags()
 
 
 def main(name: str) -> None:
   """Reproduces one experiment."""
   names.lookup('experiment', name, experiments.EXPERIMENTS)
-  from normlab import reports  # After the flags, whose errors are quick.
+  # Before the imports, which take seconds.
+  with interruption.watched() as stop:
+    from normlab import reports  # After the flags, whose errors are quick.
 
-  reports.reproduce(
-    name,
-    importlib.import_module(f'experiments.{name}'),
-    scale=SCALE.value,
-    workdir=WORKDIR.value,
-    data_dir=DATA_DIR.value,
-    processes=PROCESSES.value,
-    plot_only=PLOT_ONLY.value,
-  )
+    reports.reproduce(
+      name,
+      importlib.import_module(f'experiments.{name}'),
+      scale=SCALE.value,
+      workdir=WORKDIR.value,
+      data_dir=DATA_DIR.value,
+      runner=cli.runner_flags(),
+      plot_only=PLOT_ONLY.value,
+      stop=stop,
+    )
 
 
 if __name__ == '__main__':

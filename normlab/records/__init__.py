@@ -18,8 +18,10 @@ from normlab.records.identity import (
   comparable,
   differences,
   flatten,
+  identity,
   resolved,
   run_name,
+  types,
 )
 from normlab.records.record import (
   CHECKPOINTS,
@@ -48,7 +50,9 @@ __all__ = [
   'comparable',
   'differences',
   'flatten',
+  'identity',
   'load',
   'resolved',
   'run_name',
+  'types',
 ]

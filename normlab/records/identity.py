@@ -1,5 +1,6 @@
 """When two configs are the same run."""
 
+import functools
 import hashlib
 import json
 import re
@@ -27,10 +28,14 @@ def run_name(config: ml_collections.ConfigDict) -> str:
 
   Two configs that train the same have the same hash: see `comparable`.
   """
-  text = json.dumps(comparable(resolved(config)), sort_keys=True)
-  digest = hashlib.sha256(text.encode()).hexdigest()[:10]
   label = re.sub(r'[^A-Za-z0-9_.=-]+', '-', config.label)
-  return f'{label}-{digest}'
+  return f'{label}-{identity(config)}'
+
+
+def identity(config: ml_collections.ConfigDict) -> str:
+  """The hash in the name: equal for two configs that train the same."""
+  text = json.dumps(comparable(resolved(config)), sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def resolved(config: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -79,3 +84,12 @@ def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
     else:
       flat[prefix + key] = value
   return flat
+
+
+def types(config: ml_collections.ConfigDict) -> dict[str, type]:
+  """The type of each field, by dotted path, also of placeholders."""
+  found = {}
+  for path in flatten(config):
+    *sections, field = path.split('.')
+    found[path] = functools.reduce(getattr, sections, config).get_type(field)
+  return found

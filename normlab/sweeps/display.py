@@ -4,10 +4,14 @@ import collections
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import tqdm
 
-from normlab import records
+from normlab import progress, records
+
+# Seconds between two looks at the records.
+POLL_EVERY = 0.5
 
 
 class Display:
@@ -21,31 +25,52 @@ class Display:
       finished: number of runs that had a result before.
     """
     self._lengths = dict(lengths)
-    self._steps = dict.fromkeys(lengths, 0)
+    self._steps = {path: records.Record(path).last_step() for path in lengths}
+    self._steps_before = sum(self._steps.values())
+    self._running: set[str] = set()
     self._ended: set[str] = set()
     self._counts = collections.Counter()
     self._best = 0.0
     self._start = time.monotonic()
     self._polled = 0.0
+    self.note(f'{count_of(len(lengths), "run")} to train')
     if finished:
-      self._line(f'{finished} runs are finished and are not trained again')
+      self.note(
+        f'{count_of(finished, "run")} finished before, not trained again'
+      )
     self._bar = tqdm.tqdm(
       total=sum(lengths.values()),
+      initial=self._steps_before,
       unit='step',
       dynamic_ncols=True,
       smoothing=0.05,
       disable=not sys.stderr.isatty(),
     )
 
+  def note(self, text: str) -> None:
+    """Writes a line, above the bar."""
+    tqdm.tqdm.write(text, file=sys.stderr)
+    sys.stderr.flush()
+
+  def started(self, path: str) -> None:
+    """Counts a run that is being trained."""
+    self._running.add(path)
+    self._draw()
+
   def poll(self) -> None:
-    """Reads how far the runs are, twice a second at most."""
+    """Reads how far the runs are that are trained, twice a second at most."""
     now = time.monotonic()
-    if now - self._polled < 0.5:
+    if now - self._polled < POLL_EVERY:
       return
     self._polled = now
-    for path in self._lengths.keys() - self._ended:
+    for path in self._running:
       self._steps[path] = records.Record(path).last_step()
     self._draw()
+
+  def again(self, path: str, problem: str) -> None:
+    """A run has failed, and will be tried once more."""
+    self._running.discard(path)
+    self.note(f'{path}: failed, and is tried once more: {problem}')
 
   def ended(self, path: str, problem: str | None = None) -> None:
     """Counts a run that has ended.
@@ -54,53 +79,61 @@ class Display:
       path: its folder.
       problem: what went wrong, if it failed.
     """
-    record = records.Record(path)
-    status = record.status
+    self._running.discard(path)
     self._ended.add(path)
     self._steps[path] = self._lengths[path]
-    self._counts['failed' if problem else status['status']] += 1
-    best = max(
-      (
-        row['accuracy']
-        for row in record.metrics()
-        if row['split'] == 'validation'
-      ),
-      default=0.0,
-    )
-    self._best = max(self._best, best)
-    self._draw()
     if problem:
-      self._line(f'{path}: failed: {problem}')
-    elif self._bar.disable:
-      self._line(self._summary(record, status, best))
+      self._counts['failed'] += 1
+      self.note(f'{path}: failed: {problem}')
+    else:
+      record = records.Record(path)
+      status, best = record.status, best_accuracy(record)
+      self._counts[status['status']] += 1
+      self._best = max(self._best, best)
+      if self._bar.disable:
+        self.note(self._summary(record, status, best))
+    self._draw()
 
   def close(self) -> None:
     """Leaves the bar standing."""
     self._bar.close()
 
   def _summary(
-    self, record: records.Record, status: Mapping[str, object], best: float
+    self, record: records.Record, status: Mapping[str, Any], best: float
   ) -> str:
     done, total = len(self._ended), len(self._lengths)
     outcome = str(status['status'])
     if outcome == 'diverged':
       outcome += f' at step {status["step"]}'
     seconds = time.monotonic() - self._start
-    share = sum(self._steps.values()) / sum(self._lengths.values())
-    left = seconds * (1 - share) / share
+    rate = (sum(self._steps.values()) - self._steps_before) / seconds
+    left = sum(self._lengths.values()) - sum(self._steps.values())
+    remaining = progress.duration(left / rate) if rate > 0 else '?'
     return (
       f'[{done}/{total}] {record.path.name}: {outcome}, best validation '
-      f'accuracy {best:.2%}; {seconds:.0f} s so far, about {left:.0f} s left'
+      f'accuracy {best:.2%}; {rate:,.0f} steps/s, '
+      f'{progress.duration(seconds)} so far, about {remaining} left'
     )
 
   def _draw(self) -> None:
-    counts = ', '.join(f'{n} {status}' for status, n in self._counts.items())
+    counts = {'done': 0, **self._counts, 'running': len(self._running)}
+    shown = ', '.join(f'{n} {status}' for status, n in counts.items())
     self._bar.set_postfix_str(
-      f'runs: {counts or "0 done"} of {len(self._lengths)}, best '
+      f'{shown} of {count_of(len(self._lengths), "run")}, best '
       f'{self._best:.2%}',
       refresh=False,
     )
     self._bar.update(sum(self._steps.values()) - self._bar.n)
 
-  def _line(self, text: str) -> None:
-    tqdm.tqdm.write(text, file=sys.stderr)
+
+def best_accuracy(record: records.Record) -> float:
+  """The best validation accuracy of a run; 0 where none was measured."""
+  return max(
+    (r['accuracy'] for r in record.metrics() if r['split'] == 'validation'),
+    default=0.0,
+  )
+
+
+def count_of(number: int, noun: str) -> str:
+  """'1 run', '12 runs'."""
+  return f'{number:,} {noun}{"" if number == 1 else "s"}'

@@ -1,0 +1,50 @@
+"""What stands between a command line and a sweep: words and exit status."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ml_collections
+
+from normlab.sweeps import dry_run as dry_run_lib
+from normlab.sweeps import results, runners
+from normlab.sweeps import sweep as sweep_lib
+
+DONE, INCOMPLETE = 0, 1
+
+
+def sweep(
+  config: ml_collections.ConfigDict,
+  file: str,
+  workdir: str,
+  *,
+  runner: Mapping[str, Any],
+  target: float | None = None,
+  dry_run: bool = False,
+  stop: Callable[[], bool] = lambda: False,
+) -> int:
+  """Carries out a sweep, prints its table, and returns the exit status.
+
+  Args:
+    config: as in `configs/base.py`.
+    file: of the config, whose `get_hyper` says what is swept.
+    workdir: folder of the sweep.
+    runner: 'name' and the options of `runners.build`.
+    target: see `sweep.sweep`.
+    dry_run: prints the runs, their groups and the time; trains none.
+    stop: whether to save all states and end.
+
+  Raises:
+    names.ConfigError, records.RecordError, InterruptedSweep: as `sweep.sweep`.
+  """
+  planned = sweep_lib.plan(config, sweep_lib.rows_of(file))
+  chosen = runners.build(runs=planned, **runner)
+  if dry_run:
+    print(dry_run_lib.report(planned, workdir, chosen))
+    return DONE
+  table = sweep_lib.sweep(
+    planned, workdir, runner=chosen, target=target, stop=stop
+  )
+  print(results.markdown(table))
+  for file in results.FILES:
+    print(f'wrote {workdir}/{file}')
+  return DONE if table['status'].isin(results.FINISHED).all() else INCOMPLETE

@@ -1,0 +1,331 @@
+"""The language of sweeps, for `get_hyper(hyper)` in a config module.
+
+The functions are those that the configs of big_vision and scenic call, so that
+theirs read the same here:
+
+  def get_hyper(hyper):
+    return hyper.product([
+      hyper.sweep('config.norm.name', ['none', 'batch']),
+      hyper.sweep('config.optimizer.learning_rate_multiplier', [1, 5, 30]),
+    ])
+
+What they make is plain data, a tuple of rows: each is a dictionary of overrides,
+and becomes a run. `members` checks them against the config.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import qmc
+
+from normlab import names
+from normlab.sweeps.domains import Choice, Domain, Integers, LogUniform, Uniform
+
+Row = dict[str, Any]
+Rows = tuple[Row, ...]
+
+# A slip in a product should be an error, and not fill the memory.
+MOST_ROWS = 100_000
+
+
+def sweep(key: str, values: Iterable[Any]) -> Rows:
+  """One row a value.
+
+  Args:
+    key: of a config field, as 'config.norm.name'.
+    values: a list, `logspace`, `choice` and the like.
+
+  Raises:
+    names.ConfigError: no values, or something that is no list of values.
+  """
+  call = f'hyper.sweep({names.shown(key)}, {names.shown(values)})'
+  if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
+    raise names.ConfigError(f'{call}: the values must be a list')
+  if isinstance(values, Uniform | LogUniform | Integers):
+    raise names.ConfigError(
+      f'{call}: a range has no list of values; draw from it with hyper.random '
+      'or hyper.quasirandom'
+    )
+  rows = tuple({checked_key(key): plain(value)} for value in values)
+  if not rows:
+    raise names.ConfigError(f'{call}: there are no values')
+  return rows
+
+
+def fixed(key: str, value: Any, length: int = 1) -> Rows:
+  """The same override in `length` rows."""
+  return tuple({checked_key(key): plain(value)} for _ in range(length))
+
+
+def product(sweeps: Sequence[Rows]) -> Rows:
+  """Each row of the first with each of the second, and so on.
+
+  The last sweep varies fastest.
+
+  Raises:
+    names.ConfigError: two sweeps that set the same key, or too many rows.
+  """
+  parts = checked_sweeps('product', sweeps)
+  number = math.prod(map(len, parts))
+  if number > MOST_ROWS:
+    raise names.ConfigError(
+      f'hyper.product: {number:,} rows are too many; allowed are {MOST_ROWS:,}'
+    )
+  combined = itertools.product(*parts)
+  return tuple(joined('product', rows) for rows in combined)
+
+
+def zipit(sweeps: Sequence[Rows]) -> Rows:
+  """The first rows of all together, then the second rows, and so on.
+
+  A sweep of one row, as `fixed` makes, goes with every row of the others.
+
+  Raises:
+    names.ConfigError: sweeps of other lengths, or two that set the same key.
+  """
+  parts = checked_sweeps('zipit', sweeps)
+  lengths = sorted({len(rows) for rows in parts} - {1}) or [1]
+  if len(lengths) > 1:
+    found = ', '.join(str(len(rows)) for rows in parts)
+    raise names.ConfigError(
+      f'hyper.zipit: the sweeps have {found} rows; they must have equally many, '
+      'or one'
+    )
+  even = [rows * lengths[0] if len(rows) == 1 else rows for rows in parts]
+  return tuple(joined('zipit', rows) for rows in zip(*even, strict=True))
+
+
+def chainit(sweeps: Iterable[Rows]) -> Rows:
+  """The rows of the first, then those of the second, and so on."""
+  return tuple(itertools.chain(*checked_sweeps('chainit', sweeps)))
+
+
+def linspace(low: float, high: float, num: int) -> tuple[float, ...]:
+  """`num` numbers from `low` to `high`, both included, in equal steps.
+
+  Raises:
+    names.ConfigError: ends that are no finite numbers, or a bad `num`.
+  """
+  check_ends('linspace', low, high, positive=False)
+  return tuple(np.linspace(low, high, checked_number('linspace', num)).tolist())
+
+
+def logspace(low: float, high: float, num: int) -> tuple[float, ...]:
+  """`num` numbers from `low` to `high`, both included, by equal factors.
+
+  The ends are the numbers themselves, as of `numpy.geomspace`, and not their
+  logarithms: `logspace(0.1, 100, 4)` is 0.1, 1, 10, 100.
+
+  Raises:
+    names.ConfigError: ends that are not positive, or a bad `num`.
+  """
+  check_ends('logspace', low, high, positive=True)
+  grid = np.geomspace(low, high, checked_number('logspace', num))
+  # Of 0.1 to 100 it makes 9.999999999999998; twelve digits are enough.
+  inner = [float(f'{value:.12g}') for value in grid[1:-1].tolist()]
+  return tuple([float(low), *inner, float(high)][: len(grid)])
+
+
+def choice(values: Iterable[Any]) -> Choice:
+  """Some values, for `random` and `quasirandom`; `sweep` takes each in order.
+
+  Raises:
+    names.ConfigError: no values.
+  """
+  known = tuple(plain(value) for value in values)
+  if not known:
+    raise names.ConfigError('hyper.choice: there are no values')
+  return Choice(known)
+
+
+def uniform(low: float, high: float) -> Uniform:
+  """The numbers from `low` to `high`, for `random` and `quasirandom`.
+
+  Raises:
+    names.ConfigError: ends that are no finite numbers in this order.
+  """
+  check_ends('uniform', low, high, positive=False, rising=True)
+  return Uniform(float(low), float(high))
+
+
+def loguniform(low: float, high: float) -> LogUniform:
+  """The same, uniform in the logarithm: as many from 1 to 10 as from 10 to 100.
+
+  Raises:
+    names.ConfigError: ends that are no positive numbers in this order.
+  """
+  check_ends('loguniform', low, high, positive=True, rising=True)
+  return LogUniform(float(low), float(high))
+
+
+def integers(low: int, high: int) -> Integers:
+  """The whole numbers from `low` to `high`, both included.
+
+  Raises:
+    names.ConfigError: ends that are no whole numbers in this order.
+  """
+  check_ends('integers', low, high, positive=False, rising=True)
+  if low != int(low) or high != int(high):
+    raise names.ConfigError(
+      f'hyper.integers({low!r}, {high!r}): the ends must be whole numbers'
+    )
+  return Integers(int(low), int(high))
+
+
+def random(domains: Mapping[str, Domain], num: int, seed: int = 0) -> Rows:
+  """`num` rows, drawn independently.
+
+  Args:
+    domains: key to `uniform`, `loguniform`, `integers` or `choice`.
+    num: of rows; the rows of a smaller number are the first of a larger one.
+    seed: of the draws; the same seed draws the same rows.
+
+  Raises:
+    names.ConfigError: something that cannot be drawn from, or a bad `num`.
+  """
+  shape = checked_number('random', num), len(domains)
+  return draws('random', domains, np.random.default_rng(seed).random(shape))
+
+
+def quasirandom(domains: Mapping[str, Domain], num: int, seed: int = 0) -> Rows:
+  """`num` rows that cover the domains more evenly than random ones.
+
+  A scrambled Halton sequence, which leaves smaller gaps for the same number of
+  runs (Bousquet et al. 2017, arXiv:1706.03200). Arguments as of `random`.
+
+  Raises:
+    names.ConfigError: as `random`.
+  """
+  number = checked_number('quasirandom', num)
+  if not domains:
+    return draws('quasirandom', domains, np.zeros((number, 0)))
+  sequence = qmc.Halton(len(domains), scramble=True, rng=seed)
+  return draws('quasirandom', domains, sequence.random(number))
+
+
+def draws(call: str, domains: Mapping[str, Domain], u: np.ndarray) -> Rows:
+  """Rows from quantiles, [rows, domains]."""
+  for key, domain in domains.items():
+    if not hasattr(domain, 'at'):
+      raise names.ConfigError(
+        f'hyper.{call}: {names.shown(key)} is {names.shown(domain)}; must be '
+        'hyper.uniform, loguniform, integers or choice'
+      )
+  return tuple(
+    {
+      checked_key(key): domain.at(value)
+      for (key, domain), value in zip(domains.items(), row, strict=True)
+    }
+    for row in u.tolist()
+  )
+
+
+def joined(call: str, rows: Iterable[Row]) -> Row:
+  """One row with the overrides of several."""
+  merged: Row = {}
+  for row in rows:
+    twice = merged.keys() & row.keys()
+    if twice:
+      raise names.ConfigError(
+        f'hyper.{call}: {min(twice)!r} is set by two of the sweeps; by one only'
+      )
+    merged |= row
+  return merged
+
+
+def checked_sweeps(call: str, sweeps: Any) -> list[Rows]:
+  """The sweeps as tuples of rows.
+
+  Raises:
+    names.ConfigError: one sweep in place of a list of them, or other things.
+  """
+  if not isinstance(sweeps, Iterable) or isinstance(sweeps, str | Mapping):
+    raise names.ConfigError(
+      f'hyper.{call}({names.shown(sweeps)}): the argument must be a list of '
+      'sweeps'
+    )
+  parts = []
+  for part in sweeps:
+    rows = None if isinstance(part, str | Mapping) else listed(part)
+    if rows is None or not all(isinstance(row, Mapping) for row in rows):
+      raise names.ConfigError(
+        f'hyper.{call}: {names.shown(part)} is no sweep; the argument must be a '
+        'list of sweeps'
+      )
+    parts.append(tuple(dict(row) for row in rows))
+  return parts
+
+
+def listed(values: Any) -> list[Any] | None:
+  """The values as a list; None where they are none."""
+  return list(values) if isinstance(values, Iterable) else None
+
+
+def checked_key(key: Any) -> str:
+  """The key.
+
+  Raises:
+    names.ConfigError: it is not a text.
+  """
+  if isinstance(key, str) and key:
+    return key
+  raise names.ConfigError(
+    f'{names.shown(key)} is no key of a sweep; must be a text, as '
+    "'config.norm.name'"
+  )
+
+
+def checked_number(call: str, num: Any) -> int:
+  """The number of values or rows.
+
+  Raises:
+    names.ConfigError: not a whole number, or not an allowed one.
+  """
+  is_whole = isinstance(num, int | np.integer) and not isinstance(num, bool)
+  if is_whole and 1 <= num <= MOST_ROWS:
+    return int(num)
+  raise names.ConfigError(
+    f'hyper.{call}: num={names.shown(num)} is not allowed: must be a whole '
+    f'number from 1 to {MOST_ROWS:,}'
+  )
+
+
+def check_ends(
+  call: str, low: Any, high: Any, *, positive: bool, rising: bool = False
+) -> None:
+  """Refuses ends of a range that are no numbers, or not in order.
+
+  Raises:
+    names.ConfigError: see above.
+  """
+  rules: dict[str, Callable[[], bool]] = {
+    'finite numbers': lambda: all(map(is_finite_number, (low, high))),
+    'above 0 (the numbers themselves, not their logarithms)': lambda: (
+      not positive or min(low, high) > 0
+    ),
+    'in rising order': lambda: not rising or low <= high,
+  }
+  for rule, holds in rules.items():
+    if not holds():
+      raise names.ConfigError(
+        f'hyper.{call}({names.shown(low)}, {names.shown(high)}): the ends must '
+        f'be {rule}'
+      )
+
+
+def is_finite_number(value: Any) -> bool:
+  """Whether this is an int or float, of Python or NumPy, and finite."""
+  is_number = isinstance(value, int | float | np.number)
+  return is_number and not isinstance(value, bool) and math.isfinite(value)
+
+
+def plain(value: Any) -> Any:
+  """NumPy's scalars as Python's, lists as tuples; all else as it is."""
+  if isinstance(value, np.generic):
+    return value.item()
+  if isinstance(value, list | np.ndarray):
+    return tuple(plain(item) for item in value)
+  return value

@@ -1,0 +1,175 @@
+"""A sweep: rows of `get_hyper` and a work directory in, results out."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import ml_collections
+import pandas as pd
+
+from normlab import names, records
+from normlab.sweeps import hyper, results
+from normlab.sweeps.members import Member, members, merged_note
+from normlab.sweeps.runner import Runner
+from normlab.sweeps.train_all import carry_out, checked
+
+# Says which sweep a work directory holds.
+SWEEP = 'sweep.json'
+
+
+def rows_of(file: str | os.PathLike[str]) -> Any:
+  """What `get_hyper(hyper)` of a config file returns.
+
+  Raises:
+    names.ConfigError: there is no such function, or it fails.
+  """
+  get_hyper = getattr(load(file), 'get_hyper', None)
+  if not callable(get_hyper):
+    raise names.ConfigError(
+      f'--config={file} has no function get_hyper(hyper), which says what is '
+      'swept; configs/digits_lr_sweep.py is an example'
+    )
+  try:
+    return get_hyper(hyper)
+  except names.ConfigError as error:
+    raise names.ConfigError(
+      *(f'get_hyper of {file}: {problem}' for problem in error.problems)
+    ) from error
+  except Exception as error:  # It is a program, and can raise anything.
+    raise names.ConfigError(
+      f'get_hyper of {file} fails: {type(error).__name__}: '
+      f'{names.one_line(str(error))}'
+    ) from error
+
+
+def load(file: str | os.PathLike[str]) -> ModuleType:
+  """A config file as a module; it was loaded before, for its config."""
+  spec = importlib.util.spec_from_file_location('swept_config', file)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+def plan(
+  config: ml_collections.ConfigDict, rows: Iterable[Mapping[str, Any]]
+) -> list[Member]:
+  """The members of a sweep; says on standard error which rows are the same.
+
+  Raises:
+    names.ConfigError: as `members.members`.
+  """
+  found = members(config, rows)
+  for note in filter(None, map(merged_note, found)):
+    print(f'note: {note}', file=sys.stderr)
+  return found
+
+
+def sweep(
+  planned: Sequence[Member],
+  workdir: str,
+  *,
+  runner: Runner,
+  target: float | None = None,
+  stop: Callable[[], bool] = lambda: False,
+) -> pd.DataFrame:
+  """Trains all members that have no result, and writes what came of all.
+
+  Args:
+    planned: of `plan`.
+    workdir: folder of the sweep, with a folder a member.
+    runner: what trains them.
+    target: accuracy in [0, 1] of the column 'steps_to_target'; None is the best
+      of the first run that has a result.
+    stop: whether to save all states and end.
+
+  Returns:
+    The table, one row a run: see `results.table`.
+
+  Raises:
+    names.ConfigError, records.RecordError: a config, a folder or a cluster that
+      cannot be used; nothing is written.
+    InterruptedSweep: as `stop` said so.
+  """
+  folder = pathlib.Path(workdir)
+  check_usable(folder, planned)
+  work = checked(
+    {str(folder / member.name): member.config for member in planned}, runner
+  )
+  with records.Record(folder).locked():
+    write_plan(folder, planned)
+    carry_out(work, stop)
+    overrides = [member.overrides for member in planned]
+    runs = list(zip(overrides, work.found.values(), strict=True))
+    table = results.table(runs, target=target)
+    results.write(table, folder)
+  return table
+
+
+def check_usable(folder: pathlib.Path, planned: Sequence[Member]) -> None:
+  """Refuses a folder that this sweep must not write to.
+
+  Raises:
+    RecordError: it holds another sweep, a run, or results of something else.
+  """
+  stored = stored_plan(folder)
+  if stored is None:
+    ours = (records.CONFIG, *results.FILES)
+    strangers = [name for name in ours if (folder / name).exists()]
+    if strangers:
+      raise records.RecordError(
+        f'workdir {str(folder)!r} holds {strangers[0]} but no {SWEEP}, so it is '
+        'no sweep that can be continued; choose another --workdir'
+      )
+    return
+  here = {identity(member): member for member in planned}
+  if stored.keys() == here.keys():
+    return
+  only_there, only_here = (
+    stored.keys() - here.keys(),
+    here.keys() - stored.keys(),
+  )
+  example = (
+    f'{stored[min(only_there)]} is only there'
+    if only_there
+    else f'{here[min(only_here)].overrides} is only here'
+  )
+  raise records.RecordError(
+    f'workdir {str(folder)!r} holds another sweep (of {len(stored)} runs, and '
+    f'this one has {len(here)}; {example}); choose another --workdir'
+  )
+
+
+def stored_plan(folder: pathlib.Path) -> dict[str, Any] | None:
+  """The overrides of each run of the sweep in a folder, by identity.
+
+  Raises:
+    RecordError: its file is damaged.
+  """
+  path = folder / SWEEP
+  try:
+    return {**json.loads(path.read_text(encoding='utf-8'))['runs']}
+  except (FileNotFoundError, NotADirectoryError):
+    return None
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise records.RecordError(
+      f'{str(path)!r} is damaged ({names.one_line(str(error))}); choose another '
+      '--workdir'
+    ) from error
+
+
+def write_plan(folder: pathlib.Path, planned: Sequence[Member]) -> None:
+  """Says in the folder which sweep it holds."""
+  runs = {identity(member): member.overrides for member in planned}
+  temporary = folder / f'.{SWEEP}.{os.getpid()}'
+  temporary.write_text(json.dumps({'runs': runs}, indent=2), encoding='utf-8')
+  temporary.replace(folder / SWEEP)
+
+
+def identity(member: Member) -> str:
+  """What the run of a member is known by, whatever its label."""
+  return records.identity(member.config)
