@@ -5,7 +5,7 @@ WORKDIR ?= runs
 EXTRAS ?= test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup speedup test benchmark format torch
+.PHONY: help setup speedup sweep test benchmark format torch
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ setup: .venv/ready ## create .venv with the pinned packages
 
 speedup: .venv/ready ## train and plot the speed-up experiment on the digits
 	$(BIN)/python scripts/reproduce.py speedup --scale=digits --workdir=$(WORKDIR)
+
+sweep: .venv/ready ## train and plot norms x learning-rate multipliers on the digits
+	$(BIN)/python scripts/reproduce.py lr_multipliers --scale=digits --workdir=$(WORKDIR)
 
 test: .venv/ready ## run the tests
 	$(BIN)/python -m pytest -n 2 --quiet

@@ -38,6 +38,9 @@ def get_config() -> ml_collections.ConfigDict:
   # Share of the old value that a moving average of the parameters keeps at each
   # step; evaluations then add columns loss_ema, ... None keeps no average.
   config.ema_decay = config_dict.placeholder(float)
+  # Share of the target that the training loss spreads over all classes
+  # (arXiv:1512.00567, section 7); evaluations are without it. None is none.
+  config.label_smoothing = config_dict.placeholder(float)
   # Steps between two training rows in the records; a row is the mean over the
   # steps since the row before.
   config.log_every = 50

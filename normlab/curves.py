@@ -58,6 +58,32 @@ def last_crossing(late: pd.Series, early: pd.Series) -> int | None:
   return int(ahead.index[ahead.index > behind[-1]][0])
 
 
+def usable_range(
+  accuracy: pd.Series, *, tolerance: float = 0.01
+) -> tuple[float, float]:
+  """The values around the best one at which accuracy is nearly as high.
+
+  Args:
+    accuracy: in [0, 1], by the value that was swept; NaN where training failed.
+    tolerance: how much lower it may be.
+
+  Returns:
+    The lowest and the highest value such that all values between are within
+    the tolerance of the best; NaN twice where there is no accuracy.
+  """
+  ordered = accuracy.sort_index()
+  if not ordered.notna().any():
+    return math.nan, math.nan
+  # A rounding error must not decide; see `steps_to_match`.
+  good = (ordered >= ordered.max() - tolerance - 1e-9).tolist()
+  low = high = ordered.index.get_loc(ordered.idxmax())
+  while low > 0 and good[low - 1]:
+    low -= 1
+  while high < len(good) - 1 and good[high + 1]:
+    high += 1
+  return float(ordered.index[low]), float(ordered.index[high])
+
+
 def verdict(by_seed: Iterable[bool]) -> str:
   """Holds if every seed agrees, fails if every seed disagrees.
 

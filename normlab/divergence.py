@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab import metrics, run, steps
+from normlab import run, steps
 from normlab.checkpoints import Position, Restored
 from normlab.journal import Journal
 
@@ -38,7 +38,7 @@ def last_finite(
   while at < most:
     before = _copy(state)
     state, _ = run.run_steps(ready, state, at, 1)
-    if not _all_finite(state):
+    if not all_finite(state):
       ready.data.restore(stream)
       return at, before
     at, stream = at + 1, ready.data.state()
@@ -88,8 +88,10 @@ def _tensors_of_step(
         rngs=steps.rngs(model_key),
       )
     paths[:] = [path for path, _ in outputs]
-    losses = metrics.per_example(logits, batch.labels)['loss']
-    return losses.mean(), [output for _, output in outputs]
+    means = steps.training_means(
+      logits, batch.labels, ready.hyper.label_smoothing
+    )
+    return means['loss'], [output for _, output in outputs]
 
   grad = jax.jit(jax.value_and_grad(forward, has_aux=True))
   (loss, outputs), gradient = grad(state.params)
@@ -119,7 +121,8 @@ def outputs_recorded() -> Iterator[list[tuple[str, jax.Array]]]:
 
 
 @jax.jit
-def _all_finite(state: steps.TrainState) -> jax.Array:
+def all_finite(state: steps.TrainState) -> jax.Array:
+  """Whether all numbers of a state are finite."""
   return jnp.all(
     jnp.array([jnp.isfinite(x).all() for x in jax.tree.leaves(state)])
   )

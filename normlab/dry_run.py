@@ -1,15 +1,35 @@
 """What a run would need, without training it: nothing is written."""
 
+import contextlib
+import os
 import statistics
+import tempfile
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import jax
 import ml_collections
 
-from normlab import progress, run, steps, summary
+from normlab import data, progress, run, steps, summary
 
 STEPS = 10
+
+
+class Measured(NamedTuple):
+  """What a run would need.
+
+  Attributes:
+    described: its parameters, devices and data, in words.
+    memory: of a device, in words.
+    compiling: seconds.
+    step: seconds of a step.
+  """
+
+  described: str
+  memory: str
+  compiling: float
+  step: float
 
 
 def report(config: ml_collections.ConfigDict) -> str:
@@ -23,28 +43,56 @@ def report(config: ml_collections.ConfigDict) -> str:
     milliseconds of a step, and what that makes for the run, without
     evaluations and checkpoints.
   """
-  ready = run.prepare(config)
-  try:
-    state = run.initial_state(ready)
-    described = summary.describe(ready, state)
-    start = time.monotonic()
-    compiled = run.compiled_step(ready, state)
-    compiling = time.monotonic() - start
-    seconds = step_seconds(ready, state)
-  finally:
-    ready.data.close()
-  memory = compiled.memory_analysis()
-  total = seconds * config.total_steps
+  found = measure(config)
+  total = found.step * config.total_steps
   return '\n'.join(
     [
-      described,
-      f'memory of a device: {memory_text(memory)}',
-      f'compiling: {compiling:.1f} s',
-      f'a step: {1e3 * seconds:.2f} ms, {config.batch_size / seconds:,.0f} '
-      f'images a second; all steps: {progress.duration(total)}, without '
-      'evaluations',
+      found.described,
+      f'memory of a device: {found.memory}',
+      f'compiling: {found.compiling:.1f} s',
+      f'a step: {1e3 * found.step:.2f} ms, '
+      f'{config.batch_size / found.step:,.0f} images a second; all steps: '
+      f'{progress.duration(total)}, without evaluations',
     ]
   )
+
+
+def measure(config: ml_collections.ConfigDict) -> Measured:
+  """Compiles the step of a config, and times it; nothing is left behind."""
+  with without_trace(config) as config:
+    ready = run.prepare(config)
+    try:
+      state = run.initial_state(ready)
+      described = summary.describe(ready, state)
+      start = time.monotonic()
+      compiled = run.compiled_step(ready, state)
+      compiling = time.monotonic() - start
+      seconds = step_seconds(ready, state)
+    finally:
+      ready.data.close()
+  memory = memory_text(compiled.memory_analysis())
+  return Measured(described, memory, compiling, seconds)
+
+
+@contextlib.contextmanager
+def without_trace(
+  config: ml_collections.ConfigDict,
+) -> Iterator[ml_collections.ConfigDict]:
+  """A config whose run leaves nothing behind while the block lasts.
+
+  Neither in the compilation cache, nor where the digits would be prepared.
+  """
+  was_enabled = jax.config.jax_enable_compilation_cache
+  jax.config.update('jax_enable_compilation_cache', False)
+  try:
+    with tempfile.TemporaryDirectory() as folder:
+      prepared = os.path.join(data.default_data_dir(), 'digits')
+      if config.data.name == 'digits' and not os.path.isdir(prepared):
+        config = config.copy_and_resolve_references()
+        config.data.data_dir = folder
+      yield config
+  finally:
+    jax.config.update('jax_enable_compilation_cache', was_enabled)
 
 
 def step_seconds(ready: run.Run, state: steps.TrainState) -> float:

@@ -3,8 +3,8 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -49,30 +49,95 @@ def evaluate(
     average of the parameters, with the first.
   """
   config = ready.config
-  first, *others = config.eval_statistics if statistics is None else statistics
-  for name in (first, *others):
+  columns = columns_of(
+    config.eval_statistics if statistics is None else statistics,
+    has_average=state.ema is not None,
+  )
+  sums = column_totals(
+    ready,
+    split,
+    columns,
+    network_of=functools.partial(variables, ready, state),
+    count=functools.partial(
+      batch_totals, pixels=ready.pixels, model=ready.program.model
+    ),
+    batch_size=batch_size,
+  )
+  return summarized(sums)
+
+
+class Column(NamedTuple):
+  """What some columns of a row were evaluated with.
+
+  Attributes:
+    statistics: of `STATISTICS`.
+    ema: whether with the moving average of the parameters.
+  """
+
+  statistics: str
+  ema: bool
+
+
+def columns_of(
+  statistics: Sequence[str], *, has_average: bool
+) -> dict[str, Column]:
+  """The columns of a row by their suffix, see `evaluate`."""
+  for name in statistics:
     names.lookup('statistics', name, STATISTICS)
-  columns = {'': (first, False)} | {f'_{s}': (s, False) for s in others}
-  if state.ema is not None:
-    columns['_ema'] = first, True
-  sums = {}
+  first, *others = statistics
+  columns = {'': Column(first, ema=False)}
+  columns |= {f'_{name}': Column(name, ema=False) for name in others}
+  if has_average:
+    columns['_ema'] = Column(first, ema=True)
+  return columns
+
+
+def column_totals(
+  ready: run.Run,
+  split: str,
+  columns: Mapping[str, Column],
+  *,
+  network_of: Callable[..., Variables],
+  count: Callable[..., metrics.Totals],
+  batch_size: int | None = None,
+) -> dict[str, metrics.Totals]:
+  """The totals of a split by the suffix of their columns.
+
+  Args:
+    ready: config and data.
+    split: of `SPLITS`.
+    columns: as of `columns_of`.
+    network_of: from `statistics` and `ema` of a column what its network is.
+    count: from a network, a batch, which of its examples are valid, and
+      `by_batch`, the totals of the batch, as `totals_of`.
+    batch_size: as of `evaluate`.
+  """
+  config, sums = ready.config, {}
   # Reading a batch can take longer than evaluating it: once for all columns.
   for by_batch, default in (
     (False, config.eval_batch_size),
     (True, config.batch_size),
   ):
     networks = {
-      suffix: variables(ready, state, name, ema=ema)
-      for suffix, (name, ema) in columns.items()
-      if (name == 'batch') == by_batch
+      suffix: network_of(column.statistics, ema=column.ema)
+      for suffix, column in columns.items()
+      if (column.statistics == 'batch') == by_batch
     }
     if networks:
       batches = ready.data.eval_batches(split, batch_size or default)
-      sums |= add_up(ready, networks, batches, by_batch=by_batch)
+      counted = functools.partial(count, by_batch=by_batch)
+      sums |= add_up(networks, batches, counted)
+  return {suffix: sums[suffix] for suffix in columns}
+
+
+def summarized(
+  sums: Mapping[str, metrics.Totals],
+) -> dict[str, float | list[float | None]]:
+  """The metrics of a row, from the totals by the suffix of their columns."""
   return {
     f'{metric}{suffix}': value
-    for suffix in columns
-    for metric, value in metrics.summarize(sums[suffix]).items()
+    for suffix, totals in sums.items()
+    for metric, value in metrics.summarize(totals).items()
   }
 
 
@@ -166,26 +231,16 @@ def standardized(pixels: data.Pixels, images: jax.Array) -> jax.Array:
 
 
 def add_up(
-  ready: run.Run,
   networks: dict[str, Variables],
   batches: Iterable[tuple[data.Batch, jax.Array]],
-  *,
-  by_batch: bool,
+  count: Callable[..., metrics.Totals],
 ) -> dict[str, metrics.Totals]:
   """The totals of some networks over the same batches, in float64."""
 
   def parts() -> Iterator[dict[str, metrics.Totals]]:
     for batch, valid in batches:
       yield {
-        name: batch_totals(
-          network,
-          batch,
-          valid,
-          ready.pixels,
-          model=ready.program.model,
-          by_batch=by_batch,
-        )
-        for name, network in networks.items()
+        name: count(network, batch, valid) for name, network in networks.items()
       }
 
   fetched = (
@@ -203,9 +258,7 @@ def one_ahead(items: Iterable[T]) -> Iterator[T]:
     yield item
 
 
-# Jitted once for the process: runs with equal models share what is compiled.
-@functools.partial(jax.jit, static_argnames=('model', 'by_batch'))
-def batch_logits(
+def logits_of(
   network: Variables,
   images: jax.Array,
   pixels: data.Pixels,
@@ -236,8 +289,7 @@ def batch_logits(
   return logits.astype(np.float32)
 
 
-@functools.partial(jax.jit, static_argnames=('model', 'by_batch'))
-def batch_totals(
+def totals_of(
   network: Variables,
   batch: data.Batch,
   valid: jax.Array,
@@ -246,7 +298,7 @@ def batch_totals(
   model: Any,
   by_batch: bool,
 ) -> metrics.Totals:
-  """The totals of a batch; arguments as of `batch_logits`.
+  """The totals of a batch; arguments as of `logits_of`.
 
   Args:
     network: the model's variables.
@@ -256,7 +308,13 @@ def batch_totals(
     model: maps images to logits.
     by_batch: normalizes with the statistics of the batch.
   """
-  logits = batch_logits(
+  logits = logits_of(
     network, batch.images, pixels, model=model, by_batch=by_batch
   )
   return metrics.totals(logits, batch.labels, valid)
+
+
+# Jitted once for the process: runs with equal models share what is compiled.
+_jit = functools.partial(jax.jit, static_argnames=('model', 'by_batch'))
+batch_logits = _jit(logits_of)
+batch_totals = _jit(totals_of)

@@ -4,6 +4,7 @@ Both feeds have the same methods; which one a run has is a matter of its data
 set. `inputs` are those of a compiled call (`steps.Inputs`).
 """
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -79,11 +80,33 @@ class MemoryFeed:
     """
     self.pixels = data.pixel_statistics(splits['train'].images)
     self._mesh = mesh
+    self._batch_size = batch_size
     self._splits = {
       name: devices.replicate(Batch(split.images, split.labels), mesh)
       for name, split in splits.items()
     }
-    self._shuffled = data.Shuffled(key, len(splits['train'].labels), batch_size)
+    self._shuffled = self._order_of(key)
+
+  def reordered(self, key: jax.Array) -> 'MemoryFeed':
+    """The same examples in memory, in the order of another key.
+
+    Args:
+      key: of a run, or [members] of several, whose orders are then stacked.
+    """
+    other = copy.copy(self)
+    other._shuffled = self._order_of(key)
+    return other
+
+  def on_mesh(self, mesh: Mesh) -> 'MemoryFeed':
+    """The same examples on other devices, in the same order."""
+    other = copy.copy(self)
+    other._mesh = mesh
+    other._splits = devices.replicate(self._splits, mesh)
+    return other
+
+  def _order_of(self, key: jax.Array) -> data.Shuffled:
+    number = len(self._splits['train'].labels)
+    return data.Shuffled(key, number, self._batch_size)
 
   def inputs(self, first: int, count: int) -> Resident:
     """The examples of `count` steps from `first` (0)."""

@@ -8,6 +8,7 @@ takes off the rows after it, which it then writes again.
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from normlab import checkpoints, distributed, records, steps
 from normlab.checkpoints import Position, Restored
@@ -17,6 +18,20 @@ from normlab.writers import (
   TensorBoardWriter,
   Values,
 )
+
+
+class Mark(NamedTuple):
+  """What a checkpoint says beside the state.
+
+  Attributes:
+    step: updates so far.
+    position: where the record stood.
+    accuracy: on the validation split; None where it was not evaluated.
+  """
+
+  step: int
+  position: Position
+  accuracy: float | None
 
 
 class Journal:
@@ -100,33 +115,36 @@ class Journal:
     """Whether no evaluation before that of `step` was as good."""
     return self._best[0] == step
 
-  def save(
-    self,
-    step: int,
-    state: steps.TrainState,
-    *,
-    window: tuple[dict[str, float], ...] = (),
-    stream: dict | None = None,
-    rows_before_evaluation: int | None = None,
-  ) -> None:
+  def save(self, step: int, state: steps.TrainState, **where: Any) -> None:
     """Starts to write a checkpoint.
 
     Args:
       step: updates so far.
       state: after them.
-      window: values of the steps since the last training row.
-      stream: where the stream of examples is.
-      rows_before_evaluation: for a step whose evaluation was not finished; it
-        is made again when the run is continued.
+      **where: as of `mark`.
 
     Raises:
       RecordError: this or an earlier checkpoint cannot be written.
     """
-    if step in self._checkpoints.available():
-      return
-    if self._writes:
-      # The checkpoint says that these rows are there.
-      self._metrics.sync()
+    self.save_at(self.mark(step, **where), state)
+
+  def mark(
+    self,
+    step: int,
+    *,
+    window: tuple[dict[str, float], ...] = (),
+    stream: dict | None = None,
+    rows_before_evaluation: int | None = None,
+  ) -> Mark:
+    """Where the record stands now, for a checkpoint that may be written later.
+
+    Args:
+      step: updates so far.
+      window: values of the steps since the last training row.
+      stream: where the stream of examples is.
+      rows_before_evaluation: for a step whose evaluation was not finished; it
+        is made again when the run is continued.
+    """
     due = rows_before_evaluation is not None
     position = Position(
       rows=rows_before_evaluation if due else self.rows,
@@ -137,8 +155,21 @@ class Journal:
     )
     evaluated, accuracy = self._newest
     is_known = evaluated == step and not due
+    return Mark(step, position, accuracy if is_known else None)
+
+  def save_at(self, mark: Mark, state: steps.TrainState) -> None:
+    """Starts to write the checkpoint of a mark.
+
+    Raises:
+      RecordError: this or an earlier checkpoint cannot be written.
+    """
+    if mark.step in self._checkpoints.available():
+      return
+    if self._writes:
+      # The checkpoint says that these rows are there.
+      self._metrics.sync()
     self._checkpoints.save(
-      step, state, position, accuracy=accuracy if is_known else None
+      mark.step, state, mark.position, accuracy=mark.accuracy
     )
 
   def restore(self, like: steps.TrainState, most: int) -> Restored | None:

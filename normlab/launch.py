@@ -1,15 +1,11 @@
 """What stands between a command line and a run: signals, processes, words."""
 
 import functools
-import os
 import sys
-import tempfile
 
-import jax
 import ml_collections
 
 from normlab import (
-  data,
   distributed,
   interruption,
   names,
@@ -90,13 +86,10 @@ def mark_interrupted(record: records.Record) -> None:
 
 
 def dry_run(config: ml_collections.ConfigDict) -> str:
-  """What a run would need; see `dry_run.report`. Nothing is left behind."""
-  # Neither in the compilation cache, nor where digits would be prepared.
-  jax.config.update('jax_enable_compilation_cache', False)
-  with tempfile.TemporaryDirectory() as folder:
-    prepared = os.path.join(data.default_data_dir(), 'digits')
-    validation.check(config)
-    if config.data.name == 'digits' and not os.path.isdir(prepared):
-      config = config.copy_and_resolve_references()
-      config.data.data_dir = folder
-    return dry_run_lib.report(config)
+  """What a run would need; see `dry_run.report`. Nothing is left behind.
+
+  Raises:
+    names.ConfigError: a config that cannot be trained.
+  """
+  validation.check(config)
+  return dry_run_lib.report(config)

@@ -29,6 +29,24 @@ def per_example(logits: jax.Array, labels: jax.Array) -> dict[str, jax.Array]:
   return {'loss': loss, 'accuracy': correct.astype(jnp.float32)}
 
 
+def smoothed(
+  loss: jax.Array, logits: jax.Array, share: float | jax.Array
+) -> jax.Array:
+  """(1 - share) * loss + share * mean over the classes k of -log p(k).
+
+  The cross-entropy with a target that has a share of it spread over all classes
+  (label smoothing, Szegedy et al. 2015, arXiv:1512.00567, section 7).
+
+  Args:
+    loss: the cross-entropy of each example, float32 [batch].
+    logits: [batch, classes], any precision; computed in float32.
+    share: from 0 to 1.
+  """
+  logits = logits.astype(jnp.float32)
+  spread = jax.nn.logsumexp(logits, axis=-1) - logits.mean(-1)
+  return (1 - share) * loss + share * spread
+
+
 def mean(values: dict[str, jax.Array]) -> dict[str, jax.Array]:
   """Mean of each metric over the examples."""
   return {name: value.mean() for name, value in values.items()}

@@ -7,12 +7,13 @@ import colorsys
 import math
 import pathlib
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib import colors, ticker
+from matplotlib import colors, ticker, transforms
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -45,6 +46,28 @@ COLORS = {
 SPARE_COLORS = ('#882255', '#999933', '#332288', '#44aa99', '#aa4499')
 
 DOTS = (0, (1, 1))
+# Mark and line of the norms, in the order of `COLORS`: ten marks and three lines
+# have no common factor, so that the first 30 pairs differ.
+MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '<', '>', 'p')
+LINES = ('-', (0, (5, 1.5)), (0, (7, 1.5, 1.5, 1.5)))
+# Highest end of an axis of accuracies, which on the logit scale has to end
+# before 100%.
+TOP = 0.99875
+# Of a legend.
+MOST_COLUMNS = 8
+# Crosses side by side, and points between two of them.
+HEAP_COLUMNS = 3
+HEAP_PITCH = 7.5
+# Of Okabe & Ito, for lines that are no norms.
+LINE_COLORS = (
+  '#0072b2',
+  '#e69f00',
+  '#009e73',
+  '#d55e00',
+  '#cc79a7',
+  '#56b4e9',
+  '#000000',
+)
 
 
 def color_of(norm: str) -> str:
@@ -82,10 +105,47 @@ def style(
   }
 
 
-def panels(count: int) -> tuple[Figure, list[Axes]]:
-  """A figure with panels side by side; not registered with pyplot."""
-  figure = Figure(figsize=(5.6 * count, 5.4), dpi=150)
-  axes = figure.subplots(1, count, squeeze=False)[0]
+def marked_style(norm: str) -> dict[str, Any]:
+  """How the line of a norm looks where x is not the step; with a mark.
+
+  Without colours, line and mark together tell the norms apart.
+
+  Args:
+    norm: name of the norm.
+  """
+  known = list(COLORS)
+  place = known.index(norm) if norm in COLORS else zlib.crc32(norm.encode())
+  return {'color': color_of(norm), **line_and_mark(place)}
+
+
+def numbered_style(number: int) -> dict[str, Any]:
+  """Likewise, of a line that is no norm, by its number from 0."""
+  color = LINE_COLORS[number % len(LINE_COLORS)]
+  return {'color': color, **line_and_mark(number)}
+
+
+def line_and_mark(number: int) -> dict[str, Any]:
+  """What tells lines apart in a print without colours."""
+  return {
+    'linestyle': LINES[number % len(LINES)],
+    'marker': MARKERS[number % len(MARKERS)],
+    'linewidth': 1.6,
+    'markersize': 6,
+  }
+
+
+def panels(
+  count: int, *, widths: Sequence[float] | None = None
+) -> tuple[Figure, list[Axes]]:
+  """A figure with panels side by side; not registered with pyplot.
+
+  Args:
+    count: number of panels.
+    widths: of the panels; default: 1 each.
+  """
+  widths = widths or [1] * count
+  figure = Figure(figsize=(5.6 * sum(widths), 5.4), dpi=150)
+  axes = figure.subplots(1, count, squeeze=False, width_ratios=widths)[0]
   for panel in axes:
     panel.spines[['top', 'right']].set_visible(False)
     panel.grid(color='0.92')
@@ -141,6 +201,50 @@ def crosses(axes: Axes, steps: pd.Series, style: dict[str, Any]) -> None:
   )
 
 
+def heap_of_crosses(
+  axes: Axes, x: float, crosses: Sequence[tuple[str, bool]]
+) -> None:
+  """Marks at the bottom, side by side and in rows: none hides another.
+
+  Args:
+    axes: where to draw.
+    x: where they stand.
+    crosses: the colour of each, and whether it is bold.
+  """
+  for number, (color, is_bold) in enumerate(crosses):
+    row, column = divmod(number, HEAP_COLUMNS)
+    in_row = min(len(crosses) - row * HEAP_COLUMNS, HEAP_COLUMNS)
+    shift = transforms.ScaledTranslation(
+      HEAP_PITCH * (column - (in_row - 1) / 2) / 72,
+      HEAP_PITCH * (row + 0.6) / 72,
+      axes.figure.dpi_scale_trans,
+    )
+    axes.plot(
+      [x],
+      [0],
+      'x',
+      color=color,
+      markersize=5.5 if is_bold else 4.5,
+      markeredgewidth=2 if is_bold else 0.9,
+      transform=axes.get_xaxis_transform() + shift,
+      clip_on=False,
+      zorder=6,
+    )
+
+
+def note(axes: Axes, text: str) -> None:
+  """Text in the middle of a panel that has nothing to show."""
+  axes.text(
+    0.5,
+    0.5,
+    text,
+    transform=axes.transAxes,
+    ha='center',
+    va='center',
+    color='0.4',
+  )
+
+
 def accuracy_axis(axes: Axes, best: float) -> None:
   """Percent; where accuracies come close to one, on the logit scale.
 
@@ -148,10 +252,11 @@ def accuracy_axis(axes: Axes, best: float) -> None:
   as far apart as they are in fact.
   """
   if best > 0.95:
-    top = 1 - (1 - min(best, 0.9975)) / 2
+    top = min(1 - (1 - best) / 2, TOP)
     # A seed at 100% is infinitely high: its band ends at the top, not nowhere.
-    axes.set_yscale('logit', nonpositive='clip')
+    # The limits come first, or the scale looks for some in the data.
     axes.set_ylim(0.05, top)
+    axes.set_yscale('logit', nonpositive='clip')
     ticks = [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999]
     axes.set_yticks([tick for tick in ticks if tick <= top])
     axes.yaxis.set_minor_locator(ticker.NullLocator())
@@ -169,7 +274,10 @@ def percent(axes: Axes) -> None:
 def legend_outside(figure: Figure, axes: Axes) -> None:
   """One legend for the figure, above the panels, in as few rows as fit."""
   handles, labels = axes.get_legend_handles_labels()
-  for columns in range(min(len(labels), 7), 0, -1):
+  for rows in range(1, len(labels) + 1):
+    columns = math.ceil(len(labels) / rows)
+    if columns > MOST_COLUMNS:
+      continue
     legend = figure.legend(
       handles,
       labels,

@@ -5,6 +5,7 @@ optimizer are its arguments. Two runs with equal programs compile once.
 """
 
 import dataclasses
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import ml_collections
@@ -39,6 +40,16 @@ class Program:
   log_layer_norms: bool = False
   mesh: Mesh | None = None
 
+  def with_numbers(self, hyper: 'Hyper') -> 'Program':
+    """The program with the numbers of a model that are arguments of the step.
+
+    Only for use inside the step: it is no longer hashable.
+    """
+    if not hyper.model and not hyper.norm:
+      return self
+    model = model_with_numbers(self.model, hyper)
+    return dataclasses.replace(self, model=model)
+
 
 class Hyper(NamedTuple):
   """The numbers of a training step, learning rate aside: a pytree.
@@ -46,10 +57,17 @@ class Hyper(NamedTuple):
   Attributes:
     optimizer: float32 scalars, the other arguments of `optim.build`.
     ema_decay: float32, of the moving average of the parameters; None is none.
+    label_smoothing: float32, of the training loss; None is none.
+    model: float32 scalars by their field of the model, which are constants of
+      a program, except for one of runs that differ in them.
+    norm: likewise, by their field of the norm.
   """
 
   optimizer: dict[str, np.ndarray]
   ema_decay: np.ndarray | None = None
+  label_smoothing: np.ndarray | None = None
+  model: dict[str, np.ndarray] = {}
+  norm: dict[str, np.ndarray] = {}
 
 
 def build(
@@ -102,13 +120,43 @@ def augmentation(config: ml_collections.ConfigDict) -> Augmentation:
   return Augmentation(config.data.random_crop, config.data.random_flip)
 
 
-def hyperparameters(config: ml_collections.ConfigDict) -> Hyper:
-  """The numbers of a step, learning rate aside: float32 scalars."""
+def hyperparameters(
+  config: ml_collections.ConfigDict, arguments: Iterable[str] = ()
+) -> Hyper:
+  """The numbers of a step, learning rate aside: float32 scalars.
+
+  Args:
+    config: as in `configs/base.py`.
+    arguments: paths of fields that are set, as 'norm.momentum', which are to be
+      arguments of the step and not constants of the program.
+  """
   fields = set_fields(config.optimizer)
   del fields['learning_rate'], fields['learning_rate_multiplier']
-  numbers = {name: np.float32(value) for name, value in fields.items()}
-  decay = config.ema_decay
-  return Hyper(numbers, None if decay is None else np.float32(decay))
+  added = {'model': {}, 'norm': {}}
+  for path in arguments:
+    section, name = path.split('.')
+    added[section][name] = np.float32(config[section][name])
+  return Hyper(
+    {name: np.float32(value) for name, value in fields.items()},
+    ema_decay=as_number(config.ema_decay),
+    label_smoothing=as_number(config.label_smoothing),
+    **added,
+  )
+
+
+def as_number(value: float | None) -> np.float32 | None:
+  """In float32, where it is set."""
+  return None if value is None else np.float32(value)
+
+
+def model_with_numbers(model: nn.Module, hyper: Hyper) -> nn.Module:
+  """The model with its numbers, and those of its norms, from `hyper`."""
+  hooks = {
+    hook: factory.with_numbers(hyper.norm)
+    for hook in ('norm', 'kernel_norm')
+    if (factory := getattr(model, hook)) is not None
+  }
+  return model.clone(**hooks, **hyper.model)
 
 
 def build_schedule(config: ml_collections.ConfigDict) -> optax.Schedule:

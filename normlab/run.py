@@ -26,7 +26,7 @@ class CallMeans(struct.PyTreeNode):
 
   Attributes:
     names: of the metrics.
-    values: float32 [steps, names].
+    values: float32 [steps, names]; of stacked runs [members, steps, names].
   """
 
   names: tuple[str, ...] = struct.field(pytree_node=False)
@@ -34,7 +34,20 @@ class CallMeans(struct.PyTreeNode):
 
   def __getitem__(self, name: str) -> jax.Array:
     """One metric: [steps]."""
-    return self.values[:, self.names.index(name)]
+    return self.values[..., self.names.index(name)]
+
+  @property
+  def count(self) -> int:
+    """The number of steps."""
+    return self.values.shape[-2]
+
+  def on_host(self) -> 'CallMeans':
+    """The same in the memory of the host; waits for the device."""
+    return self.replace(values=np.asarray(self.values))
+
+  def of_member(self, i: int) -> 'CallMeans':
+    """The metrics of one of the stacked runs."""
+    return self.replace(values=self.values[i])
 
   def rows(self) -> list[dict[str, float]]:
     """The metrics of each step; waits for the device."""
@@ -48,9 +61,13 @@ def train_steps(
 ) -> tuple[steps.TrainState, CallMeans]:
   """`steps.train_steps`, compiled; the state is donated."""
   state, means = steps.train_steps(state, *args, program=program)
+  return state, as_call_means(means)
+
+
+def as_call_means(means: steps.Means) -> CallMeans:
+  """The metrics of some steps, [steps] each, as one array."""
   names = tuple(sorted(means))
-  values = jnp.stack([means[name] for name in names], axis=1)
-  return state, CallMeans(names, values)
+  return CallMeans(names, jnp.stack([means[name] for name in names], axis=1))
 
 
 @functools.partial(jax.jit, static_argnames='each')
@@ -91,13 +108,41 @@ class Run(NamedTuple):
   key: jax.Array
 
 
-def prepare(config: ml_collections.ConfigDict) -> Run:
-  """Opens the data, and puts what fits on the devices."""
-  mesh = devices.mesh(devices.count(config))
-  init_key, order_key, step_key = jax.random.split(
-    jax.random.key(config.seed), 3
-  )
-  feed = open_feed(config, order_key, mesh)
+class Keys(NamedTuple):
+  """The random keys of a run.
+
+  Attributes:
+    init: of the initial parameters.
+    order: of the order of the examples.
+    step: of augmentation, dropout and noise.
+  """
+
+  init: jax.Array
+  order: jax.Array
+  step: jax.Array
+
+
+def keys(config: ml_collections.ConfigDict) -> Keys:
+  """The keys that follow from the seed."""
+  return Keys(*jax.random.split(jax.random.key(config.seed), 3))
+
+
+def prepare(
+  config: ml_collections.ConfigDict, beside: Run | None = None
+) -> Run:
+  """Opens the data, and puts what fits on the devices.
+
+  Args:
+    config: of the run.
+    beside: a run on the same data in memory, whose devices and examples this
+      one shares.
+  """
+  init_key, order_key, step_key = keys(config)
+  if beside is None:
+    mesh = devices.mesh(devices.count(config))
+    feed = open_feed(config, order_key, mesh)
+  else:
+    mesh, feed = beside.mesh, beside.data.reordered(order_key)
   description = data.describe(config.data.name, config.data.data_dir)
   hyper = program.hyperparameters(config)
   pixels, hyper, step_key = devices.replicate(

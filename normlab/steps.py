@@ -3,7 +3,8 @@
 `jit`, donation and input/output belong to the caller.
 """
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import jax
@@ -100,11 +101,17 @@ def train_step(
     The new state; and the batch's mean 'loss' and 'accuracy' before the update,
     and the 'gradient_norm', of all parameters together.
   """
+  program = program.with_numbers(hyper)
   augment_key, model_key = keys_of_step(key, state.step)
   images = program.augmentation(augment_key, batch.images)
   examples = pixels.standardize(images), batch.labels
   gradient, means, model_state = accumulated_gradient(
-    state.params, state.model_state, examples, model_key, program=program
+    state.params,
+    state.model_state,
+    examples,
+    model_key,
+    program=program,
+    label_smoothing=hyper.label_smoothing,
   )
   optimizer = optim.build(
     name=program.optimizer, learning_rate=learning_rate, **hyper.optimizer
@@ -151,15 +158,34 @@ def train_steps(
     The new state, and each step's means: [steps].
   """
 
-  def body(state: TrainState, at: tuple[jax.Array, jax.Array]):
-    i, rate = at
+  def one(state: TrainState, i: int | jax.Array, rate: jax.Array):
     batch = inputs.batch(state.step, i, program)
     return train_step(state, batch, pixels, rate, hyper, key, program=program)
 
+  return repeated(one, state, learning_rates)
+
+
+def repeated(
+  step: Callable[..., tuple[Any, Means]],
+  state: Any,
+  learning_rates: jax.Array,
+) -> tuple[Any, Means]:
+  """Makes a step for each learning rate.
+
+  Args:
+    step: of the state, the number of the step in this call and its learning
+      rate; returns the new state and the means.
+    state: before the steps.
+    learning_rates: [steps].
+
+  Returns:
+    The state after them, and each step's means: [steps].
+  """
   count = len(learning_rates)
   if count > 1:
-    return jax.lax.scan(body, state, (jnp.arange(count), learning_rates))
-  state, means = body(state, (0, learning_rates[0]))
+    every = jnp.arange(count), learning_rates
+    return jax.lax.scan(lambda s, at: step(s, *at), state, every)
+  state, means = step(state, 0, learning_rates[0])
   return state, jax.tree.map(lambda x: x[None], means)
 
 
@@ -170,6 +196,7 @@ def accumulated_gradient(
   key: jax.Array,
   *,
   program: Program,
+  label_smoothing: jax.Array | None = None,
 ) -> tuple[Params, Means, dict[str, Any]]:
   """Gradient and metrics of a batch, one microbatch after the other.
 
@@ -182,25 +209,29 @@ def accumulated_gradient(
     examples: images [batch, ...] and labels [batch].
     key: of dropout and of noise.
     program: the model and the number of microbatches.
+    label_smoothing: as of `training_means`.
 
   Returns:
     The mean gradient, the mean metrics, and the other collections at the end.
   """
   parts = program.microbatches
+  gradient_of_part = functools.partial(
+    gradient_of, program=program, label_smoothing=label_smoothing
+  )
   if parts == 1:
-    return gradient_of(params, model_state, examples, key, program=program)
+    return gradient_of_part(params, model_state, examples, key)
 
   def add(carried: tuple[Any, ...], i: jax.Array):
     sums, model_state = carried
     # Every parts-th example: a batch that is sharded stays where it is.
     part = jax.tree.map(lambda x: split(x, parts)[:, i], examples)
-    *terms, model_state = gradient_of(
-      params, model_state, part, jax.random.fold_in(key, i), program=program
+    *terms, model_state = gradient_of_part(
+      params, model_state, part, jax.random.fold_in(key, i)
     )
     return (jax.tree.map(jnp.add, sums, terms), model_state), None
 
   shapes = jax.eval_shape(
-    lambda: gradient_of(params, model_state, examples, key, program=program)
+    lambda: gradient_of_part(params, model_state, examples, key)
   )
   zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), list(shapes[:2]))
   # On a CPU a loop would run the convolutions many times slower; a hundred
@@ -225,6 +256,7 @@ def gradient_of(
   key: jax.Array,
   *,
   program: Program,
+  label_smoothing: jax.Array | None = None,
 ) -> tuple[Params, Means, dict[str, Any]]:
   """Gradient of the mean loss, the metrics, and the model's new state."""
   images, labels = examples
@@ -237,11 +269,28 @@ def gradient_of(
       mutable=list(model_state),
       rngs=rngs(key),
     )
-    means = metrics.mean(metrics.per_example(logits, labels))
+    means = training_means(logits, labels, label_smoothing)
     return means['loss'], (means, dict(new_state))
 
   gradient, (means, new_state) = jax.grad(loss, has_aux=True)(params)
   return gradient, means, new_state
+
+
+def training_means(
+  logits: jax.Array, labels: jax.Array, label_smoothing: jax.Array | None
+) -> Means:
+  """The mean metrics of a batch; the 'loss' is what training lowers.
+
+  Args:
+    logits: [batch, classes].
+    labels: int32 [batch].
+    label_smoothing: share of the target that is spread over all classes; None
+      is none.
+  """
+  values = metrics.per_example(logits, labels)
+  if label_smoothing is not None:
+    values['loss'] = metrics.smoothed(values['loss'], logits, label_smoothing)
+  return metrics.mean(values)
 
 
 def keys_of_step(key: jax.Array, step: jax.Array) -> jax.Array:

@@ -1,9 +1,10 @@
 """The training rows of a record, and what ends a run early."""
 
 import contextlib
+import functools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -28,8 +29,56 @@ class DivergedError(Exception):
     self.details: dict[str, Any] = {}
 
 
-class TrainLog:
-  """Writes the training rows, at least one call behind the device."""
+class Fetched:
+  """The metrics of calls, fetched at least one call behind the device."""
+
+  def __init__(
+    self,
+    config: ml_collections.ConfigDict,
+    *,
+    norms_of: Callable[[steps.Params], steps.Means],
+    take: Callable[[int, run.CallMeans, steps.Means], None],
+  ):
+    """Has fetched nothing yet.
+
+    Args:
+      config: says where rows end.
+      norms_of: computes the norms of the parameters.
+      take: is given what was fetched of a call: its first step, from 0, the
+        means of its steps, and the norms of the parameters after it, which are
+        empty unless a row ends with it.
+    """
+    self._config = config
+    self._norms_of = norms_of
+    self._take = take
+    self._pending: list[tuple[int, run.CallMeans, steps.Means]] = []
+    self._fetched = time.monotonic()
+
+  def add(self, first: int, means: run.CallMeans, params: steps.Params) -> None:
+    """Takes the metrics of a call that was just dispatched.
+
+    Args:
+      first: its first step, from 0.
+      means: of its steps.
+      params: after it.
+    """
+    row_ended = bool(self._pending and self._pending[-1][2])
+    if row_ended or time.monotonic() - self._fetched > FETCH_EVERY:
+      self.flush()
+    ends = ends_row(self._config, first + means.count)
+    norms = self._norms_of(params) if ends else {}
+    self._pending.append((first, means, norms))
+
+  def flush(self) -> None:
+    """Fetches and hands on what is pending."""
+    pending, self._pending = self._pending, []
+    for first, means, norms in pending:
+      self._take(first, means.on_host(), jax.device_get(norms))
+    self._fetched = time.monotonic()
+
+
+class TrainRows:
+  """Writes the training rows of a run, from the metrics of its steps."""
 
   def __init__(
     self,
@@ -44,10 +93,6 @@ class TrainLog:
     self._journal = journal
     self._display = display
     self._learning_rates = learning_rates
-    # Calls that were dispatched: their metrics, and the parameters' norms
-    # where a row ends with them.
-    self._pending: list[tuple[int, run.CallMeans, dict[str, jax.Array]]] = []
-    self._fetched = time.monotonic()
     self._window = list(window)
     self._clock: Clock | None = None
     self._estimated = False
@@ -57,70 +102,39 @@ class TrainLog:
     """The values of the steps since the last row."""
     return tuple(self._window)
 
-  def add(self, first: int, means: run.CallMeans, params: steps.Params) -> None:
-    """Takes the metrics of a call that was just dispatched.
+  def started(self, step: int) -> None:
+    """The first call was compiled and dispatched, after `step` updates."""
+    self._clock = self._clock or Clock(step)
 
-    Args:
-      first: its first step, from 0.
-      means: of its steps.
-      params: after it.
-    """
-    if self._clock is None:
-      # The first call compiled before it was dispatched; so does this.
-      self._norms_of(params)
-      self._clock = Clock(first)
-    row_ended = bool(self._pending and self._pending[-1][2])
-    if row_ended or time.monotonic() - self._fetched > FETCH_EVERY:
-      self.flush()
-    ends_row = self._ends_row(first + len(means.values))
-    norms = self._norms_of(params) if ends_row else {}
-    self._pending.append((first, means, norms))
+  def skip(self, seconds: float) -> None:
+    """Leaves seconds out of the training speed."""
+    if self._clock is not None:
+      self._clock.skip(seconds)
 
-  def flush(self) -> None:
-    """Fetches and writes what is pending.
+  def take(self, first: int, means: run.CallMeans, norms: steps.Means) -> None:
+    """Writes the rows that end in a call; the arguments are those of `Fetched`.
 
     Raises:
       DivergedError: a loss that is not finite.
     """
-    pending, self._pending = self._pending, []
-    for first, means, norms in pending:
-      for step, values in enumerate(means.rows(), start=first + 1):
-        self._step(step, values, norms)
-    self._fetched = time.monotonic()
+    for step, values in enumerate(means.rows(), start=first + 1):
+      if not math.isfinite(values['loss']):
+        raise DivergedError(step)
+      self._window.append(values)
+      self._display.step(step, values)
+      if ends_row(self._config, step):
+        self._write(step, norms)
 
-  @contextlib.contextmanager
-  def paused(self) -> Iterator[None]:
-    """Leaves what is done in the block out of the training speed."""
-    start = time.monotonic()
-    yield
-    if self._clock is not None:
-      self._clock.skip(time.monotonic() - start)
-
-  def _step(
-    self, step: int, values: dict[str, float], norms: dict[str, jax.Array]
-  ) -> None:
-    if not math.isfinite(values['loss']):
-      raise DivergedError(step)
-    self._window.append(values)
-    self._display.step(step, values)
-    if self._ends_row(step):
-      means = {
-        name: sum(row[name] for row in self._window) / len(self._window)
-        for name in values
-      }
-      means |= {name: float(norm) for name, norm in norms.items()}
-      means['learning_rate'] = float(self._learning_rates[step - 1])
-      self._journal.write(step, 'train', means)
-      self._window.clear()
-      self._write_speed(step)
-
-  def _norms_of(self, params: steps.Params) -> dict[str, jax.Array]:
-    return run.parameter_norms(params, each=self._config.log_layer_norms)
-
-  def _ends_row(self, step: int) -> bool:
-    return is_due(step, self._config.log_every) or (
-      step == self._config.total_steps
-    )
+  def _write(self, step: int, norms: steps.Means) -> None:
+    means = {
+      name: sum(row[name] for row in self._window) / len(self._window)
+      for name in self._window[0]
+    }
+    means |= {name: float(norm) for name, norm in norms.items()}
+    means['learning_rate'] = float(self._learning_rates[step - 1])
+    self._journal.write(step, 'train', means)
+    self._window.clear()
+    self._write_speed(step)
 
   def _write_speed(self, step: int) -> None:
     rate = self._clock.steps_per_second(step)
@@ -133,6 +147,66 @@ class TrainLog:
         f'speed: {images:,.0f} images a second, {1e3 / rate:.1f} ms a step; '
         f'about {progress.duration(left)} of training left, without evaluations'
       )
+
+
+class TrainLog:
+  """Writes the training rows of one run while its device goes on."""
+
+  def __init__(
+    self,
+    config: ml_collections.ConfigDict,
+    journal: Journal,
+    display: progress.Progress,
+    learning_rates: optim.LearningRates,
+    window: tuple[dict[str, float], ...] = (),
+  ):
+    """Continues behind the steps whose values are in `window`."""
+    self._norms_of = functools.partial(
+      run.parameter_norms, each=config.log_layer_norms
+    )
+    self._rows = TrainRows(config, journal, display, learning_rates, window)
+    self._fetched = Fetched(
+      config, norms_of=self._norms_of, take=self._rows.take
+    )
+    self._started = False
+
+  @property
+  def window(self) -> tuple[dict[str, float], ...]:
+    """The values of the steps since the last row."""
+    return self._rows.window
+
+  def add(self, first: int, means: run.CallMeans, params: steps.Params) -> None:
+    """Takes the metrics of a call; see `Fetched.add`.
+
+    Raises:
+      DivergedError: an earlier loss that is not finite.
+    """
+    if not self._started:
+      # The first call compiled before it was dispatched; so does this.
+      self._norms_of(params)
+      self._rows.started(first)
+      self._started = True
+    self._fetched.add(first, means, params)
+
+  def flush(self) -> None:
+    """Fetches and writes what is pending.
+
+    Raises:
+      DivergedError: a loss that is not finite.
+    """
+    self._fetched.flush()
+
+  @contextlib.contextmanager
+  def paused(self) -> Iterator[None]:
+    """Leaves what is done in the block out of the training speed."""
+    start = time.monotonic()
+    yield
+    self._rows.skip(time.monotonic() - start)
+
+
+def ends_row(config: ml_collections.ConfigDict, step: int) -> bool:
+  """Whether a training row ends with this step."""
+  return is_due(step, config.log_every) or step == config.total_steps
 
 
 class Clock:

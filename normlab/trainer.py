@@ -3,6 +3,7 @@
 import contextlib
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import ml_collections
 
@@ -72,23 +73,34 @@ def train(
     with workdir_lib.recorded(record, config, journal):
       ready = run.prepare(config)
       stack.enter_context(contextlib.closing(ready.data))
-      train_prepared(ready, record, journal, display, stop)
+      train_prepared(Session(ready, journal, display, stop), record)
   return record
 
 
-def train_prepared(
-  ready: run.Run,
-  record: records.Record,
-  journal: Journal,
-  display: progress_lib.Progress,
-  stop: Stop,
-) -> None:
+class Session(NamedTuple):
+  """What a run is trained with.
+
+  Attributes:
+    ready: the run.
+    journal: its record and checkpoints.
+    display: shows the progress.
+    stop: whether the run is to save its state and end.
+  """
+
+  ready: run.Run
+  journal: Journal
+  display: progress_lib.Progress
+  stop: Stop
+
+
+def train_prepared(session: Session, record: records.Record) -> None:
   """Trains from where the record stands to the last step.
 
   Raises:
     DivergedError: a loss that is not finite; the last state that was is saved.
     Interrupted: as `stop` said so; the state is saved.
   """
+  ready, journal, display, _ = session
   state = run.initial_state(ready)
   display.note(summary.describe(ready, state))
   start = journal.resume(state, display.warn)
@@ -104,21 +116,14 @@ def train_prepared(
   )
   with contextlib.closing(profiler):
     try:
-      loop(ready, start, journal, display, profiler, stop)
+      loop(session, start, profiler)
     except DivergedError as error:
       keep_last_finite(ready, journal, error)
       raise
   journal.wait()
 
 
-def loop(
-  ready: run.Run,
-  start: Restored,
-  journal: Journal,
-  display: progress_lib.Progress,
-  profiler: Profiler,
-  stop: Stop,
-) -> None:
+def loop(session: Session, start: Restored, profiler: Profiler) -> None:
   """Makes all steps that are left, one compiled call after another.
 
   The metrics of a call are fetched after the next call is dispatched, so that
@@ -128,14 +133,14 @@ def loop(
     DivergedError: a loss that is not finite.
     Interrupted: the state is saved.
   """
+  ready, journal, display, stop = session
   config, state = ready.config, start.state
   log = TrainLog(
     config, journal, display, ready.learning_rates, start.position.window
   )
   agreed = distributed.Agreement(stop)
   if start.position.evaluation_due:
-    step = start.step
-    look(ready, state, step, log, journal, display, stop, saving=False)
+    look(session, state, start.step, log.window, saving=False)
   for first, count in run.calls(config, start.step):
     profiler.before(first, state)
     state, means = run.run_steps(ready, state, first, count)
@@ -150,44 +155,41 @@ def loop(
     if last:
       profiler.before(step, state)
     with log.paused():
-      look(ready, state, step, log, journal, display, stop, saving=saving)
+      look(session, state, step, log.window, saving=saving)
     if stopping and not last:
       journal.wait()
       raise Interrupted(step)
 
 
 def look(
-  ready: run.Run,
+  session: Session,
   state: steps.TrainState,
   step: int,
-  log: TrainLog,
-  journal: Journal,
-  display: progress_lib.Progress,
-  stop: Stop,
+  window: tuple[dict[str, float], ...],
   *,
   saving: bool,
 ) -> None:
   """Evaluates and saves the state after a step, as far as either is due.
 
+  An evaluation that is stopped is made when the run is continued.
+
   Args:
-    ready: the run.
+    session: the run; all rows before are written.
     state: after the step.
     step: updates so far.
-    log: has written all rows before.
-    journal: of the run.
-    display: shows evaluations.
-    stop: ends an evaluation, which is then made when the run is continued.
+    window: values of the steps since the last training row.
     saving: whether a checkpoint is due, also if this is not the best state.
 
   Raises:
     DivergedError: a loss that is not finite.
     Interrupted: in an evaluation; the state before it is saved.
   """
-  rest = {'window': log.window, 'stream': ready.data.state()}
+  ready, journal = session.ready, session.journal
+  rest = {'window': window, 'stream': ready.data.state()}
   config, rows = ready.config, journal.rows
   if step == config.total_steps or is_due(step, config.eval_every):
     try:
-      evaluate(ready, state, step, journal, display, stop)
+      evaluate(session, state, step)
     except feeds.Stopped as error:
       journal.save(step, state, **rest, rows_before_evaluation=rows)
       journal.wait()
@@ -196,20 +198,14 @@ def look(
     journal.save(step, state, **rest)
 
 
-def evaluate(
-  ready: run.Run,
-  state: steps.TrainState,
-  step: int,
-  journal: Journal,
-  display: progress_lib.Progress,
-  stop: Stop,
-) -> None:
+def evaluate(session: Session, state: steps.TrainState, step: int) -> None:
   """Evaluates on the validation split, at the end on the test split too.
 
   Raises:
     DivergedError: a loss that is not finite.
     feeds.Stopped: as `stop` said so.
   """
+  ready, journal, display, stop = session
   last = step == ready.config.total_steps
   if distributed.is_alone():
     ready = ready._replace(data=feeds.Stoppable(ready.data, stop))
@@ -222,15 +218,26 @@ def evaluate(
 
 
 def keep_last_finite(
-  ready: run.Run, journal: Journal, error: DivergedError
+  ready: run.Run,
+  journal: Journal,
+  error: DivergedError,
+  frozen: steps.TrainState | None = None,
 ) -> None:
   """Saves the last state that was finite, and finds out what was not, if asked.
 
   What was found is added to the error.
+
+  Args:
+    ready: the run.
+    journal: likewise.
+    error: says when the loss was not finite.
+    frozen: the state whose loss that was, where it is at hand.
   """
   # A training loss is that of the state before its step.
-  most = error.step - (error.split == 'train')
-  step, state = divergence.last_finite(ready, journal, most)
+  step = error.step - (error.split == 'train')
+  state = frozen
+  if state is None or not divergence.all_finite(state):
+    step, state = divergence.last_finite(ready, journal, step)
   journal.save(step, state, stream=ready.data.state())
   journal.wait()
   error.details |= {'split': error.split, 'last_finite_step': step}

@@ -2,6 +2,7 @@
 
 python scripts/benchmark.py train
 python scripts/benchmark.py norms [--names=batch,layer]
+python scripts/benchmark.py sweep
 """
 
 import importlib
@@ -15,6 +16,7 @@ from normlab import names
 NAMES = flags.DEFINE_list('names', None, 'Of norms: these only; default: all.')
 BENCHMARKS = {
   'train': 'a training step, its memory, the start, the input pipeline',
+  'sweep': 'runs an hour, by what trains them',
   'norms': 'milliseconds a pass of each norm, forward and backward',
 }
 

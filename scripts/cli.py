@@ -14,6 +14,7 @@ from normlab import interruption, names, records
 FLAGS = flags.FLAGS
 INPUT_ERROR, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 MULTI_HOST = ('multi_host', 'coordinator', 'num_processes', 'process_id')
+RUNNERS = ('vectorized', 'processes', 'one_process', 'ray')
 RUNNER_OPTIONS = ('processes', 'address', 'num_cpus', 'num_gpus')
 OVERRIDE = re.compile(r'--?(?:no)?config\.([^=]+)')
 VALUES = {
@@ -90,10 +91,8 @@ def multi_host_flags() -> dict[str, object]:
 
 def define_runner_flags() -> None:
   """Defines the flags of what trains many runs."""
-  flags.DEFINE_string(
-    'runner',
-    None,
-    'vectorized, processes, one_process or ray; default: the fastest here.',
+  flags.DEFINE_enum(
+    'runner', None, RUNNERS, 'What trains; default: the fastest here.'
   )
   flags.DEFINE_integer(
     'processes', None, 'Runs at a time (processes).', lower_bound=1

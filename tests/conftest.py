@@ -1,5 +1,6 @@
 """Tests run on the CPU, with eight simulated devices, and their own data."""
 
+import gc
 import os
 import pathlib
 import tempfile
@@ -10,8 +11,11 @@ os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '')
   + ' --xla_force_host_platform_device_count=8'
-  # Most programs here run once, on tiny arrays: half of all time is compiling.
-  + ' --xla_backend_optimization_level=1'
+  # Most programs here run once, on tiny arrays, and nearly all time is compiling:
+  # of it, what follows leaves a third, most by the older emitters of loops.
+  + ' --xla_backend_optimization_level=0'
+  + ' --xla_cpu_use_fusion_emitters=false'
+  + ' --xla_cpu_parallel_codegen_split_count=1'
 )
 os.environ['TFDS_DATA_DIR'] = os.path.join(
   tempfile.gettempdir(), f'normlab_test_data_{os.getuid()}'
@@ -20,6 +24,17 @@ os.environ['TFDS_DATA_DIR'] = os.path.join(
 import pytest  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True, scope='module')
+def frozen_heap() -> None:
+  """Keeps what earlier files left behind out of garbage collections.
+
+  JAX keeps its programs. Among those of many files one collection takes seconds,
+  and closing a stream makes one.
+  """
+  gc.collect()
+  gc.freeze()
 
 
 @pytest.fixture(scope='session')

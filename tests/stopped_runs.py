@@ -1,13 +1,9 @@
-"""Runs in processes of their own, which tests stop in every way there is.
+"""Runs in processes of their own, which tests stop in every way there is."""
 
-The processes are forked from a server that has imported everything, so that one
-starts in tenths of a second.
-"""
-
-import multiprocessing
 import os
 import pathlib
 
+import forked
 import jax
 import numpy as np
 
@@ -20,9 +16,6 @@ from normlab import (
   records,
   run,
 )
-
-CONTEXT = multiprocessing.get_context('forkserver')
-CONTEXT.set_forkserver_preload(['stopped_runs', 'orbax.checkpoint'])
 
 
 def config(**overrides):
@@ -41,16 +34,12 @@ def config(**overrides):
 
 def start(folder, config, cache):
   """Trains in a new process, as scripts/train.py does."""
-  process = CONTEXT.Process(
-    target=_train, args=(str(folder), config, str(cache))
-  )
-  process.start()
-  return process
+  return forked.start(_train, str(folder), config, str(cache))
 
 
 def _train(folder, config, cache):
   # One device; and what one process compiled, the next ones read.
-  os.environ['XLA_FLAGS'] = '--xla_backend_optimization_level=1'
+  os.environ['XLA_FLAGS'] += ' --xla_force_host_platform_device_count=1'
   jax.config.update('jax_compilation_cache_dir', cache)
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
   with interruption.watched() as stop:

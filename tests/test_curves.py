@@ -113,6 +113,35 @@ def test_curves_without_a_common_step_do_not_cross():
 
 
 @pytest.mark.parametrize(
+  'accuracies, expected',
+  [
+    ([0.5, 0.895, 0.9, 0.8], (3, 5)),
+    ([0.9, 0.9, 0.9, 0.9], (1, 7)),
+    ([0.9, 0.1, 0.1, 0.1], (1, 1)),
+    # Exactly the tolerance below is within it.
+    ([0.89, 0.9, 0.89, 0.8], (1, 5)),
+    # What lies beyond a gap is not between.
+    ([0.9, 0.5, 0.895, 0.9], (1, 1)),
+    ([0.895, math.nan, 0.9, 0.895], (5, 7)),
+  ],
+)
+def test_usable_range_is_around_the_best(accuracies, expected):
+  accuracy = pd.Series(accuracies, index=[1, 3, 5, 7])
+  assert curves.usable_range(accuracy) == expected
+
+
+def test_usable_range_takes_a_tolerance_and_any_order():
+  accuracy = pd.Series({30: 0.5, 0.1: 0.8, 1: 0.9})
+  assert curves.usable_range(accuracy) == (1, 1)
+  assert curves.usable_range(accuracy, tolerance=0.1) == (0.1, 1)
+
+
+def test_without_an_accuracy_there_is_no_usable_range():
+  for accuracy in (pd.Series({1: math.nan}), pd.Series(dtype=float)):
+    assert all(map(math.isnan, curves.usable_range(accuracy)))
+
+
+@pytest.mark.parametrize(
   'outcomes, expected',
   [
     ([True, True, True], curves.HOLDS),

@@ -51,6 +51,18 @@ def test_loss_is_float32_and_finite_for_large_bfloat16_logits():
   np.testing.assert_allclose(values['loss'], expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize('share', [0.0, 0.1, 1.0])
+def test_smoothed_loss_is_the_cross_entropy_with_the_spread_target(share):
+  generator = np.random.default_rng(0)
+  logits = jnp.asarray(generator.normal(size=(5, 4)), jnp.float32)
+  labels = np.array([0, 3, 1, 1, 2])
+  target = (1 - share) * np.eye(4)[labels] + share / 4
+  expected = -(target * jax.nn.log_softmax(logits)).sum(1)
+  loss = per_example(logits, labels)['loss']
+  smoothed = jax.jit(metrics.smoothed)(loss, logits, share)
+  np.testing.assert_allclose(smoothed, expected, rtol=1e-5)
+
+
 def test_mean_is_that_of_the_examples():
   means = metrics.mean({'loss': jnp.array([1.0, 2.0, 6.0])})
   assert set(means) == {'loss'}

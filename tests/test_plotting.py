@@ -77,6 +77,21 @@ def test_lines_can_be_told_apart_without_colours():
   assert len(set(map(str, lines))) == 4
 
 
+def test_norms_can_be_told_apart_by_line_and_mark():
+  looks = [plotting.marked_style(norm) for norm in plotting.COLORS]
+  assert len({(str(s['linestyle']), s['marker']) for s in looks}) == len(looks)
+  assert [s['color'] for s in looks] == list(plotting.COLORS.values())
+  assert plotting.marked_style('a norm of tomorrow')['marker']
+
+
+def test_lines_that_are_no_norms_differ_from_each_other():
+  looks = [plotting.numbered_style(number) for number in range(30)]
+  assert (
+    len({(s['color'], str(s['linestyle']), s['marker']) for s in looks}) == 30
+  )
+  assert len({s['color'] for s in looks[:7]}) == 7
+
+
 def test_any_multiplier_has_a_style():
   for multiplier in (0.1, 2, 1000):
     style = plotting.style('layer', multiplier)
@@ -121,6 +136,37 @@ def test_crosses_stand_at_the_steps_of_divergence():
   (marks,) = axes.get_lines()
   assert marks.get_marker() == 'x'
   np.testing.assert_array_equal(marks.get_xdata(), [7, 9])
+
+
+@pytest.mark.parametrize('count', [1, 2, 3, 4, 8])
+def test_no_cross_of_a_heap_hides_another(count):
+  figure, (axes,) = plotting.panels(1)
+  axes.set_xlim(0, 2)
+  crosses = [('#000000', number % 2 == 0) for number in range(count)]
+  plotting.heap_of_crosses(axes, 1, crosses)
+  figure.draw_without_rendering()
+  places = [line.get_transform().transform((1, 0)) for line in axes.lines]
+  assert len(places) == count
+  for i, place in enumerate(places):
+    assert all(np.abs(place - other).max() > 10 for other in places[:i])
+  center = axes.transData.transform((1, 0))[0]
+  assert np.mean([x for x, _ in places[:3]]) == pytest.approx(center, abs=1)
+  low = axes.get_window_extent().y0
+  assert all(low < y < low + 80 for _, y in places)
+
+
+def test_panels_have_the_widths_that_are_asked_for():
+  figure, axes = plotting.panels(2, widths=(1, 0.5))
+  wide, narrow = (panel.get_window_extent().width for panel in axes)
+  assert wide == pytest.approx(2 * narrow)
+  assert figure.get_size_inches()[0] == pytest.approx(1.5 * 5.6)
+
+
+def test_a_note_is_in_the_middle_of_its_panel():
+  _, (axes,) = plotting.panels(1)
+  plotting.note(axes, 'nothing')
+  (text,) = axes.texts
+  assert text.get_text() == 'nothing' and text.get_position() == (0.5, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -123,10 +123,11 @@ def test_set_fields_keep_false_and_zero(config):
 def test_hyperparameters_are_float32_without_the_learning_rate(config):
   config.optimizer.clip_norm = 2.0
   hyper = program.hyperparameters(config)
-  numbers, decay = hyper
+  numbers = hyper.optimizer
   assert numbers == {'weight_decay': 0.0, 'clip_norm': 2.0}
   assert all(type(value) is np.float32 for value in numbers.values())
-  assert decay is None
+  assert hyper.ema_decay is None and hyper.label_smoothing is None
+  assert hyper.model == hyper.norm == {}
 
 
 def test_decay_of_the_average_is_a_number_of_the_step(config):

@@ -217,6 +217,20 @@ def test_line_that_is_no_row_is_named(record, line):
     record.metrics()
 
 
+@pytest.mark.parametrize(
+  'lines',
+  [
+    '{"step": 2, "loss": 1\n"accuracy": 0}, {"step": 3}',
+    '{"step": 2}, {"step": 3}',
+    '{"step": 2, "loss": [1\n2]}',
+  ],
+)
+def test_lines_that_are_rows_only_together_are_damaged(record, lines):
+  (record.path / records.METRICS).write_text(f'{{"step": 1}}\n{lines}\n{{}}\n')
+  with pytest.raises(RecordError, match="metrics.jsonl' is damaged: line 2 is"):
+    record.metrics()
+
+
 @pytest.mark.parametrize('length', range(1, 24))
 def test_torn_last_line_is_ignored(record, length):
   first, second = '{"step": 1, "loss": 0.5}\n', '{"step": 2, "loss": 0.25}\n'
@@ -235,8 +249,19 @@ def test_load_finds_runs_in_the_order_of_their_names(tmp_path, config):
   assert [record.path.name for record in loaded] == ['a', 'b']
 
 
-def test_load_of_a_folder_that_is_absent_is_empty(tmp_path):
-  assert records.load(tmp_path / 'nowhere') == []
+def test_load_passes_over_what_is_no_run(tmp_path, config):
+  for name in ('run', 'figures'):
+    Record(tmp_path / name).create()
+  Record(tmp_path / 'run').write_config(config)
+  (tmp_path / 'sweep.csv').write_text('')
+  assert [record.path.name for record in records.load(tmp_path)] == ['run']
+
+
+@pytest.mark.parametrize('name', ['nowhere', 'file', 'file/below'])
+def test_load_of_what_is_no_folder_is_an_error(tmp_path, name):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(RecordError, match=f"{name}' is no folder of runs"):
+    records.load(tmp_path / name)
 
 
 def test_run_name_is_the_label_and_a_hash(config):

@@ -427,6 +427,65 @@ PATHS = (
 )
 
 
+@pytest.mark.parametrize('microbatches', [1, 2])
+def test_training_lowers_the_smoothed_loss_and_says_it(
+  microbatches, split, pixels, start
+):
+  program = make_program('none', microbatches=microbatches)
+  state, batch = start(program), split.take(ROWS[0])
+  images = pixels.standardize(batch.images)
+  share = np.float32(0.3)
+
+  def loss(params):
+    log_p = jax.nn.log_softmax(
+      program.model.apply({'params': params}, images, train=False)
+    )
+    target = (1 - share) * np.eye(CLASSES)[batch.labels] + share / CLASSES
+    return -(target * log_p).sum(1).mean()
+
+  gradient, means, _ = accumulated_gradient(
+    state.params,
+    state.model_state,
+    (images, batch.labels),
+    KEY,
+    program=program,
+    label_smoothing=share,
+  )
+  expected, slope = jit(jax.value_and_grad(loss))(state.params)
+  np.testing.assert_allclose(means['loss'], expected, rtol=1e-5)
+  assert_trees_close(gradient, slope, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize('norm', ['batch', 'weight'])
+def test_numbers_of_a_model_may_be_arguments_of_the_step(
+  norm, split, pixels, start
+):
+  numbers = {'epsilon': 0.25, 'momentum': 0.5}
+  if norm == 'weight':
+    del numbers['momentum']
+
+  def with_fields(dropout, **fields):
+    return Program(
+      models.build(
+        name='mlp',
+        num_classes=CLASSES,
+        widths=(5,),
+        dropout=dropout,
+        **norms.build(name=norm, **fields),
+      ),
+      'momentum',
+    )
+
+  constant = with_fields(0.5, **numbers)
+  template = with_fields(0.0, **dict.fromkeys(numbers, 1.0))
+  state, batch = start(constant), split.take(ROWS[0])
+  expected = step_on(state, batch, pixels, constant)
+  arrays = {name: np.float32(value) for name, value in numbers.items()}
+  hyper = HYPER._replace(model={'dropout': np.float32(0.5)}, norm=arrays)
+  ours = train_step(state, batch, pixels, RATE, hyper, KEY, program=template)
+  assert_trees_close(ours, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_norms_are_of_all_tensors_together_and_of_each_if_asked(
   split, pixels, start
 ):

@@ -67,9 +67,21 @@ def pixel_statistics(images: np.ndarray) -> Pixels:
 def epoch_order(
   key: jax.Array, epoch: jax.Array, num_examples: int
 ) -> jax.Array:
-  """The order of the examples in one epoch: a permutation, int32."""
-  key = jax.random.fold_in(key, epoch)
-  return jax.random.permutation(key, num_examples)
+  """The order of the examples in one epoch: a permutation, int32.
+
+  Args:
+    key: of a run, or [members] of several.
+    epoch: from 0.
+    num_examples: in the split.
+
+  Returns:
+    [num_examples], or [members, num_examples].
+  """
+
+  def order(key: jax.Array) -> jax.Array:
+    return jax.random.permutation(jax.random.fold_in(key, epoch), num_examples)
+
+  return jax.vmap(order)(key) if key.ndim else order(key)
 
 
 class Shuffled:
@@ -85,12 +97,18 @@ class Shuffled:
   """
 
   def __init__(self, key: jax.Array, num_examples: int, batch_size: int):
-    """Shuffles `num_examples` examples into batches of `batch_size`."""
+    """Shuffles `num_examples` examples into batches of `batch_size`.
+
+    Args:
+      key: of a run; or [members] of several, whose orders are then stacked.
+      num_examples: in the split.
+      batch_size: examples a step.
+    """
     self.steps_per_epoch = num_examples // batch_size
 
     @functools.lru_cache(maxsize=2)
     def order(epoch: int) -> jax.Array:
-      return epoch_order(key, epoch, num_examples)[None]
+      return epoch_order(key, epoch, num_examples)[..., None, :]
 
     self._order = order
 
@@ -98,14 +116,16 @@ class Shuffled:
     """The orders of the epochs that `count` steps from `first` (0) fall in.
 
     Returns:
-      int32 [epochs, examples]: a number of epochs that depends on `count` alone,
-      so that calls of the same length compile once.
+      int32 [epochs, examples], of several runs [members, epochs, examples]: a
+      number of epochs that depends on `count` alone, so that calls of the same
+      length compile once.
     """
     epoch = first // self.steps_per_epoch
     epochs = 1 + -(-(count - 1) // self.steps_per_epoch)
     if epochs == 1:
       return self._order(epoch)
-    return jnp.concatenate([self._order(epoch + i) for i in range(epochs)])
+    parts = [self._order(epoch + i) for i in range(epochs)]
+    return jnp.concatenate(parts, axis=-2)
 
 
 def rows_of_step(

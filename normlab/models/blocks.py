@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from normlab.models import convolution
+from normlab.models.dropout import Dropout
 
 # Makes a norm: called as norm(name='norm'), the layer as
 # layer(x, use_running_average=not train). None is no norm.
@@ -154,12 +155,12 @@ def pooled(x: jax.Array) -> jax.Array:
 
 
 def classifier(
-  x: jax.Array, num_classes: int, dropout: float, *, train: bool
+  x: jax.Array, num_classes: int, dropout: float | jax.Array, *, train: bool
 ) -> jax.Array:
   """Dropout and the last dense layer: [batch, features] -> logits.
 
   In float32: in bfloat16 logits near 8 would be rounded to 1/32, and the layer
   is a small part of any of these networks.
   """
-  x = nn.Dropout(dropout, deterministic=not train, name='dropout')(x)
+  x = Dropout(dropout, name='dropout')(x, train=train)
   return nn.Dense(num_classes, dtype=jnp.float32, name='logits')(x)

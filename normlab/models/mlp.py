@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from normlab.models import blocks
+from normlab.models.dropout import Dropout
 
 
 class MLP(nn.Module):
@@ -46,8 +47,5 @@ class MLP(nn.Module):
         name=f'layer{i}',
       )(x, train=train)
       if i < len(self.widths):
-        drop = nn.Dropout(
-          self.dropout, deterministic=not train, name=f'dropout{i}'
-        )
-        x = drop(x)
+        x = Dropout(self.dropout, name=f'dropout{i}')(x, train=train)
     return blocks.classifier(x, self.num_classes, self.dropout, train=train)

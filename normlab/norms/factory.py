@@ -1,7 +1,7 @@
 """What a model receives to make its norms: values that can be compared."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flax import linen as nn
@@ -30,6 +30,16 @@ class NormFactory:
       **kwargs: further constructor fields.
     """
     return self.layer(*args, **{**dict(self.fields), **kwargs})
+
+  def with_numbers(self, numbers: Mapping[str, Any]) -> 'NormFactory':
+    """The factory with other numbers in those of its fields that are set.
+
+    Args:
+      numbers: field to number; under `jax.jit` arrays, with which a factory is
+        no key of a compiled program.
+    """
+    fields = ((k, numbers.get(k, v)) for k, v in self.fields)
+    return dataclasses.replace(self, fields=tuple(fields))
 
   @property
   def replaces_bias(self) -> bool:

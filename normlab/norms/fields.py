@@ -129,7 +129,7 @@ class CheckedInput(nn.Module):
         'and complex dtypes, so cast it first'
       )
     epsilon = getattr(self, 'epsilon', 0)
-    if epsilon < 0:
+    if not is_traced(epsilon) and epsilon < 0:
       raise ValueError(f'{name}: epsilon={epsilon!r} must not be negative')
     if x.size == 0:
       raise ValueError(
@@ -207,6 +207,14 @@ class Statistics(CheckedInput):
         'jax.jit leave axis_name=None: statistics of a sharded batch are '
         'global there'
       ) from error
+
+
+def is_traced(value: Any) -> bool:
+  """Whether a field is an argument of the compiled program.
+
+  Its number is not known here, so that it was checked before.
+  """
+  return isinstance(value, jax.core.Tracer)
 
 
 def refuse_complex(layer: str, x: jax.Array) -> None:

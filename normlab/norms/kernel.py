@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from normlab.norms import fields
+
 
 class KernelNorm(nn.Module):
   """A wrapper that calls a layer with a function of its parameters.
@@ -92,6 +94,11 @@ class KernelNorm(nn.Module):
   ) -> jax.Array:
     """The parameter that the layer is called with, for the raw one."""
     raise NotImplementedError
+
+  def check_epsilon(self) -> None:
+    """Raises a ValueError for one that is known and negative."""
+    is_open = self.epsilon is None or fields.is_traced(self.epsilon)
+    self.require('epsilon', is_open or self.epsilon >= 0, 'not be negative')
 
   def require(self, field: str, satisfied: bool, allowed: str) -> None:
     """Raises a ValueError that names the field and says what is allowed."""

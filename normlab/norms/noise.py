@@ -51,7 +51,7 @@ class NoiseFields(nn.Module):
     lowest = {'mean_range': 0, 'max_std': 1, 'mean_jitter': 0, 'std_jitter': 0}
     for field, low in lowest.items():
       value = getattr(self, field)
-      if not low <= value < float('inf'):
+      if not fields.is_traced(value) and not low <= value < float('inf'):
         raise ValueError(
           f'{type(self).__name__}: {field}={value!r} must be finite and at '
           f'least {low}'

@@ -121,12 +121,15 @@ class BatchRenorm(fields.Statistics, fields.Affine, BatchFields):
     lowest = {'r_max': 1, 'd_max': 0}
     for field, low in lowest.items():
       value = getattr(self, field)
-      if not callable(value) and not value >= low:
+      if callable(value) or fields.is_traced(value):
+        continue
+      if not value >= low:
         raise ValueError(
           f'BatchRenorm: {field}={value!r} must be at least {low}, or a '
           'function of the step'
         )
-    if not self.schedule_scale > 0:
+    scale = self.schedule_scale
+    if not fields.is_traced(scale) and not scale > 0:
       raise ValueError(
-        f'BatchRenorm: schedule_scale={self.schedule_scale!r} must be positive'
+        f'BatchRenorm: schedule_scale={scale!r} must be positive'
       )

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.norms import axis_fields
+from normlab.norms import axis_fields, fields
 from normlab.norms.fusion import broadcast
 
 Start = Callable[[Sequence[int], Any], jax.Array]
@@ -52,12 +52,8 @@ class BatchFields(nn.Module):
     Raises:
       ValueError: given in neither or both, or a momentum outside [0, 1].
     """
+    self.check_momentum()
     name = type(self).__name__
-    if self.momentum is not None and not 0 <= self.momentum <= 1:
-      raise ValueError(
-        f'{name}: momentum={self.momentum!r} must lie between 0 and 1, or be '
-        'None for the average of all updates'
-      )
     if (argument is None) == (self.use_running_average is None):
       where = 'neither' if argument is None else 'both'
       raise ValueError(
@@ -68,6 +64,16 @@ class BatchFields(nn.Module):
       )
     asked = self.use_running_average if argument is None else argument
     return asked or self.frozen
+
+  def check_momentum(self) -> None:
+    """Raises ValueError for a momentum outside [0, 1]."""
+    momentum = self.momentum
+    if momentum is None or fields.is_traced(momentum) or 0 <= momentum <= 1:
+      return
+    raise ValueError(
+      f'{type(self).__name__}: momentum={momentum!r} must lie between 0 and 1, '
+      'or be None for the average of all updates'
+    )
 
   def running_statistics(
     self, shape: Sequence[int], dtype: Any = jnp.float32, **starts: Start
@@ -147,8 +153,18 @@ def share_kept(momentum: float | None, updates: jax.Array) -> jax.Array:
     momentum: of the running average.
     updates: t, how many updates there have been.
   """
-  if momentum is None or momentum == 1:
-    return updates / (updates + 1)
+  equal = updates / (updates + 1)
+  if momentum is None:
+    return equal
+  if not fields.is_traced(momentum):
+    return equal if momentum == 1 else decaying_share(momentum, updates)
+  return jnp.where(momentum == 1, equal, decaying_share(momentum, updates))
+
+
+def decaying_share(
+  momentum: float | jax.Array, updates: jax.Array
+) -> jax.Array:
+  """momentum S_t / S_(t+1), where momentum is not 1."""
   power = jnp.asarray(momentum, jnp.float32) ** updates
   return momentum * (1 - power) / (1 - momentum * power)
 

@@ -46,7 +46,7 @@ class SpectralNorm(kernel_lib.KernelNorm):
   def check(self, update_stats: bool | None) -> None:
     """Rejects n_steps below 1, a negative epsilon, and no `update_stats`."""
     self.require('n_steps', self.n_steps >= 1, 'be 1 or more')
-    self.require('epsilon', self.epsilon >= 0, 'not be negative')
+    self.check_epsilon()
     if update_stats is None:
       raise ValueError(
         'SpectralNorm: update_stats=None must be given in the call: True to '

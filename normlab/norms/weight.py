@@ -45,7 +45,7 @@ class WeightNorm(kernel.KernelNorm):
   def check(self, update_stats: bool | None) -> None:
     """Rejects a negative epsilon, and a filter that is one string."""
     del update_stats
-    self.require('epsilon', self.epsilon >= 0, 'not be negative')
+    self.check_epsilon()
     self.require(
       'variable_filter',
       not isinstance(self.variable_filter, str),

@@ -45,9 +45,7 @@ class WeightStandardization(kernel.KernelNorm):
   def check(self, update_stats: bool | None) -> None:
     """Rejects a negative epsilon."""
     del update_stats
-    self.require(
-      'epsilon', self.epsilon is None or self.epsilon >= 0, 'not be negative'
-    )
+    self.check_epsilon()
 
   def transformed(
     self, path: str, value: jax.Array, update_stats: bool | None

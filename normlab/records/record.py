@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 import ml_collections
 
+from normlab.records import json_lines
 from normlab.records.identity import differences, resolved
 
 CONFIG, METRICS, STATUS = 'config.json', 'metrics.jsonl', 'status.json'
@@ -22,6 +23,10 @@ FINISHED = ('done', 'diverged')
 
 class RecordError(ValueError):
   """A work directory that cannot be used; the text is one line for a person."""
+
+
+class InUseError(RecordError):
+  """Another process trains in the work directory."""
 
 
 class Record:
@@ -76,11 +81,10 @@ class Record:
   def whole_rows(self) -> int:
     """The number of rows of metrics.jsonl in front of the first damaged one."""
     try:
-      lines = (self.path / METRICS).read_bytes().splitlines(keepends=True)
+      found = json_lines.parse((self.path / METRICS).read_bytes())
     except OSError:
       return 0
-    damaged = (i for i, line in enumerate(lines) if _row(line) is None)
-    return next(damaged, len(lines))
+    return found.index(None) if None in found else len(found)
 
   def cut(self, rows: int, step: int) -> None:
     """Takes off what was written after a checkpoint.
@@ -198,14 +202,15 @@ class Record:
     The lock dies with the process that holds it.
 
     Raises:
-      RecordError: the folder cannot be written, or another process trains.
+      RecordError: the folder cannot be written.
+      InUseError: another process trains.
     """
     self.create()
     with self._open_lock() as file:
       try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
       except OSError as error:
-        raise RecordError(
+        raise InUseError(
           f'workdir {str(self.path)!r} is in use by another process'
         ) from error
       yield
@@ -249,24 +254,15 @@ class Record:
     with _readable(path):
       if not path.exists():
         return []
-      lines = path.read_bytes().splitlines(keepends=True)
-    rows = [_row(line) for line in lines]
-    if rows and rows[-1] is None:
-      rows.pop()
-    if None in rows:
+      content = path.read_bytes()
+    found = json_lines.parse(content)
+    if found and found[-1] is None:
+      found.pop()
+    if None in found:
       raise RecordError(
-        f'{str(path)!r} is damaged: line {rows.index(None) + 1} is not JSON'
+        f'{str(path)!r} is damaged: line {found.index(None) + 1} is not JSON'
       )
-    return rows
-
-
-def _row(line: bytes) -> dict[str, Any] | None:
-  """The object of a line; None where the line is torn or damaged."""
-  try:
-    row = json.loads(line)
-  except ValueError:
-    return None
-  return row if isinstance(row, dict) and line.endswith(b'\n') else None
+    return found
 
 
 def as_text(value: dict[str, Any]) -> str:
@@ -288,6 +284,18 @@ def _readable(path: pathlib.Path) -> Iterator[None]:
 
 
 def load(folder: str | os.PathLike[str]) -> list[Record]:
-  """All runs in a folder of runs, in the order of their names."""
-  configs = sorted(pathlib.Path(folder).glob(f'*/{CONFIG}'))
-  return [Record(path.parent) for path in configs]
+  """All runs in a folder of runs, in the order of their names.
+
+  Args:
+    folder: that of a sweep, say; what in it is no run is passed over.
+
+  Raises:
+    RecordError: no such folder, or it cannot be read.
+  """
+  path = pathlib.Path(folder)
+  try:
+    with _readable(path):
+      below = sorted(path.iterdir())
+  except (FileNotFoundError, NotADirectoryError) as error:
+    raise RecordError(f'{str(path)!r} is no folder of runs') from error
+  return [Record(child) for child in below if (child / CONFIG).is_file()]

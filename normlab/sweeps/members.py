@@ -243,7 +243,11 @@ def label_of(label: str, swept: Mapping[str, Any]) -> str:
   """
   lasts = [path.rpartition('.')[2] for path in swept]
   parts = [label]
-  for path, value in swept.items():
+  # The seed last: runs that differ in it alone stand beside each other.
+  for path in sorted(swept, key='seed'.__eq__):
+    value = swept[path]
+    if value is None:  # The default; what the others have is in their names.
+      continue
     section, _, last = path.rpartition('.')
     short = section if last == 'name' else last
     is_clear = last == 'name' or lasts.count(last) == 1

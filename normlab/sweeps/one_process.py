@@ -9,11 +9,20 @@ import ml_collections
 
 from normlab import names, progress, trainer
 from normlab.interruption import Interrupted
-from normlab.sweeps.runner import Ended, Runs, Watch
+from normlab.sweeps import estimates
+from normlab.sweeps.runner import Ended, Estimate, Runs, Watch
 
 
 class OneProcess:
   """One run after another, on all devices of this process."""
+
+  def describe(self) -> str:
+    """In words."""
+    return 'one after another in one process'
+
+  def estimate(self, group: Runs) -> Estimate:
+    """How long some runs of one program would take."""
+    return estimates.one_by_one(group)
 
   def check(self, runs: Runs) -> None:
     """Everything that a run needs is here."""

@@ -22,6 +22,18 @@ class Ended(NamedTuple):
   problem: str | None = None
 
 
+class Estimate(NamedTuple):
+  """What some runs of one program would take.
+
+  Attributes:
+    compiling: seconds.
+    training: seconds of all steps, without evaluations and checkpoints.
+  """
+
+  compiling: float
+  training: float
+
+
 class Watch(Protocol):
   """Who watches a sweep: is told what happens, and says when to end."""
 
@@ -37,6 +49,16 @@ class Watch(Protocol):
 
 class Runner(Protocol):
   """Trains runs; knows nothing about what the runs are for."""
+
+  def describe(self) -> str:
+    """How the runs are trained, in words, as 'one after another'."""
+
+  def estimate(self, group: Runs) -> Estimate:
+    """How long some runs would take; called after `check`.
+
+    Args:
+      group: runs of one program, but for numbers: see `stackable`.
+    """
 
   def check(self, runs: Runs) -> None:
     """Makes sure that runs can be trained here; nothing is written.

@@ -1,28 +1,36 @@
 """The runners by name, and which one is taken where none is named."""
 
 import os
-from collections.abc import Sized
+from collections.abc import Callable, Sized
+from typing import NamedTuple
 
 import jax
 
 from normlab import names
 from normlab.sweeps.one_process import OneProcess
 from normlab.sweeps.processes import LocalProcesses, default_processes
+from normlab.sweeps.ray_cluster import RayCluster
 from normlab.sweeps.runner import Runner
+from normlab.sweeps.vectorized import Vectorized
 
-# What each does, in the words of the command line.
-RUNNERS: dict[str, str] = {
-  'vectorized': 'runs of one program as one, on all devices of this process',
-  'processes': 'runs beside each other, a process a core or a GPU',
-  'one_process': 'one run after another in this process',
-  'ray': 'runs on a Ray cluster',
-}
-# Which of the options each takes.
-OPTIONS: dict[str, tuple[str, ...]] = {
-  'vectorized': (),
-  'processes': ('processes',),
-  'one_process': (),
-  'ray': ('address', 'num_cpus', 'num_gpus'),
+
+class Kind(NamedTuple):
+  """A way to train many runs.
+
+  Attributes:
+    make: makes the runner from its options.
+    options: that it takes, by their names on the command line.
+  """
+
+  make: Callable[..., Runner]
+  options: tuple[str, ...] = ()
+
+
+RUNNERS: dict[str, Kind] = {
+  'vectorized': Kind(Vectorized),
+  'processes': Kind(LocalProcesses, ('processes',)),
+  'one_process': Kind(OneProcess),
+  'ray': Kind(RayCluster, ('address', 'num_cpus', 'num_gpus')),
 }
 
 
@@ -32,38 +40,38 @@ def build(name: str | None, runs: Sized, **options: object) -> Runner:
   Args:
     name: a key of `RUNNERS`; None is `default`.
     runs: that it will train.
-    **options: as in `OPTIONS`; None is the default of each.
+    **options: of the runner; None is its own default.
 
   Raises:
     names.ConfigError: an unknown name, or an option that it does not have.
   """
   given = {key: value for key, value in options.items() if value is not None}
-  if name is not None:
-    names.lookup('runner', name, RUNNERS)
-  taken = OPTIONS['processes' if name is None else name]
-  for option, value in given.items():
-    if option not in taken:
-      owners = [f'--runner={r}' for r, own in OPTIONS.items() if option in own]
-      raise names.ConfigError(
-        f'--{option}={value} is not allowed with '
-        f'{f"--runner={name}" if name else "the default runner"}: it is for '
-        f'{" and ".join(owners)}'
-      )
   if name is None:
+    check_options('the default runner', given, ('processes',))
     return default(runs, **given)
+  kind = names.lookup('runner', name, RUNNERS)
+  check_options(f'--runner={name}', given, kind.options)
   if name == 'processes':
     # This process, which counts the GPUs, must leave their memory to the others.
     os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
-  from normlab.sweeps.ray_cluster import RayCluster
-  from normlab.sweeps.vectorized import Vectorized
+  return kind.make(**given)
 
-  makers = {
-    'vectorized': Vectorized,
-    'processes': LocalProcesses,
-    'one_process': OneProcess,
-    'ray': RayCluster,
-  }
-  return makers[name](**given)
+
+def check_options(
+  owner: str, given: dict[str, object], known: tuple[str, ...]
+) -> None:
+  """Refuses an option that a runner does not have.
+
+  Raises:
+    names.ConfigError: says whose it is.
+  """
+  for option, value in given.items():
+    if option not in known:
+      owners = [n for n, kind in RUNNERS.items() if option in kind.options]
+      raise names.ConfigError(
+        f'--{option}={value} is not allowed with {owner}; it is for '
+        f'{" and ".join(f"--runner={name}" for name in owners)}'
+      )
 
 
 def default(runs: Sized, *, processes: int | None = None) -> Runner:
@@ -78,8 +86,6 @@ def default(runs: Sized, *, processes: int | None = None) -> Runner:
     processes: runs beside each other, on a CPU.
   """
   if jax.default_backend() != 'cpu':
-    from normlab.sweeps.vectorized import Vectorized
-
     return Vectorized() if processes is None else LocalProcesses(processes)
   if min(processes or default_processes(), len(runs)) > 1:
     return LocalProcesses(processes)

@@ -94,7 +94,7 @@ def carry_out(work: Work, stop: Callable[[], bool]) -> None:
   with contextlib.closing(display):
     watch = Watching(display, stop)
     for ended in with_retry(runner, waiting, watch, failed_before):
-      note_failure(found[ended.path], ended.problem)
+      note_failure(found[ended.path], waiting[ended.path], ended.problem)
       display.ended(*ended)
   left = sum(not r.is_finished and not has_failed(r) for r in found.values())
   if stop() and left:
@@ -125,7 +125,8 @@ def with_retry(
       yield ended
     else:
       again[ended.path] = runs[ended.path]
-      note_failure(records.Record(ended.path), ended.problem)
+      record, config = records.Record(ended.path), runs[ended.path]
+      note_failure(record, config, ended.problem)
       watch.display.again(*ended)
   if again and not watch.stop():
     yield from runner.train(again, watch)
@@ -139,9 +140,15 @@ def has_failed(record: records.Record) -> bool:
     return False
 
 
-def note_failure(record: records.Record, problem: str | None) -> None:
+def note_failure(
+  record: records.Record,
+  config: ml_collections.ConfigDict,
+  problem: str | None,
+) -> None:
   """Writes down why a run failed whose process could not do so itself."""
   if problem and not has_failed(record):
     # The folder may be what is wrong; or another process trains in it.
     with contextlib.suppress(OSError, records.RecordError), record.locked():
+      if record.config is None:
+        record.write_config(config)
       record.write_status('failed', step=record.last_step(), error=problem)

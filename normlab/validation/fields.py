@@ -21,6 +21,7 @@ FIELDS: dict[str, Rule] = {
   'eval_statistics': rules.STATISTICS_NAMES,
   'recalibration_examples': rules.AT_LEAST_ONE,
   'ema_decay': optional(rules.SHARE),
+  'label_smoothing': optional(rules.SHARE),
   'log_every': rules.AT_LEAST_ONE,
   'steps_per_call': optional(rules.AT_LEAST_ONE),
   'checkpoint_every': optional(rules.AT_LEAST_ONE),

@@ -80,8 +80,15 @@ def step(name):
 
   @jax.jit
   def run(variables, x, cotangent, mask=None):
-    y, after = reference.training(layer, variables, x, mask=mask)
-    gradients = reference.gradients(layer, variables, x, cotangent, mask=mask)
+    def loss(params, x):
+      y, after = reference.training(
+        layer, {**variables, 'params': params}, x, mask=mask
+      )
+      return (y * cotangent).sum(), (y, after)
+
+    gradients, (y, after) = jax.grad(loss, (0, 1), has_aux=True)(
+      variables.get('params', {}), x
+    )
     return y, after, gradients
 
   return run
@@ -426,10 +433,15 @@ SHAPES = {
 def test_any_rank_keeps_its_shape_and_is_finite(name, kind):
   x = reference.normal(SHAPES[kind], mean=1)
   layer = make(name)
-  variables = reference.randomized(layer, x)
-  y, after = reference.train(layer, variables, x)
-  assert y.shape == x.shape
-  assert_finite((y, after, reference.evaluate(layer, after, x)))
+
+  @jax.jit
+  def train_and_evaluate(variables, x):
+    y, after = reference.training(layer, variables, x)
+    return y, after, reference.evaluate(layer, after, x)
+
+  results = train_and_evaluate(reference.randomized(layer, x), x)
+  assert results[0].shape == x.shape
+  assert_finite(results)
 
 
 @every_norm
@@ -623,6 +635,6 @@ def test_a_value_whose_square_overflows_is_nothing_under_a_mask():
     y, state = layer.apply(variables, x, mask=mask, mutable=['batch_stats'])
     return jnp.square(y).sum(), state
 
-  gradient, state = jax.grad(total, has_aux=True)(x)
+  gradient, state = jax.jit(jax.grad(total, has_aux=True))(x)
   assert np.isfinite(gradient).all()
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))

@@ -15,11 +15,13 @@ X = reference.normal((4, 3, 2, 5))
 SMALL = reference.normal((1, 3, 1, 5), seed=1)
 AXES = [(3,), (0,), (0, 2), (1, 2), (0, 1, 3), (0, 1, 2, 3)]
 every_axes = pytest.mark.parametrize('axes', AXES)
+# conftest.py chooses other emitters, which compile faster.
+OUTSIDE_OF_TESTS = {'xla_cpu_use_fusion_emitters': True}
 
 
 def temporary_share(function, x, *args):
   """The memory that the program needs beside arguments and results, by x's."""
-  program = function.lower(x, *args).compile()
+  program = function.lower(x, *args).compile(OUTSIDE_OF_TESTS)
   size = program.memory_analysis().temp_size_in_bytes
   return size / (x.size * x.dtype.itemsize)
 

@@ -18,11 +18,13 @@ LAYERS = {
 }
 every_layer = pytest.mark.parametrize('name', LAYERS)
 every_dtype = pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+# conftest.py chooses other emitters, which compile faster.
+OUTSIDE_OF_TESTS = {'xla_cpu_use_fusion_emitters': True}
 
 
 def temporary_share(function, x, *args):
   """The memory that the program needs beside arguments and results, by x's."""
-  program = function.lower(x, *args).compile()
+  program = function.lower(x, *args).compile(OUTSIDE_OF_TESTS)
   size = program.memory_analysis().temp_size_in_bytes
   return size / (x.size * x.dtype.itemsize)
 

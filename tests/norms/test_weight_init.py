@@ -38,15 +38,20 @@ class Network(nn.Module):
 @functools.cache
 def ready(use_bias=True):
   model = Network(use_bias)
-  variables = model.init(jax.random.key(0), IMAGES)
+  variables = jax.jit(model.init)(jax.random.key(0), IMAGES)
   return model, variables, initialize_from_data(model, variables, IMAGES)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def outputs_of(model, variables):
+  return model.apply(variables, IMAGES)
 
 
 @pytest.mark.parametrize('use_bias', [True, False])
 def test_pre_activations_have_mean_0_and_deviation_1(use_bias):
   model, variables, initialized = ready(use_bias)
-  before = model.apply(variables, IMAGES)
-  outputs = model.apply(initialized, IMAGES)
+  before = outputs_of(model, variables)
+  outputs = outputs_of(model, initialized)
   assert len(outputs) == 4
   for y, other in zip(outputs, before, strict=True):
     axes = tuple(range(y.ndim - 1))

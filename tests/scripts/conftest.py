@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 
+import forked_scripts
 import pytest
 
 
@@ -18,5 +19,17 @@ def script(root, tmp_path):
       text=True,
       timeout=240,
     )
+
+  return run
+
+
+@pytest.fixture
+def forked_script(root, tmp_path_factory):
+  """As `script`, without the seconds of imports: see `forked_scripts`."""
+
+  def run(name, *flags):
+    folder = tmp_path_factory.mktemp('script') / name
+    path = root / 'scripts' / f'{name}.py'
+    return forked_scripts.start(path, *map(str, flags), folder=folder).wait()
 
   return run

@@ -51,10 +51,10 @@ def test_a_checkpoint_is_evaluated_and_nothing_changes(script, folder):
   ids=str,
 )
 def test_what_cannot_be_evaluated_is_one_line(
-  script, folder, flags, status, words
+  forked_script, folder, flags, status, words
 ):
   flags = [flag.replace('RUN', str(folder)) for flag in flags]
-  result = script('evaluate', *flags)
+  result = forked_script('evaluate', *flags)
   assert result.returncode == status, result.stderr
   assert result.stderr.count('\n') == 1 and 'Traceback' not in result.stderr
   assert result.stdout == ''

@@ -1,10 +1,10 @@
 """Two real processes that train one run, over loopback."""
 
+import itertools
 import os
 import socket
-import subprocess
-import sys
 
+import forked_scripts
 import pytest
 
 FLAGS = [
@@ -20,26 +20,17 @@ FLAGS = [
 @pytest.fixture
 def train(root, tmp_path):
   """Starts scripts/train.py: train(workdir, devices, *flags)."""
+  count = itertools.count()
 
   def start(workdir, devices, *flags):
-    xla = f'--xla_force_host_platform_device_count={devices}'
-    environment = {
-      'HOME': str(tmp_path / 'home'),
-      'XLA_FLAGS': f'{xla} --xla_backend_optimization_level=1',
-    }
-    return subprocess.Popen(
-      [
-        sys.executable,
-        root / 'scripts' / 'train.py',
-        *FLAGS,
-        f'--workdir={tmp_path / workdir}',
-        *flags,
-      ],
-      cwd=root,
-      env=os.environ | environment,
-      stderr=subprocess.PIPE,
-      stdout=subprocess.PIPE,
-      text=True,
+    number = f'--xla_force_host_platform_device_count={devices}'
+    return forked_scripts.start(
+      root / 'scripts' / 'train.py',
+      *FLAGS,
+      f'--workdir={tmp_path / workdir}',
+      *flags,
+      folder=tmp_path / 'processes' / str(next(count)),
+      environment={'XLA_FLAGS': f'{os.environ["XLA_FLAGS"]} {number}'},
     )
 
   return start
@@ -60,16 +51,16 @@ def pair(train, workdir, *flags):
     )
     for i in range(2)
   ]
-  outputs = [process.communicate(timeout=240) for process in both]
-  return [p.returncode for p in both], outputs
+  ended = [process.wait() for process in both]
+  codes = [process.returncode for process in ended]
+  return codes, [(process.stdout, process.stderr) for process in ended]
 
 
 def test_two_processes_train_as_one_with_both_shards(train, tmp_path):
   codes, outputs = pair(train, 'two')
   assert codes == [0, 0], outputs
-  one = train('one', 2)
-  _, error = one.communicate(timeout=240)
-  assert one.returncode == 0, error
+  one = train('one', 2).wait()
+  assert one.returncode == 0, one.stderr
   rows = [
     (tmp_path / name / 'metrics.jsonl').read_text() for name in ('two', 'one')
   ]
@@ -104,8 +95,7 @@ def test_two_processes_train_as_one_with_both_shards(train, tmp_path):
   ],
 )
 def test_flags_that_do_not_fit_are_refused(train, tmp_path, flags, text):
-  process = train('run', 1, *flags)
-  _, error = process.communicate(timeout=60)
-  assert process.returncode == 1
-  assert text in error and error.count('\n') == 1
+  ended = train('run', 1, *flags).wait()
+  assert ended.returncode == 1
+  assert text in ended.stderr and ended.stderr.count('\n') == 1
   assert not (tmp_path / 'run').exists()

@@ -9,7 +9,7 @@ def test_a_run_learns_the_digits(script, tmp_path):
   workdir = tmp_path / 'run'
   flags = ['--config=configs/digits_cnn.py', f'--workdir={workdir}']
   flags += ['--config.norm.name=group', '--config.norm.num_groups=8']
-  flags += ['--config.total_steps=300']
+  flags += ['--config.total_steps=300', '--config.num_devices=1']
   result = script('train', *flags)
   assert result.returncode == 0, result.stderr
   assert 'done at step 300' in result.stdout
@@ -83,32 +83,36 @@ def assert_one_line(result, status, words):
 
 @pytest.mark.parametrize(('flags', 'words'), INPUT_ERRORS, ids=str)
 def test_bad_input_is_one_line_and_nothing_written(
-  script, tmp_path, flags, words
+  forked_script, tmp_path, flags, words
 ):
   workdir = tmp_path / 'run'
-  result = script('train', *flags, f'--workdir={workdir}')
+  result = forked_script('train', *flags, f'--workdir={workdir}')
   assert_one_line(result, 1, words)
   assert not workdir.exists()
 
 
 @pytest.mark.parametrize(('flags', 'words'), USAGE_ERRORS, ids=str)
-def test_a_wrong_command_line_is_status_2(script, flags, words):
-  assert_one_line(script('train', *flags), 2, words)
+def test_a_wrong_command_line_is_status_2(forked_script, flags, words):
+  assert_one_line(forked_script('train', *flags), 2, words)
 
 
-def test_a_work_directory_of_another_run_is_left_alone(script, tmp_path):
-  stored = tmp_path / 'config.json'
+def test_a_work_directory_of_another_run_is_left_alone(forked_script, tmp_path):
+  workdir = tmp_path / 'run'
+  workdir.mkdir()
+  stored = workdir / 'config.json'
   stored.write_text('{"data": {}, "seed": 7}')
-  result = script('train', CONFIG, f'--workdir={tmp_path}')
+  result = forked_script('train', CONFIG, f'--workdir={workdir}')
   assert_one_line(result, 1, ['another config', '--workdir'])
-  assert [p.name for p in tmp_path.iterdir()] == ['config.json']
+  assert [p.name for p in workdir.iterdir()] == ['config.json']
   assert stored.read_text() == '{"data": {}, "seed": 7}'
 
 
-def test_a_work_directory_that_cannot_be_written_is_said(script, tmp_path):
+def test_a_work_directory_that_cannot_be_written_is_said(
+  forked_script, tmp_path
+):
   (tmp_path / 'file').write_text('mine')
   for workdir in (tmp_path / 'file', tmp_path / 'file' / 'run', '/proc/run'):
-    result = script('train', CONFIG, f'--workdir={workdir}')
+    result = forked_script('train', CONFIG, f'--workdir={workdir}')
     assert_one_line(result, 1, [str(workdir)])
   assert (tmp_path / 'file').read_text() == 'mine'
 

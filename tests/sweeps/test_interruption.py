@@ -9,10 +9,14 @@ import time
 
 import pytest
 
+from normlab import interruption
+
 SCRIPT = """
 import sys
 from configs import base
-from normlab.sweeps import processes
+from normlab import interruption
+from normlab.sweeps.processes import LocalProcesses
+from normlab.sweeps.train_all import train_all
 
 if __name__ == '__main__':
   configs = {}
@@ -24,7 +28,12 @@ if __name__ == '__main__':
     config.total_steps = 1_000_000
     config.eval_every = config.log_every = 100
     configs[f'{sys.argv[1]}/run{seed}'] = config
-  processes.train_all(configs, processes=2)
+  with interruption.watched() as stop:
+    try:
+      train_all(configs, runner=LocalProcesses(2), stop=stop)
+    except interruption.InterruptedSweep as error:
+      print(error)
+      sys.exit(interruption.STATUS)
 """
 
 
@@ -49,24 +58,33 @@ def trained(folder):
   return [path for path in found if path.stat().st_size]
 
 
-@pytest.mark.parametrize('kind', [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+  'kind', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
+)
 def test_workers_end_with_the_sweep(tmp_path, kind):
   script = tmp_path / 'sweep.py'
   script.write_text(SCRIPT)
   sweep = subprocess.Popen(
     [sys.executable, script, tmp_path],
     start_new_session=True,
+    stdout=subprocess.PIPE,
     stderr=subprocess.DEVNULL,
+    text=True,
   )
   wait_until(lambda: len(trained(tmp_path)) == 2)
   if kind == signal.SIGINT:
     os.killpg(sweep.pid, kind)  # As a terminal does: to all of the group.
   else:
-    sweep.kill()  # The parent alone.
-  assert sweep.wait(timeout=60) != 0
+    sweep.send_signal(kind)  # The parent alone.
+  words, _ = sweep.communicate(timeout=60)
   wait_until(lambda: not processes_of(sweep.pid))
   started = trained(tmp_path)
   assert len(started) == 2
   ends = [json.loads((p.parent / 'status.json').read_text()) for p in started]
-  expected = 'interrupted' if kind == signal.SIGINT else 'running'
-  assert [end['status'] for end in ends] == [expected] * 2
+  if kind == signal.SIGKILL:
+    assert [end['status'] for end in ends] == ['running'] * 2
+  else:
+    assert sweep.returncode == interruption.STATUS
+    assert '6 of 6 runs are left' in words
+    assert [end['status'] for end in ends] == ['interrupted'] * 2
+    assert all((p.parent / 'checkpoints').iterdir() for p in started)

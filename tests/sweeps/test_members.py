@@ -50,7 +50,7 @@ def test_names_say_what_differs_and_are_different():
   )
   assert len({member.name for member in found}) == 8
   assert found[0].name.startswith(
-    'base-seed=0-norm=batch-learning_rate_multiplier=1e30-'
+    'base-norm=batch-learning_rate_multiplier=1e30-seed=0-'
   )
   assert all(member.name == records.run_name(member.config) for member in found)
 
@@ -168,3 +168,8 @@ def test_a_long_list_of_overrides_gives_a_name_that_a_folder_can_have():
   ]
   for member in find(*rows):
     assert len(member.name) <= 200
+
+
+def test_a_field_that_is_not_set_is_not_in_the_name():
+  first, second = find({'norm.name': 'layer'}, {'norm.momentum': 0.9})
+  assert 'momentum' not in first.name and 'momentum=0.9' in second.name

@@ -1,73 +1,123 @@
-import concurrent.futures
-from concurrent.futures.process import BrokenProcessPool
+import os
+import signal
 
 import numpy as np
 import pytest
+from swept_configs import Watch, tiny_config, tiny_runs
 
-from configs import base
-from normlab import names, records
-from normlab.sweeps import processes
-
-
-def tiny_config(seed):
-  config = base.get_config()
-  config.seed = seed
-  config.model.name = 'mlp'
-  config.model.widths = (8,)
-  config.total_steps = 4
-  return config
+from normlab import records
+from normlab.sweeps import processes, worker
+from normlab.sweeps.one_process import OneProcess
+from normlab.sweeps.processes import LocalProcesses
+from normlab.sweeps.worker import Share
 
 
-def test_processes_train_what_one_process_trains(tmp_path, capsys):
-  configs = {str(tmp_path / f'pool{s}'): tiny_config(s) for s in (0, 1)}
-  in_pool = processes.train_all(configs, processes=2)
-  alone = processes.train_all(
-    {str(tmp_path / 'alone'): tiny_config(0)}, processes=1
+def test_processes_train_what_one_process_trains(tmp_path):
+  runs = tiny_runs(tmp_path / 'pool', 0, 1, 2)
+  diverging = str(tmp_path / 'pool' / 'diverging')
+  runs[diverging] = tiny_config(**{'optimizer.learning_rate': 1e30})
+  watch = Watch()
+  ended = dict(LocalProcesses(2).train(runs, watch))
+  assert ended == dict.fromkeys(runs)
+  assert watch.starts == list(runs) and watch.polls
+  assert records.Record(diverging).status['status'] == 'diverged'
+  alone = tiny_runs(tmp_path / 'alone', 0, 1)
+  assert dict(OneProcess().train(alone, Watch())) == dict.fromkeys(alone)
+  for one, other in zip(runs, alone, strict=False):
+    rows = zip(
+      *(records.Record(p).metrics() for p in (one, other)), strict=True
+    )
+    # One core or more may sum in another order, so not bit for bit.
+    for a, b in rows:
+      np.testing.assert_allclose(a['loss'], b['loss'], rtol=1e-4)
+
+
+def worker_of(path):
+  """The process that holds the lock of a run."""
+  for pid in filter(str.isdigit, os.listdir('/proc')):
+    try:
+      files = [
+        os.readlink(f'/proc/{pid}/fd/{fd}')
+        for fd in os.listdir(f'/proc/{pid}/fd')
+      ]
+    except OSError:
+      continue
+    if f'{path}/{records.LOCK}' in files and int(pid) != os.getpid():
+      return int(pid)
+  return None
+
+
+def test_the_death_of_a_process_is_that_of_one_run(tmp_path):
+  runs = tiny_runs(tmp_path, 0, **{'total_steps': 1_000_000, 'log_every': 1})
+  runs |= tiny_runs(tmp_path, 1, 2)
+  long_run = next(iter(runs))
+  killed = []
+
+  class Killer(Watch):
+    def poll(self):
+      if not killed and records.Record(long_run).last_step() > 0:
+        killed.append(worker_of(long_run))
+        os.kill(killed[0], signal.SIGKILL)
+
+  ended = dict(LocalProcesses(1).train(runs, Killer()))
+  assert 'SIGKILL' in ended.pop(long_run)
+  assert list(ended.values()) == [None, None]
+
+
+def test_a_stop_saves_what_is_trained_and_starts_no_more(tmp_path):
+  runs = tiny_runs(
+    tmp_path, 0, 1, 2, **{'total_steps': 1_000_000, 'log_every': 1}
   )
-  assert [r.status['status'] for r in in_pool.values()] == ['done'] * 2
-  (first, _), (other,) = in_pool.values(), alone.values()
-  # One core or more may sum in another order, so not bit for bit.
-  for a, b in zip(first.metrics(), other.metrics(), strict=True):
-    np.testing.assert_allclose(a['loss'], b['loss'], rtol=1e-4)
-  lines = capsys.readouterr().err
-  assert '[1/2]' in lines and '[2/2]' in lines
+  first = records.Record(next(iter(runs)))
+  watch = Watch(stop=lambda _: first.last_step() > 0)
+  assert list(LocalProcesses(1).train(runs, watch)) == []
+  assert first.status['status'] == 'interrupted'
+  assert list((first.path / records.CHECKPOINTS).iterdir())
+  assert watch.starts == [str(first.path)]
 
 
-def test_finished_runs_are_not_trained_again(tmp_path, capsys):
-  configs = {str(tmp_path / 'run'): tiny_config(0)}
-  processes.train_all(configs, processes=1)
-  path = tmp_path / 'run' / records.METRICS
-  before = path.stat().st_mtime_ns
-  found = processes.train_all(configs, processes=1)
-  assert path.stat().st_mtime_ns == before
-  assert [r.is_finished for r in found.values()] == [True]
+def test_cores_are_dealt_in_equal_parts_and_none_is_left_without():
+  assert processes.dealt([0, 1, 2, 3], 2) == [[0, 1], [2, 3]]
+  assert processes.dealt([0, 1, 2], 2) == [[0], [1, 2]]
+  assert processes.dealt([0, 1], 3) == [[0], [1], [0]]
+  assert processes.dealt(['a'], 1) == [['a']]
 
 
-def test_a_failed_run_does_not_stop_the_others(tmp_path, capsys, monkeypatch):
-  train = processes.trainer.train
-
-  def broken(config, path, **kwargs):
-    if path.endswith('bad'):
-      raise OSError('no space left')
-    return train(config, path, **kwargs)
-
-  monkeypatch.setattr(processes.trainer, 'train', broken)
-  configs = {str(tmp_path / n): tiny_config(0) for n in ('bad', 'good')}
-  found = processes.train_all(configs, processes=1)
-  assert [r.is_finished for r in found.values()] == [False, True]
-  assert 'no space left' in capsys.readouterr().err
+def test_each_core_has_one_process(monkeypatch):
+  monkeypatch.setattr(processes, 'usable_cores', lambda: [4, 6])
+  assert processes.shares(2) == [Share(cores=(4,)), Share(cores=(6,))]
 
 
-def test_a_worker_that_died_is_said_in_words():
-  future = concurrent.futures.Future()
-  future.set_exception(BrokenProcessPool('terminated abruptly'))
-  with pytest.raises(records.RecordError, match='finished runs are kept'):
-    processes._result(future)
+@pytest.mark.parametrize(
+  ('seen', 'expected'),
+  [('', ['0', '1']), ('3,5', ['3', '5']), ('2', ['0', '1'])],
+)
+def test_each_gpu_has_one_process(monkeypatch, seen, expected):
+  monkeypatch.setattr(processes.jax, 'default_backend', lambda: 'gpu')
+  monkeypatch.setattr(processes.jax, 'local_device_count', lambda: 2)
+  monkeypatch.setenv('CUDA_VISIBLE_DEVICES', seen)
+  assert processes.default_processes() == 2
+  assert [share.gpu for share in processes.shares(2)] == expected
 
 
-def test_all_configs_are_checked_before_the_first_run(tmp_path):
-  configs = {str(tmp_path / 'a'): tiny_config(0)}
-  configs[str(tmp_path / 'b')] = tiny_config(-1)
-  with pytest.raises(names.ConfigError, match='seed'):
-    processes.train_all(configs, processes=1)
-  assert not list(tmp_path.iterdir())
+def test_a_share_is_kept_before_anything_is_computed(monkeypatch):
+  kept = []
+  monkeypatch.setattr(
+    os, 'sched_setaffinity', lambda pid, cores: kept.append(cores)
+  )
+  monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0,1')
+  worker.take_share(Share(cores=(1,), gpu='1'))
+  assert kept == [(1,)] and os.environ['CUDA_VISIBLE_DEVICES'] == '1'
+
+
+@pytest.mark.parametrize(
+  ('code', 'words'),
+  [
+    (-9, ['SIGKILL', 'memory']),
+    (-11, ['SIGSEGV']),
+    (3, ['status 3']),
+    (-99, ['99']),
+  ],
+)
+def test_a_death_is_said_in_words(code, words):
+  assert all(word in worker.death(code) for word in words)

@@ -28,6 +28,7 @@ VALUES = {
   ),
   'recalibration_examples': ((1,), (0,)),
   'ema_decay': ((0.0, 0.999, 0), (1.0, -0.1, NAN, 1 - 1e-9)),
+  'label_smoothing': ((0.0, 0.1, 0), (1.0, -0.1, NAN)),
   'log_every': ((1,), (0,)),
   'steps_per_call': ((1, 25), (0,)),
   'checkpoint_every': ((1, 500), (0, -1)),

@@ -1,0 +1,51 @@
+"""The runs: those that `get_hyper` of the scale's config asks for."""
+
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import ml_collections
+
+from configs import cifar10_cpu_lr_sweep, cifar10_lr_sweep, digits_lr_sweep
+from normlab import names
+from normlab.sweeps import hyper, members
+
+SCALES: dict[str, ModuleType] = {
+  'digits': digits_lr_sweep,
+  'cifar10_cpu': cifar10_cpu_lr_sweep,
+  'cifar10': cifar10_lr_sweep,
+}
+
+
+class Run(NamedTuple):
+  """One run: what identifies it in the table, and its config."""
+
+  labels: dict[str, Any]
+  config: ml_collections.ConfigDict
+
+
+def runs(scale: str) -> list[Run]:
+  """All runs of a scale: the same as of `scripts/sweep.py` with its config.
+
+  Raises:
+    names.ConfigError: a row that cannot be put into the config.
+  """
+  module = SCALES[scale]
+  rows = members.checked_rows(module.get_hyper(hyper))
+  configs = []
+  for row in rows:
+    # Not checked further: the data need not be here yet.
+    config, problems = members.override(module.get_config(), row)
+    if problems:
+      raise names.ConfigError(*problems)
+    configs.append(config)
+  found = members.named(rows, configs)
+  return [Run(labels_of(member.config), member.config) for member in found]
+
+
+def labels_of(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """What identifies a run in the table."""
+  return {
+    'norm': config.norm.name,
+    'multiplier': config.optimizer.learning_rate_multiplier,
+    'seed': config.seed,
+  }

@@ -1,0 +1,145 @@
+"""What a sweep would train: its runs, their groups, the time; trains nothing."""
+
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from normlab import progress, records
+from normlab.sweeps import results, stackable
+from normlab.sweeps.members import Member
+from normlab.sweeps.runner import Estimate, Runner, Runs
+
+# Longer lists of runs are cut in the middle.
+MOST_ROWS = 200
+
+
+def report(planned: Sequence[Member], workdir: str, runner: Runner) -> str:
+  """The runs and the groups of equal programs as tables, and the time.
+
+  A group is what is compiled once: its runs differ in numbers that may be
+  stacked (`stackable.STACKABLE`) alone.
+
+  Args:
+    planned: the members.
+    workdir: folder of the sweep, which need not exist.
+    runner: that would train them.
+
+  Raises:
+    names.ConfigError, records.RecordError: as the sweep would.
+  """
+  folder = pathlib.Path(workdir)
+  configs = {str(folder / member.name): member.config for member in planned}
+  for path, config in configs.items():
+    records.Record(path).check_usable(config)
+  waiting = {
+    path: config
+    for path, config in configs.items()
+    if not records.Record(path).is_finished
+  }
+  if waiting:
+    runner.check(waiting)
+  groups = stackable.groups(waiting)
+  estimates = [runner.estimate(group) for group in groups]
+  return '\n\n'.join(
+    [
+      run_table(planned, folder, groups),
+      group_table(planned, folder, groups, estimates),
+      summary(len(planned), len(waiting), runner, estimates),
+    ]
+  )
+
+
+def run_table(
+  planned: Sequence[Member], folder: pathlib.Path, groups: Sequence[Runs]
+) -> str:
+  """A row a run: its group, its overrides, whether it has a result."""
+  group_of = {path: i for i, runs in enumerate(groups, 1) for path in runs}
+  rows = [
+    {
+      'row': ', '.join(map(str, member.rows)),
+      'group': group_of.get(str(folder / member.name), results.NOTHING),
+      **named_overrides(planned, member),
+      'status': records.Record(folder / member.name).status['status'],
+    }
+    for member in planned
+  ]
+  table = pd.DataFrame(rows).fillna(results.NOTHING)
+  if len(table) <= MOST_ROWS:
+    return as_text(table)
+  half = MOST_ROWS // 2
+  return (
+    f'{as_text(table[:half])}\n\n... {len(table) - 2 * half} more ...\n\n'
+    f'{as_text(table[-half:])}'
+  )
+
+
+def group_table(
+  planned: Sequence[Member],
+  folder: pathlib.Path,
+  groups: Sequence[Runs],
+  estimates: Sequence[Estimate],
+) -> str:
+  """A row a group: how many runs, what they share, and how long they take."""
+  by_path = {str(folder / member.name): member for member in planned}
+  rows = []
+  for i, (runs, estimate) in enumerate(zip(groups, estimates, strict=True), 1):
+    own = [named_overrides(planned, by_path[path]) for path in runs]
+    rows.append(
+      {
+        'group': i,
+        'runs': len(runs),
+        'same in all': in_words(same(own)),
+        'steps a run': next(iter(runs.values())).total_steps,
+        'compiling': progress.duration(estimate.compiling),
+        'training': progress.duration(estimate.training),
+      }
+    )
+  return as_text(pd.DataFrame(rows)) if rows else 'nothing is left to train'
+
+
+def summary(
+  total: int, waiting: int, runner: Runner, estimates: Iterable[Estimate]
+) -> str:
+  """The sentences below the tables."""
+  seconds = sum(
+    estimate.compiling + estimate.training for estimate in estimates
+  )
+  return (
+    f'{total} runs, {waiting} of them to train, {runner.describe()}: about '
+    f'{progress.duration(seconds)}, without evaluations and checkpoints\n'
+    'nothing was trained or written'
+  )
+
+
+def named_overrides(
+  planned: Sequence[Member], member: Member
+) -> dict[str, str]:
+  """The overrides of a member as text, by names as short as can be."""
+  paths = dict.fromkeys(path for m in planned for path in m.overrides)
+  headers = results.short(list(paths))
+  return {
+    headers[path]: results.override_text(value)
+    for path, value in member.overrides.items()
+  }
+
+
+def same(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+  """What all rows have in common."""
+  return {
+    key: value
+    for key, value in rows[0].items()
+    if all(row.get(key) == value for row in rows)
+  }
+
+
+def in_words(values: dict[str, Any]) -> str:
+  """'norm batch, seed 1'."""
+  pairs = (f'{key} {value}' for key, value in values.items())
+  return ', '.join(pairs) or results.NOTHING
+
+
+def as_text(table: pd.DataFrame) -> str:
+  """A table as Markdown."""
+  return table.to_markdown(index=False, disable_numparse=True)

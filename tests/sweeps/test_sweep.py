@@ -1,0 +1,187 @@
+"""A sweep from its config file to its results, in this process."""
+
+import json
+
+import pandas as pd
+import pytest
+from swept_configs import tiny_config
+
+from normlab import names, records
+from normlab.sweeps import command, results, sweep
+
+FILE = """
+from configs import base
+
+def get_hyper(hyper):
+  return hyper.product([
+    hyper.sweep('config.optimizer.learning_rate', [1e-2, 1e30]),
+    hyper.chainit([hyper.sweep('seed', [0, 1]), hyper.fixed('config.seed', 1)]),
+  ])
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+  path = tmp_path / 'swept.py'
+  path.write_text(FILE)
+  return path
+
+
+def run(file, workdir, **arguments):
+  arguments = {'runner': {'name': 'one_process'}, **arguments}
+  config = arguments.pop('config', None) or tiny_config()
+  return command.sweep(config, file, str(workdir), **arguments)
+
+
+def contents(folder):
+  return {
+    path.relative_to(folder): path.read_bytes()
+    for path in folder.rglob('*')
+    if path.is_file()
+  }
+
+
+def test_a_sweep_is_trained_written_and_not_trained_again(
+  file, tmp_path, capsys
+):
+  workdir = tmp_path / 'sweep'
+  assert run(file, workdir) == command.DONE
+  printed = capsys.readouterr()
+  assert 'rows 2-3 have the same config' in printed.err
+  table = pd.read_csv(workdir / 'sweep.csv')
+  assert list(table['status']) == ['done', 'done', 'diverged', 'diverged']
+  assert list(table['seed']) == [0, 1, 0, 1]
+  assert {record.path.name for record in records.load(workdir)} == {
+    *table['run']
+  }
+  assert '| diverged |' in printed.out and 'sweep.png' in printed.out
+  for name in results.FILES:
+    assert (workdir / name).stat().st_size
+  before = contents(workdir)
+  assert run(file, workdir) == command.DONE
+  assert contents(workdir) == before
+
+
+def test_rows_in_another_order_are_the_same_sweep(file, tmp_path):
+  rows = [{'seed': 0}, {'config.seed': 1, 'norm.name': 'batch'}]
+  folder = tmp_path / 'sweep'
+  for listed in (rows, rows[::-1]):
+    planned = sweep.plan(tiny_config(), listed)
+    sweep.check_usable(folder, planned)
+    folder.mkdir(exist_ok=True)
+    sweep.write_plan(folder, planned)
+
+
+def test_a_folder_of_another_sweep_is_refused_and_left_alone(file, tmp_path):
+  workdir = tmp_path / 'sweep'
+  workdir.mkdir()
+  sweep.write_plan(workdir, sweep.plan(tiny_config(), [{'seed': 7}]))
+  before = contents(workdir)
+  with pytest.raises(records.RecordError, match="'seed': 7") as error:
+    run(file, workdir)
+  assert 'another sweep' in str(error.value) and '--workdir' in str(error.value)
+  assert contents(workdir) == before
+
+
+@pytest.mark.parametrize('name', ['sweep.csv', 'sweep.png', records.CONFIG])
+def test_files_of_others_are_not_overwritten(file, tmp_path, name):
+  workdir = tmp_path / 'sweep'
+  workdir.mkdir()
+  (workdir / name).write_text('{}')
+  with pytest.raises(records.RecordError, match=name):
+    run(file, workdir)
+  assert contents(workdir) == {(workdir / name).relative_to(workdir): b'{}'}
+
+
+def test_a_damaged_plan_is_said(file, tmp_path):
+  (tmp_path / sweep.SWEEP).write_text('{')
+  with pytest.raises(records.RecordError, match='damaged'):
+    run(file, tmp_path)
+
+
+def test_a_second_process_on_the_same_sweep_is_refused(file, tmp_path):
+  workdir = tmp_path / 'sweep'
+  with records.Record(workdir).locked():
+    with pytest.raises(records.RecordError, match='in use'):
+      run(file, workdir)
+  assert not (workdir / sweep.SWEEP).exists()
+
+
+def test_a_run_without_a_result_is_listed_and_told_by_the_status(
+  file, tmp_path, capsys
+):
+  workdir = tmp_path / 'sweep'
+  planned = sweep.plan(tiny_config(), sweep.rows_of(file))
+  with records.Record(workdir / planned[0].name).locked():
+    assert run(file, workdir) == command.INCOMPLETE
+  table = pd.read_csv(workdir / 'sweep.csv')
+  assert list(table['status']) == ['absent', 'done', 'diverged', 'diverged']
+
+
+def test_a_dry_run_says_runs_groups_and_time_and_writes_nothing(
+  file, tmp_path, capsys
+):
+  workdir = tmp_path / 'sweep'
+  assert run(file, workdir, dry_run=True) == command.DONE
+  printed = capsys.readouterr().out
+  assert '4 runs, 4 of them to train, one after another' in printed
+  assert '| 2, 3 |' in ' '.join(printed.split())
+  assert 'about' in printed
+  assert not workdir.exists()
+
+
+def test_a_dry_run_measures_what_is_left_only(file, tmp_path, capsys):
+  workdir = tmp_path / 'sweep'
+  run(file, workdir)
+  before = contents(workdir)
+  run(file, workdir, dry_run=True)
+  assert '4 runs, 0 of them to train' in capsys.readouterr().out
+  assert contents(workdir) == before
+
+
+@pytest.mark.parametrize(
+  ('text', 'words'),
+  [
+    ('', ['no function get_hyper']),
+    ('get_hyper = 5', ['no function get_hyper']),
+    ('def get_hyper(hyper): return hyper.sweeep("a", [1])', ['sweeep']),
+    ('def get_hyper(hyper): return {}["key"]', ['KeyError', "'key'"]),
+    ('def get_hyper(hyper): return hyper.sweep("a", [])', ["'a'", 'no values']),
+    ('def get_hyper(hyper): pass', ['None', 'hyper.sweep']),
+    ('def get_hyper(hyper): return []', ['empty']),
+    (
+      'def get_hyper(hyper): return hyper.sweep("config.sed", [1, 2])',
+      ['all 2 rows', "'sed'", "'seed'"],
+    ),
+  ],
+)
+def test_a_file_that_gives_no_sweep_is_one_line(tmp_path, text, words):
+  file = tmp_path / 'swept.py'
+  file.write_text(text)
+  with pytest.raises(names.ConfigError) as error:
+    run(file, tmp_path / 'sweep')
+  assert '\n' not in str(error.value)
+  assert all(word in str(error.value) for word in words), error.value
+  assert not (tmp_path / 'sweep').exists()
+
+
+@pytest.mark.parametrize(
+  ('options', 'words'),
+  [
+    ({'name': 'rays'}, ["'rays'", "'ray'", 'one_process']),
+    ({'name': 'one_process', 'processes': 2}, ['--processes=2', 'processes']),
+    ({'name': None, 'address': 'auto'}, ['--address=auto', '--runner=ray']),
+    ({'name': 'processes', 'num_gpus': 1}, ['--num_gpus=1', '--runner=ray']),
+  ],
+)
+def test_an_option_of_another_runner_is_refused(file, tmp_path, options, words):
+  with pytest.raises(names.ConfigError) as error:
+    run(file, tmp_path / 'sweep', runner=options)
+  assert all(word in str(error.value) for word in words), error.value
+
+
+def test_the_plan_says_what_each_run_overrides(tmp_path):
+  planned = sweep.plan(tiny_config(), [{'config.seed': 3}])
+  sweep.write_plan(tmp_path, planned)
+  stored = json.loads((tmp_path / sweep.SWEEP).read_text())
+  assert list(stored['runs'].values()) == [{'seed': 3}]
