@@ -51,8 +51,8 @@ def build(name: str | None, runs: Sized, **options: object) -> Runner:
     return default(runs, **given)
   kind = names.lookup('runner', name, RUNNERS)
   check_options(f'--runner={name}', given, kind.options)
-  if name == 'processes':
-    # This process, which counts the GPUs, must leave their memory to the others.
+  if name in ('processes', 'ray'):
+    # This process, which trains nothing, must leave the GPUs' memory to others.
     os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
   return kind.make(**given)
 
