@@ -12,7 +12,7 @@ os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '')
   + ' --xla_force_host_platform_device_count=8'
   # Most programs here run once, on tiny arrays, and nearly all time is compiling:
-  # of it, what follows leaves a third, most by the older emitters of loops.
+  # of it, what follows leaves a quarter, by the older emitters of loops.
   + ' --xla_backend_optimization_level=0'
   + ' --xla_cpu_use_fusion_emitters=false'
   + ' --xla_cpu_parallel_codegen_split_count=1'
@@ -30,8 +30,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 def frozen_heap() -> None:
   """Keeps what earlier files left behind out of garbage collections.
 
-  JAX keeps its programs. Among those of many files one collection takes seconds,
-  and closing a stream makes one.
+  JAX keeps its programs. Among those of many files one collection takes half a
+  second, and closing a stream makes one.
   """
   gc.collect()
   gc.freeze()

@@ -2,7 +2,6 @@
 
 import pathlib
 
-from configs import digits_cnn
 from normlab.benchmarks import sweep as benchmark
 from normlab.sweeps import stackable
 from normlab.sweeps import sweep as sweep_lib

@@ -43,8 +43,8 @@ def empty(network):
   return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
-# At level 0, which conftest.py chooses, XLA rounds the input of the maximum in
-# another way where it is compared with the maximum: the gradient has infinities.
+# At level 0, which conftest.py chooses, the gradients behind the maximum are
+# infinite for the layers of both libraries.
 @functools.partial(
   jax.jit,
   static_argnums=0,
