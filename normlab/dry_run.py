@@ -75,6 +75,17 @@ def measure(config: ml_collections.ConfigDict) -> Measured:
 
 
 @contextlib.contextmanager
+def without_cache() -> Iterator[None]:
+  """Leaves nothing in the compilation cache while the block lasts."""
+  was_enabled = jax.config.jax_enable_compilation_cache
+  jax.config.update('jax_enable_compilation_cache', False)
+  try:
+    yield
+  finally:
+    jax.config.update('jax_enable_compilation_cache', was_enabled)
+
+
+@contextlib.contextmanager
 def without_trace(
   config: ml_collections.ConfigDict,
 ) -> Iterator[ml_collections.ConfigDict]:
@@ -82,17 +93,12 @@ def without_trace(
 
   Neither in the compilation cache, nor where the digits would be prepared.
   """
-  was_enabled = jax.config.jax_enable_compilation_cache
-  jax.config.update('jax_enable_compilation_cache', False)
-  try:
-    with tempfile.TemporaryDirectory() as folder:
-      prepared = os.path.join(data.default_data_dir(), 'digits')
-      if config.data.name == 'digits' and not os.path.isdir(prepared):
-        config = config.copy_and_resolve_references()
-        config.data.data_dir = folder
-      yield config
-  finally:
-    jax.config.update('jax_enable_compilation_cache', was_enabled)
+  with without_cache(), tempfile.TemporaryDirectory() as folder:
+    prepared = os.path.join(data.default_data_dir(), 'digits')
+    if config.data.name == 'digits' and not os.path.isdir(prepared):
+      config = config.copy_and_resolve_references()
+      config.data.data_dir = folder
+    yield config
 
 
 def step_seconds(ready: run.Run, state: steps.TrainState) -> float:

@@ -91,5 +91,6 @@ def dry_run(config: ml_collections.ConfigDict) -> str:
   Raises:
     names.ConfigError: a config that cannot be trained.
   """
-  validation.check(config)
-  return dry_run_lib.report(config)
+  with dry_run_lib.without_cache():
+    validation.check(config)
+    return dry_run_lib.report(config)

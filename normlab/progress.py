@@ -1,9 +1,12 @@
 """Shows how a run gets on: a bar on a terminal, plain lines in a log."""
 
+import contextlib
+import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import tqdm
 
@@ -62,7 +65,7 @@ class Bar:
 
   def __init__(self, total_steps: int):
     """Draws the bar."""
-    self._bar = tqdm.tqdm(total=total_steps, unit='step', dynamic_ncols=True)
+    self._bar = bar(total=total_steps)
     self._loss = self._accuracy = ''
 
   def note(self, text: str) -> None:
@@ -143,6 +146,17 @@ class Lines:
 
   def close(self) -> None:
     """Nothing to end."""
+
+
+def bar(**fields: Any) -> tqdm.tqdm:
+  """A bar of steps on standard error; the arguments are those of tqdm."""
+  size: dict[str, Any] = {'dynamic_ncols': True}
+  with contextlib.suppress(OSError, ValueError):  # It is no terminal.
+    if 0 in os.get_terminal_size(sys.stderr.fileno()):
+      # One that does not know its size, for which tqdm would draw nothing.
+      guess = shutil.get_terminal_size()
+      size = {'ncols': guess.columns, 'nrows': guess.lines}
+  return tqdm.tqdm(unit='step', **size, **fields)
 
 
 def duration(seconds: float) -> str:

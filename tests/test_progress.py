@@ -1,4 +1,5 @@
 import io
+import os
 import sys
 
 import pytest
@@ -146,3 +147,13 @@ def test_bar_is_for_terminals_only(stream, kind, monkeypatch):
   display = progress.for_terminal(3)
   display.close()
   assert type(display) is kind
+
+
+def test_a_terminal_that_does_not_know_its_size_has_a_bar_too(monkeypatch):
+  ours, theirs = os.openpty()
+  assert 0 in os.get_terminal_size(theirs)
+  with os.fdopen(theirs, 'w') as stream:
+    monkeypatch.setattr(sys, 'stderr', stream)
+    progress.bar(total=30).close()
+    assert b' 0/30 ' in os.read(ours, 4096)
+  os.close(ours)

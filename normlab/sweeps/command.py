@@ -5,6 +5,7 @@ from typing import Any
 
 import ml_collections
 
+from normlab.dry_run import without_cache
 from normlab.sweeps import dry_run as dry_run_lib
 from normlab.sweeps import results, runners
 from normlab.sweeps import sweep as sweep_lib
@@ -36,11 +37,14 @@ def sweep(
   Raises:
     names.ConfigError, records.RecordError, InterruptedSweep: as `sweep.sweep`.
   """
+  if dry_run:
+    with without_cache():
+      planned = sweep_lib.plan(config, sweep_lib.rows_of(file))
+      chosen = runners.build(runs=planned, **runner)
+      print(dry_run_lib.report(planned, workdir, chosen))
+    return DONE
   planned = sweep_lib.plan(config, sweep_lib.rows_of(file))
   chosen = runners.build(runs=planned, **runner)
-  if dry_run:
-    print(dry_run_lib.report(planned, workdir, chosen))
-    return DONE
   table = sweep_lib.sweep(
     planned, workdir, runner=chosen, target=target, stop=stop
   )

@@ -38,11 +38,9 @@ class Display:
       self.note(
         f'{count_of(finished, "run")} finished before, not trained again'
       )
-    self._bar = tqdm.tqdm(
+    self._bar = progress.bar(
       total=sum(lengths.values()),
       initial=self._steps_before,
-      unit='step',
-      dynamic_ncols=True,
       smoothing=0.05,
       disable=not sys.stderr.isatty(),
     )

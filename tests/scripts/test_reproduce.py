@@ -21,10 +21,10 @@ import pytest
   ],
 )
 def test_bad_input_is_one_line_and_nothing_written(
-  script, tmp_path, arguments, status, words
+  forked_script, tmp_path, arguments, status, words
 ):
   workdir = tmp_path / 'runs'
-  result = script('reproduce', *arguments, f'--workdir={workdir}')
+  result = forked_script('reproduce', *arguments, f'--workdir={workdir}')
   assert result.returncode == status, result.stderr
   assert result.stderr.count('\n') == 1 and 'Traceback' not in result.stderr
   for word in words:

@@ -86,11 +86,11 @@ def test_an_interrupted_sweep_is_continued(root, file, tmp_path):
   ],
 )
 def test_bad_input_is_lines_and_nothing_written(
-  script, file, tmp_path, arguments, status, words
+  forked_script, file, tmp_path, arguments, status, words
 ):
   workdir = tmp_path / 'runs'
   given = [argument.replace('=W', f'={workdir}') for argument in arguments]
-  result = script('sweep', f'--config={file}', *given)
+  result = forked_script('sweep', f'--config={file}', *given)
   assert result.returncode == status, result.stderr
   assert 'Traceback' not in result.stderr
   for word in words:
