@@ -3,6 +3,8 @@
 The runs of the experiment `lr_multipliers`: six norms, six multipliers, three
 seeds, a convolutional network of four layers, a quarter of an epoch.
 
+Expected: five times the rate costs nine points without a norm (from 32%), one with
+BatchNorm (from 40%), none with group normalization; at x30 nothing trains well.
 Time: 15 minutes on two CPU cores.
 
   python scripts/sweep.py --config=configs/cifar10_cpu_lr_sweep.py \

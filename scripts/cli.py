@@ -49,6 +49,8 @@ def run(
   # Compiled programs are kept between runs, and shared by processes.
   cache = os.path.join(os.path.expanduser('~'), '.cache', 'normlab', 'xla')
   os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', cache)
+  # Also those that compile in tenths of a second: a start has a dozen of them.
+  os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
   if {'--help', '-h', '--helpfull'} & {*argv}:
     print(sys.modules['__main__'].__doc__, FLAGS.main_module_help(), sep='\n')
     return 0

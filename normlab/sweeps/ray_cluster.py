@@ -34,7 +34,10 @@ PATIENCE = 6.0
 # Nodes or workers that may die under a run before it has failed.
 RETRIES = 3
 # Passed on to the workers, so that a program is compiled once.
-PASSED_ON = ('JAX_COMPILATION_CACHE_DIR',)
+PASSED_ON = (
+  'JAX_COMPILATION_CACHE_DIR',
+  'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS',
+)
 # Longer texts of Ray are cut.
 LONGEST = 300
 
