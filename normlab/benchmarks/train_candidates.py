@@ -43,6 +43,7 @@ def config_of(case: Case, batch_size: int) -> ml_collections.ConfigDict:
       'num_devices': 1,
       'microbatches': 1,
       'ema_decay': None,
+      'label_smoothing': None,
       'log_layer_norms': False,
       'data': {'name': 'digits', 'random_crop': 0, 'random_flip': False},
       'model': {'name': case.model, **case.fields},
@@ -62,7 +63,7 @@ def prepare(case: Case, batch_size: int) -> run.Run:
   """As `run.prepare`, with the examples of the case."""
   config = config_of(case, batch_size)
   mesh = devices.mesh(config.num_devices)
-  init_key, order_key, key = jax.random.split(jax.random.key(config.seed), 3)
+  init_key, order_key, key = run.keys(config)
   pixels, _, labels = case.examples()
   splits = {'train': data.Split(pixels, labels)}
   feed = feeds.MemoryFeed(splits, order_key, batch_size, mesh)
