@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import errors
 from flax import linen as nn
 from traced_models import (
   PAIRS,
@@ -253,8 +254,20 @@ def test_dropout_is_in_front_of_the_logits(name):
   seen = trace(build(name, dropout=0.25, **SMALL[name]), train=True).modules
   assert list(seen)[-3:] == ['dropout', 'logits', '']
   assert seen['dropout'].rate == 0.25
-  assert not seen['dropout'].deterministic
-  assert traced(name, None).modules['dropout'].deterministic
+
+
+@pytest.mark.parametrize('name', SMALL)
+def test_dropout_draws_in_training_only(name):
+  model = build(name, dropout=0.25, **SMALL[name])
+  images = jax.ShapeDtypeStruct((2, 8, 8, 1), jnp.float32)
+
+  init = functools.partial(model.init, train=False)
+  variables = jax.eval_shape(init, jax.random.key(0), images)
+  jax.eval_shape(functools.partial(model.apply, train=False), variables, images)
+  with pytest.raises(errors.InvalidRngError, match='dropout'):
+    jax.eval_shape(
+      functools.partial(model.apply, train=True), variables, images
+    )
 
 
 def some_variables(model):
