@@ -261,7 +261,7 @@ def accuracy_axis(axes: Axes, best: float) -> None:
     axes.set_yticks([tick for tick in ticks if tick <= top])
     axes.yaxis.set_minor_locator(ticker.NullLocator())
   else:
-    axes.set_ylim(0, None)
+    axes.set_ylim(0, 1.06 * best if best > 0 else 1)
   percent(axes)
   axes.set_xlim(0, None)
 

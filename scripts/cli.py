@@ -52,7 +52,7 @@ def run(
   # Also those that compile in tenths of a second: a start has a dozen of them.
   os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
   if {'--help', '-h', '--helpfull'} & {*argv}:
-    print(sys.modules['__main__'].__doc__, FLAGS.main_module_help(), sep='\n')
+    print(sys.modules['__main__'].__doc__, help_text(), sep='\n')
     return 0
   try:
     return main(*parse(argv, arguments, required)) or 0
@@ -66,6 +66,13 @@ def run(
     return fail(INPUT_ERROR, *error.problems)
   except records.RecordError as error:
     return fail(INPUT_ERROR, error)
+
+
+def help_text() -> str:
+  """All flags of the script: its own, and those that scripts share."""
+  own, shared = FLAGS.main_module_help(), FLAGS.module_help(__name__)
+  change = '  --config.FIELD=VALUE: changes a field of the config'
+  return '\n'.join([own, shared, change if 'config' in FLAGS else ''])
 
 
 def fail(status: int, *problems: object) -> int:

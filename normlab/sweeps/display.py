@@ -30,10 +30,11 @@ class Display:
     self._running: set[str] = set()
     self._ended: set[str] = set()
     self._counts = collections.Counter()
-    self._best = 0.0
+    self._best: float | None = None
     self._start = time.monotonic()
     self._polled = 0.0
-    self.note(f'{count_of(len(lengths), "run")} to train')
+    if lengths:
+      self.note(f'{count_of(len(lengths), "run")} to train')
     if finished:
       self.note(
         f'{count_of(finished, "run")} finished before, not trained again'
@@ -42,7 +43,9 @@ class Display:
       total=sum(lengths.values()),
       initial=self._steps_before,
       smoothing=0.05,
-      disable=not sys.stderr.isatty(),
+      # Without the number of steps, which leaves room for that of the runs.
+      bar_format='{l_bar}{bar}| [{elapsed}<{remaining}, {rate_fmt}{postfix}]',
+      disable=not (lengths and sys.stderr.isatty()),
     )
 
   def note(self, text: str) -> None:
@@ -62,13 +65,14 @@ class Display:
       return
     self._polled = now
     for path in self._running:
-      self._steps[path] = records.Record(path).last_step()
+      self._move(path, records.Record(path).last_step())
     self._draw()
 
   def again(self, path: str, problem: str) -> None:
     """A run has failed, and will be tried once more."""
     self._running.discard(path)
-    self.note(f'{path}: failed, and is tried once more: {problem}')
+    name = records.Record(path).path.name
+    self.note(f'{name}: failed, and is tried once more: {problem}')
 
   def ended(self, path: str, problem: str | None = None) -> None:
     """Counts a run that has ended.
@@ -80,14 +84,15 @@ class Display:
     self._running.discard(path)
     self._ended.add(path)
     self._steps[path] = self._lengths[path]
+    record = records.Record(path)
     if problem:
       self._counts['failed'] += 1
-      self.note(f'{path}: failed: {problem}')
+      self.note(f'{self._place(record)}: failed: {problem}')
     else:
-      record = records.Record(path)
       status, best = record.status, best_accuracy(record)
       self._counts[status['status']] += 1
-      self._best = max(self._best, best)
+      known = [value for value in (self._best, best) if value is not None]
+      self._best = max(known, default=None)
       if self._bar.disable:
         self.note(self._summary(record, status, best))
     self._draw()
@@ -96,10 +101,24 @@ class Display:
     """Leaves the bar standing."""
     self._bar.close()
 
+  def _move(self, path: str, step: int) -> None:
+    """A run has come to a step, or has gone back to its last checkpoint."""
+    lost = max(0, self._steps[path] - step)
+    self._steps_before -= lost
+    if not self._bar.disable:
+      self._bar.initial -= lost
+      self._bar.n -= lost
+    self._steps[path] = step
+
+  def _place(self, record: records.Record) -> str:
+    return f'[{len(self._ended)}/{len(self._lengths)}] {record.path.name}'
+
   def _summary(
-    self, record: records.Record, status: Mapping[str, Any], best: float
+    self,
+    record: records.Record,
+    status: Mapping[str, Any],
+    best: float | None,
   ) -> str:
-    done, total = len(self._ended), len(self._lengths)
     outcome = str(status['status'])
     if outcome == 'diverged':
       outcome += f' at step {status["step"]}'
@@ -108,8 +127,8 @@ class Display:
     left = sum(self._lengths.values()) - sum(self._steps.values())
     remaining = progress.duration(left / rate) if rate > 0 else '?'
     return (
-      f'[{done}/{total}] {record.path.name}: {outcome}, best validation '
-      f'accuracy {best:.2%}; {rate:,.0f} steps/s, '
+      f'{self._place(record)}: {outcome}, best validation accuracy '
+      f'{percent(best)}; {rate:,.0f} steps/s, '
       f'{progress.duration(seconds)} so far, about {remaining} left'
     )
 
@@ -117,19 +136,23 @@ class Display:
     counts = {'done': 0, **self._counts, 'running': len(self._running)}
     shown = ', '.join(f'{n} {status}' for status, n in counts.items())
     self._bar.set_postfix_str(
-      f'{shown} of {count_of(len(self._lengths), "run")}, best '
-      f'{self._best:.2%}',
+      f'{shown} of {len(self._lengths)}, best {percent(self._best)}',
       refresh=False,
     )
     self._bar.update(sum(self._steps.values()) - self._bar.n)
 
 
-def best_accuracy(record: records.Record) -> float:
-  """The best validation accuracy of a run; 0 where none was measured."""
+def best_accuracy(record: records.Record) -> float | None:
+  """The best validation accuracy of a run; None where none was measured."""
   return max(
     (r['accuracy'] for r in record.metrics() if r['split'] == 'validation'),
-    default=0.0,
+    default=None,
   )
+
+
+def percent(accuracy: float | None) -> str:
+  """'98.33%', or a dash where there is none yet."""
+  return '\N{EN DASH}' if accuracy is None else f'{accuracy:.2%}'
 
 
 def count_of(number: int, noun: str) -> str:

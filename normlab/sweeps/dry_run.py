@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from normlab import progress, records
-from normlab.sweeps import results, stackable
+from normlab.sweeps import display, results, stackable, sweep
 from normlab.sweeps.members import Member
 from normlab.sweeps.runner import Estimate, Runner, Runs
 
@@ -30,6 +30,7 @@ def report(planned: Sequence[Member], workdir: str, runner: Runner) -> str:
     names.ConfigError, records.RecordError: as the sweep would.
   """
   folder = pathlib.Path(workdir)
+  sweep.check_usable(folder, planned)
   configs = {str(folder / member.name): member.config for member in planned}
   for path, config in configs.items():
     records.Record(path).check_usable(config)
@@ -107,7 +108,7 @@ def summary(
     estimate.compiling + estimate.training for estimate in estimates
   )
   return (
-    f'{total} runs, {waiting} of them to train, {runner.describe()}: about '
+    f'{display.count_of(total, "run")}, {waiting} of them to train, {runner.describe()}: about '
     f'{progress.duration(seconds)}, without evaluations and checkpoints\n'
     'nothing was trained or written'
   )

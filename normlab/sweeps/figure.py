@@ -21,8 +21,8 @@ from normlab.sweeps.layout import Line
 CAPTION_WIDTH = 92
 # Characters of all ticks that are names, if all are as long as the longest.
 LONGEST_TICKS = 50
-# At x, up to so many values are ticks of their own.
-MOST_TICKS = 12
+# Along x, as many labels fit if they are evenly spaced.
+MOST_TICKS = 18
 
 
 def plot(table: pd.DataFrame, *, caption: str | None = None) -> Figure:
@@ -210,9 +210,16 @@ def x_axis(axes: Axes, table: pd.DataFrame, x: str | None) -> None:
   else:
     margin = 0.05 * (high - low) or 0.5
     axes.set_xlim(low - margin, high + margin)
-  if len(values) <= MOST_TICKS:
+  if have_room(values, is_log=axes.get_xscale() == 'log'):
     axes.set_xticks(values, [f'{value:g}' for value in values])
     axes.xaxis.set_minor_locator(ticker.NullLocator())
+
+
+def have_room(values: Sequence[float], *, is_log: bool) -> bool:
+  """Whether each value along x can have a tick with its own label."""
+  places = np.log(values) if is_log else np.asarray(values)
+  gaps = np.diff(places)
+  return not len(gaps) or gaps.min() * MOST_TICKS >= places[-1] - places[0]
 
 
 def reading_help(table: pd.DataFrame) -> str:
@@ -222,10 +229,15 @@ def reading_help(table: pd.DataFrame) -> str:
   parts = [
     'Lines: mean over seeds and repeated draws; bands: their range; crosses: '
     'divergence, bold where all runs diverged; hollow marks: some of the runs '
-    'diverged (left) or never get there (right), and the mean is of the others'
+    'diverged (left) or never get there (right), and the mean is of the others; '
+    'no mark: none has got there'
   ]
+  hidden = layout.layout(table, table.attrs['overrides']).hidden
+  if hidden:
+    named = ', '.join(map(layout.label_of, hidden))
+    parts.append(f'also varied, and not shown: {named}')
   if not math.isnan(target):
     parts.append(f'grey line: the target, {target:.2%}')
   if missing:
-    parts.append(f'{missing} of {len(table)} runs have no result yet')
+    parts.append(f'without a result, and not shown: {missing} of {len(table)}')
   return '; '.join(parts) + '.'

@@ -56,8 +56,13 @@ def sweep(key: str, values: Iterable[Any]) -> Rows:
 
 
 def fixed(key: str, value: Any, length: int = 1) -> Rows:
-  """The same override in `length` rows."""
-  return tuple({checked_key(key): plain(value)} for _ in range(length))
+  """The same override in `length` rows.
+
+  Raises:
+    names.ConfigError: a bad `length`.
+  """
+  number = checked_number('fixed', length, name='length')
+  return tuple({checked_key(key): plain(value)} for _ in range(number))
 
 
 def product(sweeps: Sequence[Rows]) -> Rows:
@@ -135,6 +140,10 @@ def choice(values: Iterable[Any]) -> Choice:
   Raises:
     names.ConfigError: no values.
   """
+  if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
+    raise names.ConfigError(
+      f'hyper.choice({names.shown(values)}): the values must be a list'
+    )
   known = tuple(plain(value) for value in values)
   if not known:
     raise names.ConfigError('hyper.choice: there are no values')
@@ -186,8 +195,9 @@ def random(domains: Mapping[str, Domain], num: int, seed: int = 0) -> Rows:
   Raises:
     names.ConfigError: something that cannot be drawn from, or a bad `num`.
   """
+  check_domains('random', domains, seed)
   shape = checked_number('random', num), len(domains)
-  return draws('random', domains, np.random.default_rng(seed).random(shape))
+  return draws(domains, np.random.default_rng(seed).random(shape))
 
 
 def quasirandom(domains: Mapping[str, Domain], num: int, seed: int = 0) -> Rows:
@@ -199,21 +209,41 @@ def quasirandom(domains: Mapping[str, Domain], num: int, seed: int = 0) -> Rows:
   Raises:
     names.ConfigError: as `random`.
   """
+  check_domains('quasirandom', domains, seed)
   number = checked_number('quasirandom', num)
   if not domains:
-    return draws('quasirandom', domains, np.zeros((number, 0)))
+    return draws(domains, np.zeros((number, 0)))
   sequence = qmc.Halton(len(domains), scramble=True, rng=seed)
-  return draws('quasirandom', domains, sequence.random(number))
+  return draws(domains, sequence.random(number))
 
 
-def draws(call: str, domains: Mapping[str, Domain], u: np.ndarray) -> Rows:
-  """Rows from quantiles, [rows, domains]."""
+def check_domains(call: str, domains: Any, seed: Any) -> None:
+  """Refuses what cannot be drawn from, or with.
+
+  Raises:
+    names.ConfigError: see above.
+  """
+  if not isinstance(domains, Mapping):
+    raise names.ConfigError(
+      f'hyper.{call}({names.shown(domains)}): must be a dictionary of keys and '
+      'domains'
+    )
+  is_whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+  if not is_whole or seed < 0:
+    raise names.ConfigError(
+      f'hyper.{call}: seed={names.shown(seed)} is not allowed: must be a whole '
+      'number of at least 0'
+    )
   for key, domain in domains.items():
     if not hasattr(domain, 'at'):
       raise names.ConfigError(
         f'hyper.{call}: {names.shown(key)} is {names.shown(domain)}; must be '
         'hyper.uniform, loguniform, integers or choice'
       )
+
+
+def draws(domains: Mapping[str, Domain], u: np.ndarray) -> Rows:
+  """Rows from quantiles, [rows, domains]."""
   return tuple(
     {
       checked_key(key): domain.at(value)
@@ -278,7 +308,7 @@ def checked_key(key: Any) -> str:
   )
 
 
-def checked_number(call: str, num: Any) -> int:
+def checked_number(call: str, num: Any, *, name: str = 'num') -> int:
   """The number of values or rows.
 
   Raises:
@@ -288,7 +318,7 @@ def checked_number(call: str, num: Any) -> int:
   if is_whole and 1 <= num <= MOST_ROWS:
     return int(num)
   raise names.ConfigError(
-    f'hyper.{call}: num={names.shown(num)} is not allowed: must be a whole '
+    f'hyper.{call}: {name}={names.shown(num)} is not allowed: must be a whole '
     f'number from 1 to {MOST_ROWS:,}'
   )
 

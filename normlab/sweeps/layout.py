@@ -31,11 +31,13 @@ class Layout(NamedTuple):
     x: the field along x; None where all runs have the same place.
     lines: the fields that tell lines apart.
     connected: whether the points of a line differ in x and seed only.
+    hidden: further fields that were swept.
   """
 
   x: str | None
   lines: tuple[str, ...]
   connected: bool
+  hidden: tuple[str, ...] = ()
 
 
 class Line(NamedTuple):
@@ -64,14 +66,16 @@ def layout(table: pd.DataFrame, fields: Iterable[str]) -> Layout:
   # As lines: a norm has a colour of its own also where it is what x shows.
   lines = [NORM] if NORM in varied else []
   connected = x is None or is_numeric(table[x])
+  hidden = []
   for field in sorted(set(varied) - {x, NORM}, key=varied.index):
     if follows_lines(table, field, lines) or follows_x(table, field, x):
       continue
     if is_numeric(table[field]) and distinct(table, [field]) > MOST_LINES:
       connected = False
+      hidden.append(field)
     else:
       lines.append(field)
-  return Layout(x, tuple(lines), connected)
+  return Layout(x, tuple(lines), connected, tuple(hidden))
 
 
 def follows_lines(table: pd.DataFrame, field: str, lines: list[str]) -> bool:

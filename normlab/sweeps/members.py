@@ -98,7 +98,7 @@ def override(
     if path in seen:
       problem = f'config.{path} is set twice, as {key!r} and as {seen[path]!r}'
     else:
-      problem = set_field(changed, path, value, kinds)
+      problem = set_field(changed, path, value, kinds, key)
     seen[path] = key
     problems += [problem] if problem else []
   return changed, problems
@@ -109,6 +109,7 @@ def set_field(
   path: Any,
   value: Any,
   kinds: Mapping[str, type],
+  key: Any,
 ) -> str | None:
   """Sets a field; why it cannot be set, in one line, or None.
 
@@ -117,12 +118,16 @@ def set_field(
     path: of the field.
     value: of the field.
     kinds: path to type, of all fields.
+    key: what the row calls the field.
   """
   if path not in kinds:
     if isinstance(path, str) and path in fields.SECTIONS:
       return f'config.{path} is a section; set its fields, as {path}.name'
-    return names.unknown('config field', path, kinds)
+    return unknown(key, path, kinds)
   *sections, name = path.split('.')
+  if isinstance(value, bool) and kinds[path] in (int, float):
+    # It would become 1, or 1.0.
+    return fields.FIELDS[path].problem(path, value)
   owner = config
   for section in sections:
     owner = owner[section]
@@ -137,6 +142,13 @@ def set_field(
       f'{names.one_line(str(error))}'
     )
   return None
+
+
+def unknown(key: Any, path: Any, known: Iterable[str]) -> str:
+  """Says that there is no such field, and which is the nearest."""
+  near = names.nearest(path, known) if isinstance(path, str) else None
+  hint = f'did you mean {near!r}?' if near else 'configs/base.py lists them'
+  return f'unknown config field {names.shown(key)}; {hint}'
 
 
 def converted(value: Any, kind: type) -> Any:

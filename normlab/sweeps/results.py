@@ -32,13 +32,20 @@ NOTHING = '\N{EN DASH}'
 Runs = Sequence[tuple[Mapping[str, Any], Record]]
 
 
-def table(runs: Runs, *, target: float | None = None) -> pd.DataFrame:
+def table(
+  runs: Runs,
+  *,
+  target: float | None = None,
+  problems: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
   """One row a run, in the order of the runs.
 
   Args:
     runs: the overrides of each, as 'norm.name': 'batch', and its record.
     target: accuracy in [0, 1]; None is the best of the first run that has one,
       which is to be the baseline.
+    problems: run folder to what went wrong when it was trained just now, which
+      its record cannot always say: another process may have it.
 
   Returns:
     A column an override, None where a run has none; then
@@ -56,6 +63,9 @@ def table(runs: Runs, *, target: float | None = None) -> pd.DataFrame:
     given.
   """
   read = [reading(record) for _, record in runs]
+  for (_, record), (outcome, _) in zip(runs, read, strict=True):
+    if problem := (problems or {}).get(str(record.path)):
+      outcome |= {'status': 'failed', 'error': problem}
   target_of = None
   if target is None:
     baseline = next((r for r in read if has_accuracy(r[0])), None)

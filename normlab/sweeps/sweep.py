@@ -102,10 +102,10 @@ def sweep(
   )
   with records.Record(folder).locked():
     write_plan(folder, planned)
-    carry_out(work, stop)
+    problems = carry_out(work, stop)
     overrides = [member.overrides for member in planned]
     runs = list(zip(overrides, work.found.values(), strict=True))
-    table = results.table(runs, target=target)
+    table = results.table(runs, target=target, problems=problems)
     results.write(table, folder)
   return table
 
@@ -126,33 +126,38 @@ def check_usable(folder: pathlib.Path, planned: Sequence[Member]) -> None:
         'no sweep that can be continued; choose another --workdir'
       )
     return
-  here = {identity(member): member for member in planned}
-  if stored.keys() == here.keys():
-    return
-  only_there, only_here = (
-    stored.keys() - here.keys(),
-    here.keys() - stored.keys(),
-  )
-  example = (
-    f'{stored[min(only_there)]} is only there'
-    if only_there
-    else f'{here[min(only_here)].overrides} is only here'
-  )
-  raise records.RecordError(
-    f'workdir {str(folder)!r} holds another sweep (of {len(stored)} runs, and '
-    f'this one has {len(here)}; {example}); choose another --workdir'
-  )
+  here = described(planned)
+  if stored['runs'].keys() != here['runs'].keys():
+    raise records.RecordError(
+      f'workdir {str(folder)!r} holds another sweep ('
+      f'{difference(stored, here)}); choose another --workdir'
+    )
+
+
+def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+  """What tells two sweeps apart, in words; both as of `described`."""
+  for field in there['config'].keys() & here['config'].keys():
+    values = there['config'][field], here['config'][field]
+    if values[0] != values[1]:
+      return f'config.{field} is {values[0]!r} there, {values[1]!r} here'
+  only_there = there['runs'].keys() - here['runs'].keys()
+  only_here = here['runs'].keys() - there['runs'].keys()
+  sizes = f'of {len(there["runs"])} runs, and this one has {len(here["runs"])}'
+  if only_there:
+    return f'{sizes}; {there["runs"][min(only_there)]} is only there'
+  return f'{sizes}; {here["runs"][min(only_here)]} is only here'
 
 
 def stored_plan(folder: pathlib.Path) -> dict[str, Any] | None:
-  """The overrides of each run of the sweep in a folder, by identity.
+  """What `described` said of the sweep in a folder; None where there is none.
 
   Raises:
     RecordError: its file is damaged.
   """
   path = folder / SWEEP
   try:
-    return {**json.loads(path.read_text(encoding='utf-8'))['runs']}
+    plan = json.loads(path.read_text(encoding='utf-8'))
+    return {part: {**plan[part]} for part in ('config', 'runs')}
   except (FileNotFoundError, NotADirectoryError):
     return None
   except (OSError, ValueError, KeyError, TypeError) as error:
@@ -162,14 +167,31 @@ def stored_plan(folder: pathlib.Path) -> dict[str, Any] | None:
     ) from error
 
 
+def described(planned: Sequence[Member]) -> dict[str, Any]:
+  """A sweep as plain JSON values.
+
+  Returns:
+    'config': the fields, by path, that are the same in all runs; 'runs': the
+    overrides of each, by what it is known by, whatever its label.
+  """
+  flat = [
+    records.comparable(records.resolved(member.config)) for member in planned
+  ]
+  return {
+    'config': {
+      field: value
+      for field, value in flat[0].items()
+      if all(other[field] == value for other in flat)
+    },
+    'runs': {
+      records.identity(member.config): member.overrides for member in planned
+    },
+  }
+
+
 def write_plan(folder: pathlib.Path, planned: Sequence[Member]) -> None:
   """Says in the folder which sweep it holds."""
-  runs = {identity(member): member.overrides for member in planned}
   temporary = folder / f'.{SWEEP}.{os.getpid()}'
-  temporary.write_text(json.dumps({'runs': runs}, indent=2), encoding='utf-8')
+  text = json.dumps(described(planned), indent=2)
+  temporary.write_text(text, encoding='utf-8')
   temporary.replace(folder / SWEEP)
-
-
-def identity(member: Member) -> str:
-  """What the run of a member is known by, whatever its label."""
-  return records.identity(member.config)

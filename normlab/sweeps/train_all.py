@@ -78,14 +78,18 @@ def checked(
   return Work(found, waiting, runner)
 
 
-def carry_out(work: Work, stop: Callable[[], bool]) -> None:
+def carry_out(work: Work, stop: Callable[[], bool]) -> dict[str, str]:
   """Trains the runs that wait.
+
+  Returns:
+    Run folder to what went wrong, in one line, of those that failed.
 
   Raises:
     records.RecordError: a folder that cannot be written.
     InterruptedSweep: as `stop` said so.
   """
   found, waiting, runner = work
+  problems: dict[str, str] = {}
   failed_before = {path for path in waiting if has_failed(found[path])}
   for path in waiting:
     found[path].create()
@@ -93,15 +97,22 @@ def carry_out(work: Work, stop: Callable[[], bool]) -> None:
   display = Display(lengths, finished=len(found) - len(waiting))
   with contextlib.closing(display):
     watch = Watching(display, stop)
-    for ended in with_retry(runner, waiting, watch, failed_before):
+    runs = with_retry(runner, waiting, watch, failed_before) if waiting else ()
+    for ended in runs:
+      if ended.problem:
+        problems[ended.path] = ended.problem
       note_failure(found[ended.path], waiting[ended.path], ended.problem)
       display.ended(*ended)
-  left = sum(not r.is_finished and not has_failed(r) for r in found.values())
+  left = sum(
+    not r.is_finished and not has_failed(r) and path not in problems
+    for path, r in found.items()
+  )
   if stop() and left:
     raise InterruptedSweep(
       f'interrupted: {left} of {len(found)} runs are left; the same command '
       'continues them'
     )
+  return problems
 
 
 class Watching:

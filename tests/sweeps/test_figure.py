@@ -264,4 +264,4 @@ def test_any_sweep_has_a_figure(table, tmp_path):
 def test_the_caption_says_how_to_read_it_and_what_is_missing():
   text = figure.reading_help(grid(**NORMS_BY_RATE))
   assert 'divergence' in text and '90.00%' in text and 'no result' not in text
-  assert '12 of 12 runs have no result' in figure.reading_help(unfinished())
+  assert 'not shown: 12 of 12' in figure.reading_help(unfinished())

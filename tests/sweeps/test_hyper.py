@@ -124,7 +124,7 @@ def test_a_choice_is_swept_in_order():
 
 
 def test_values_of_a_choice_are_drawn_alike():
-  rows = hyper.quasirandom({'k': hyper.choice('abcd')}, 400)
+  rows = hyper.quasirandom({'k': hyper.choice(list('abcd'))}, 400)
   counts = {v: sum(row['k'] == v for row in rows) for v in 'abcd'}
   assert all(90 <= count <= 110 for count in counts.values())
 
@@ -160,6 +160,14 @@ def test_values_of_a_choice_are_drawn_alike():
     (lambda: hyper.loguniform(0, 1), ['above 0']),
     (lambda: hyper.integers(0.5, 2), ['whole']),
     (lambda: hyper.choice([]), ['no values']),
+    (lambda: hyper.choice('batch'), ["'batch'", 'list']),
+    (lambda: hyper.choice(3), ['3', 'list']),
+    (lambda: hyper.fixed('a', 1, 0), ['length=0']),
+    (lambda: hyper.fixed('a', 1, 'x'), ["length='x'"]),
+    (lambda: hyper.random(3, 2), ['3', 'dictionary']),
+    (lambda: hyper.random([DOMAINS], 2), ['dictionary']),
+    (lambda: hyper.random(DOMAINS, 2, seed=-1), ['seed=-1']),
+    (lambda: hyper.quasirandom(DOMAINS, 2, seed='x'), ["seed='x'"]),
     (lambda: hyper.random({'a': [1, 2]}, 3), ["'a'", '[1, 2]', 'choice']),
     (lambda: hyper.random(DOMAINS, -1), ['num=-1']),
   ],

@@ -77,10 +77,19 @@ def test_a_folder_of_another_sweep_is_refused_and_left_alone(file, tmp_path):
   workdir.mkdir()
   sweep.write_plan(workdir, sweep.plan(tiny_config(), [{'seed': 7}]))
   before = contents(workdir)
-  with pytest.raises(records.RecordError, match="'seed': 7") as error:
-    run(file, workdir)
-  assert 'another sweep' in str(error.value) and '--workdir' in str(error.value)
+  for dry_run in (False, True):
+    with pytest.raises(records.RecordError, match='another sweep') as error:
+      run(file, workdir, dry_run=dry_run)
+    assert 'only' in str(error.value) and '--workdir' in str(error.value)
   assert contents(workdir) == before
+
+
+def test_a_sweep_of_another_config_says_the_field(tmp_path):
+  rows = [{'seed': 1}, {'seed': 2}]
+  sweep.write_plan(tmp_path, sweep.plan(tiny_config(), rows))
+  longer = sweep.plan(tiny_config(total_steps=5), rows)
+  with pytest.raises(records.RecordError, match='total_steps is 4 there, 5'):
+    sweep.check_usable(tmp_path, longer)
 
 
 @pytest.mark.parametrize('name', ['sweep.csv', 'sweep.png', records.CONFIG])
@@ -115,7 +124,8 @@ def test_a_run_without_a_result_is_listed_and_told_by_the_status(
   with records.Record(workdir / planned[0].name).locked():
     assert run(file, workdir) == command.INCOMPLETE
   table = pd.read_csv(workdir / 'sweep.csv')
-  assert list(table['status']) == ['absent', 'done', 'diverged', 'diverged']
+  assert list(table['status']) == ['failed', 'done', 'diverged', 'diverged']
+  assert 'in use by another process' in table['error'][0]
 
 
 def test_a_dry_run_says_runs_groups_and_time_and_writes_nothing(
@@ -151,7 +161,7 @@ def test_a_dry_run_measures_what_is_left_only(file, tmp_path, capsys):
     ('def get_hyper(hyper): return []', ['empty']),
     (
       'def get_hyper(hyper): return hyper.sweep("config.sed", [1, 2])',
-      ['all 2 rows', "'sed'", "'seed'"],
+      ['all 2 rows', "'config.sed'", "'seed'"],
     ),
   ],
 )

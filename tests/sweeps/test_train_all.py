@@ -5,6 +5,7 @@ from swept_configs import tiny_config, tiny_runs
 
 from normlab import interruption, names, records
 from normlab.sweeps.one_process import OneProcess
+from normlab.sweeps.processes import LocalProcesses
 from normlab.sweeps.runner import Ended
 from normlab.sweeps.train_all import train_all
 
@@ -54,7 +55,7 @@ def test_a_run_that_fails_twice_is_left_with_its_error(tmp_path, capsys):
   assert statuses(found) == ['failed', 'diverged']
   first, _ = found.values()
   assert first.status['error'] == 'disk'
-  assert 'run0: failed: disk' in capsys.readouterr().err
+  assert '[2/2] run0: failed: disk' in capsys.readouterr().err
 
 
 def test_started_again_a_failed_run_is_tried_once(tmp_path):
@@ -72,6 +73,10 @@ def test_finished_runs_are_not_trained_again(tmp_path, capsys):
   assert not again.attempts
   assert [record.is_finished for record in found.values()] == [True, True]
   assert '2 runs finished before' in capsys.readouterr().err
+  # Whatever would have trained them.
+  train_all(runs, runner=LocalProcesses(2))
+  words = capsys.readouterr().err
+  assert '2 runs finished before' in words and 'to train' not in words
 
 
 def test_an_interruption_says_how_many_runs_are_left(tmp_path):
@@ -126,8 +131,8 @@ def test_the_display_counts_every_outcome(tmp_path, capsys):
   train_all(tiny_runs(tmp_path, 0, 1, 2), runner=runner)
   lines = capsys.readouterr().err
   assert '3 runs to train' in lines
-  assert '[1/3] run0: diverged at step 4' in lines
-  assert 'run1: failed: disk' in lines
+  assert '[1/3] run0: diverged at step 4, best validation accuracy –' in lines
+  assert '[3/3] run1: failed: disk' in lines
   assert 'steps/s' in lines and 'left' in lines
 
 

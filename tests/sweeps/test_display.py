@@ -1,0 +1,54 @@
+import json
+import os
+import sys
+
+from normlab import records
+from normlab.sweeps.display import Display
+
+
+def write_rows(path, *steps):
+  path.mkdir(exist_ok=True)
+  rows = [
+    {'step': step, 'split': 'validation', 'accuracy': 0.5} for step in steps
+  ]
+  text = ''.join(f'{json.dumps(row)}\n' for row in rows)
+  (path / records.METRICS).write_text(text)
+
+
+def test_a_run_that_goes_back_to_its_checkpoint_has_no_negative_rate(
+  tmp_path, capsys, monkeypatch
+):
+  path = tmp_path / 'run'
+  write_rows(path, 50)
+  monkeypatch.setattr('normlab.sweeps.display.POLL_EVERY', 0)
+  display = Display({str(path): 100}, finished=0)
+  display.started(str(path))
+  write_rows(path, 10)
+  display.poll()
+  records.Record(path).write_status('done', step=100)
+  display.ended(str(path))
+  line = capsys.readouterr().err.splitlines()[-1]
+  assert '[1/1] run: done, best validation accuracy 50.00%; ' in line
+  rate = line.partition('%; ')[2].partition(' steps/s')[0]
+  assert float(rate.replace(',', '')) > 0
+
+
+def test_on_a_terminal_the_counts_and_the_best_fit_into_80_columns(
+  tmp_path, monkeypatch
+):
+  ours, theirs = os.openpty()
+  monkeypatch.setenv('COLUMNS', '80')
+  path = tmp_path / 'run'
+  write_rows(path, 50)
+  records.Record(path).write_status('done', step=100)
+  with os.fdopen(theirs, 'w') as stream:
+    monkeypatch.setattr(sys, 'stderr', stream)
+    lengths = {str(path): 1_000_000, str(tmp_path / 'other'): 1_000_000}
+    display = Display(lengths, finished=0)
+    display.started(str(path))
+    display.ended(str(path))
+    display.close()
+    text = os.read(ours, 65536).decode()
+  os.close(ours)
+  last = text.strip().split('\r')[-1]
+  assert '1 done, 0 running of 2, best 50.00%' in last
