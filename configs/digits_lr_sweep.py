@@ -6,7 +6,7 @@ the learning rate from 1/10 to 100, three seeds. All else is the same for all.
 Expected: within a point of its best, the network without a norm bears multipliers
 from 1 to 3, with BatchNorm from 1 to 10; at 30 it does not train without a norm,
 and with BatchNorm to 95%. The validation split has 360 images: a point is four.
-Time: 4 minutes on two CPU cores.
+Time: 5 minutes on two CPU cores.
 
   python scripts/sweep.py --config=configs/digits_lr_sweep.py --workdir=runs
   python scripts/reproduce.py lr_multipliers --scale=digits --workdir=runs
