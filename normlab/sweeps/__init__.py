@@ -1,1 +1,1 @@
-"""Many runs: beside each other on this machine."""
+"""Many runs: what to sweep, what trains them, and what came of it."""

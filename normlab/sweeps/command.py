@@ -1,5 +1,7 @@
 """What stands between a command line and a sweep: words and exit status."""
 
+import contextlib
+import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -37,18 +39,16 @@ def sweep(
   Raises:
     names.ConfigError, records.RecordError, InterruptedSweep: as `sweep.sweep`.
   """
-  if dry_run:
-    with without_cache():
-      planned = sweep_lib.plan(config, sweep_lib.rows_of(file))
-      chosen = runners.build(runs=planned, **runner)
+  with without_cache() if dry_run else contextlib.nullcontext():
+    planned = sweep_lib.plan(config, sweep_lib.rows_of(file))
+    chosen = runners.build(runs=planned, **runner)
+    if dry_run:
       print(dry_run_lib.report(planned, workdir, chosen))
-    return DONE
-  planned = sweep_lib.plan(config, sweep_lib.rows_of(file))
-  chosen = runners.build(runs=planned, **runner)
+      return DONE
   table = sweep_lib.sweep(
     planned, workdir, runner=chosen, target=target, stop=stop
   )
   print(results.markdown(table))
-  for file in results.FILES:
-    print(f'wrote {workdir}/{file}')
+  for name in results.FILES:
+    print(f'wrote {pathlib.Path(workdir) / name}')
   return DONE if table['status'].isin(results.FINISHED).all() else INCOMPLETE
