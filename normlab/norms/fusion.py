@@ -18,7 +18,7 @@ from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec, reshard
 
 
-def apart(*arrays: jax.Array) -> Any:
+def apart(*arrays: jax.Array) -> tuple[jax.Array, ...]:
   """The same arrays, as if they were others: the compiler cannot merge them.
 
   XLA computes a difference like x - mean, or a cast of x, once where several
@@ -26,7 +26,21 @@ def apart(*arrays: jax.Array) -> Any:
   takes its own, from a call of `apart` with a combination of arrays of its own,
   computes it on the fly.
   """
-  return lax.optimization_barrier(arrays if len(arrays) > 1 else arrays[0])
+  if len(arrays) < 2:
+    return tuple(map(lax.optimization_barrier, arrays))
+  return _barrier(*arrays)
+
+
+@jax.custom_jvp
+def _barrier(*arrays: jax.Array) -> tuple[jax.Array, ...]:
+  return lax.optimization_barrier(arrays)
+
+
+@_barrier.defjvp
+def _barrier_jvp(primals: Any, tangents: Any) -> Any:
+  # One each: JAX (0.12.0) cannot transpose a barrier around several arrays of
+  # which one is constant, as a tangent of zeros is.
+  return _barrier(*primals), tuple(map(lax.optimization_barrier, tangents))
 
 
 def once(small: jax.Array) -> jax.Array:
@@ -48,7 +62,7 @@ def total(x: jax.Array, axes: Sequence[int]) -> jax.Array:
   """
   *others, last = axes
   if others:
-    x = apart(x.sum(last, keepdims=True))
+    (x,) = apart(x.sum(last, keepdims=True))
     last = tuple(others)
   return x.sum(last, keepdims=True)
 
@@ -68,7 +82,7 @@ def spread(small: jax.Array, like: jax.Array) -> jax.Array:
   middle = [
     1 if axis == axes[-1] else size for axis, size in enumerate(like.shape)
   ]
-  return apart(broadcast(small, middle, like))
+  return apart(broadcast(small, middle, like))[0]
 
 
 def broadcast(

@@ -131,7 +131,7 @@ def _over_axes(
     return total(values, axes) / count if axes else values
 
   if not center:
-    var = average(abs_square(apart(x).astype(dtype)))
+    var = average(abs_square(apart(x)[0].astype(dtype)))
     zero = jnp.zeros_like(var, dtype)
     return zero, zero, var
   if mask is None:
