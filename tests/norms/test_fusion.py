@@ -24,16 +24,43 @@ def mesh(*sizes):
   return jax.make_mesh(sizes, names, (AxisType.Explicit,) * len(sizes))
 
 
-def test_what_is_apart_has_the_values_and_gradients_of_what_it_was():
-  np.testing.assert_array_equal(fusion.apart(X), X)
-  for array, same in zip(fusion.apart(X, SMALL), (X, SMALL), strict=True):
-    np.testing.assert_array_equal(array, same)
+@pytest.mark.parametrize(
+  'arrays', [[X], [X, SMALL], [X, SMALL, SMALL]], ids=len
+)
+def test_what_is_apart_has_the_values_it_had(arrays):
+  separate = fusion.apart(*arrays)
+  jax.tree.map(np.testing.assert_array_equal, separate, tuple(arrays))
 
-  def loss(x):
-    x1, x2 = fusion.apart(x, x)
-    return (x1 * x2).sum()
 
-  np.testing.assert_allclose(jax.grad(loss)(X), 2 * X)
+def product(x, small):
+  one, other = fusion.apart(x, small)
+  return jnp.square(one * other).sum()
+
+
+@pytest.mark.parametrize('argnums', [0, 1, (0, 1)], ids=str)
+@pytest.mark.parametrize('jit', [False, True])
+def test_what_is_apart_has_the_derivatives_it_had(argnums, jit):
+  # A derivative for one array alone is zero, and so constant, for the others.
+  wrapped = jax.jit if jit else lambda f: f
+
+  def plain(x, small):
+    return jnp.square(x * small).sum()
+
+  def gradients(function):
+    first = jax.grad(function, argnums)
+
+    def total(*args):
+      leaves = jax.tree.leaves(first(*args))
+      return sum(jnp.sin(leaf).sum() for leaf in leaves)
+
+    return wrapped(first), wrapped(jax.grad(total, argnums))
+
+  for ours, desired in zip(gradients(product), gradients(plain), strict=True):
+    jax.tree.map(
+      functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5),
+      ours(X, SMALL),
+      desired(X, SMALL),
+    )
 
 
 @every_axes
