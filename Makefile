@@ -1,21 +1,41 @@
-# Everything runs in .venv, which is made once from constraints.txt.
+# Everything runs in .venv, which is made once from constraints.txt. Another PYTHON
+# (make test PYTHON=python3.13) makes it anew; the newest releases of everything
+# have an environment of their own, .venv-newest.
 PYTHON ?= python3
+NEWEST ?= $(shell bash .ci/newest_python)
 BIN := .venv/bin
 WORKDIR ?= runs
-EXTRAS ?= test
+EXTRAS ?= lab,test
+TESTS ?=
+INSTALL := -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+MINOR := -c 'import sys; print(sys.version_info[:2])'
+
+# Whether a Python was asked for that is not the one of .venv.
+ifneq ($(filter command% environment,$(origin PYTHON)),)
+ifneq ($(shell $(PYTHON) $(MINOR) 2>/dev/null),$(shell $(BIN)/python $(MINOR) 2>/dev/null))
+OTHER := other_python
+endif
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup speedup sweep test benchmark format torch
+.PHONY: help setup speedup sweep test test-newest benchmark format torch other_python
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/ready ## create .venv with the pinned packages
 
-.venv/ready: pyproject.toml constraints.txt
+.venv/ready: pyproject.toml constraints.txt $(OTHER)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "normlab needs Python 3.11 or newer; set PYTHON=python3.x")'
+	$(if $(OTHER),rm -rf .venv)
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	$(BIN)/python $(INSTALL) --constraint constraints.txt
+	@touch $@
+
+.venv-newest/ready: pyproject.toml
+	rm -rf .venv-newest
+	$(NEWEST) -m venv .venv-newest
+	.venv-newest/bin/python $(INSTALL)
 	@touch $@
 
 speedup: .venv/ready ## train and plot the speed-up experiment on the digits
@@ -25,7 +45,10 @@ sweep: .venv/ready ## train and plot norms x learning-rate multipliers on the di
 	$(BIN)/python scripts/reproduce.py lr_multipliers --scale=digits --workdir=$(WORKDIR)
 
 test: .venv/ready ## run the tests
-	$(BIN)/python -m pytest -n 2 --quiet
+	$(BIN)/python -m pytest -n 2 --quiet $(TESTS)
+
+test-newest: .venv-newest/ready ## run them on the newest Python here, with the newest releases
+	.venv-newest/bin/python -m pytest -n 2 --quiet $(TESTS)
 
 benchmark: .venv/ready ## time a training step beside plain Flax and PyTorch
 	$(BIN)/python scripts/benchmark.py train

@@ -1,15 +1,23 @@
 """What the scripts share: flags, and errors as one line with an exit status."""
 
 import os
+import pathlib
 import re
 import sys
 from collections.abc import Callable, Sequence
 
-import ml_collections
-from absl import flags
-from ml_collections import config_flags
+# The checkout of this script, whichever the environment was made for.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+NEEDS_LAB = "the scripts need the extra lab: pip install -e '.[lab]'"
 
-from normlab import interruption, names, records
+try:
+  import ml_collections
+  from absl import flags
+  from ml_collections import config_flags
+
+  from normlab import interruption, names, records
+except ModuleNotFoundError as missing:
+  sys.exit(f'{os.path.basename(sys.argv[0])}: {missing}; {NEEDS_LAB}')
 
 FLAGS = flags.FLAGS
 INPUT_ERROR, USAGE_ERROR, INTERRUPTED = 1, 2, 130
@@ -64,6 +72,8 @@ def run(
     return fail(INTERRUPTED, 'interrupted')
   except names.ConfigError as error:
     return fail(INPUT_ERROR, *error.problems)
+  except ModuleNotFoundError as error:
+    return fail(INPUT_ERROR, f'{error}; {NEEDS_LAB}')
   except records.RecordError as error:
     return fail(INPUT_ERROR, error)
 

@@ -7,12 +7,14 @@ all nodes share, under the same path; normlab must be installed on all of them.
 import contextlib
 import math
 import os
+import pathlib
 import signal
 import threading
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
+import normlab
 from normlab import names
 from normlab.sweeps import estimates, ray_address
 from normlab.sweeps.one_process import in_one_line
@@ -134,6 +136,8 @@ class RayCluster:
   def _variables(self) -> dict[str, str]:
     """The environment of the workers; Ray itself shows them their GPUs."""
     found = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+    # The code of this process, whichever the environment was made for.
+    found['PYTHONPATH'] = str(pathlib.Path(normlab.__file__).parents[1])
     # What XLA's CPU client takes for the number of cores.
     found['NPROC'] = str(threads(self._num_cpus))
     if not self._num_gpus and not self._resources:
