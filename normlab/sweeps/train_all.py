@@ -1,7 +1,7 @@
 """Trains runs that belong together, through any runner."""
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import ml_collections
@@ -72,7 +72,7 @@ def checked(
   for config in configs.values():
     validation.check_complete(config)
   problems = refused(
-    configs, lambda path: found[path].check_usable(configs[path])
+    configs, lambda path: found[path].check_usable(configs[path]), len(found)
   )
   waiting = {
     path: config
@@ -88,12 +88,13 @@ def checked(
 
 
 def refused(
-  paths: Collection[str], check: Callable[[str], None]
+  paths: Iterable[str], check: Callable[[str], None], total: int
 ) -> dict[str, str]:
   """What is wrong with each run folder that a check refuses, in one line.
 
   Raises:
-    records.RecordError: it refuses all of them; says what of the first.
+    records.RecordError: it refuses as many as there are in `total`: what is
+      wrong with the first.
   """
   problems = {}
   for path in paths:
@@ -101,7 +102,7 @@ def refused(
       check(path)
     except records.RecordError as error:
       problems[path] = names.one_line(str(error))
-  if problems and len(problems) == len(paths):
+  if problems and len(problems) == total:
     raise records.RecordError(next(iter(problems.values())))
   return problems
 
@@ -119,7 +120,7 @@ def carry_out(work: Work, stop: Callable[[], bool]) -> dict[str, str]:
   """
   found, waiting, runner, problems = work
   failed_before = {path for path in waiting if has_failed(found[path])}
-  unwritable = refused(waiting, lambda path: found[path].create())
+  unwritable = refused(waiting, lambda path: found[path].create(), len(found))
   problems = problems | unwritable
   runs = {p: config for p, config in waiting.items() if p not in unwritable}
   lengths = {path: config.total_steps for path, config in runs.items()}

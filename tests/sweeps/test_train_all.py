@@ -1,5 +1,9 @@
 """What holds for any runner: here one that does what a test wants."""
 
+import errno
+import os
+import pathlib
+
 import pytest
 from swept_configs import tiny_config, tiny_runs
 
@@ -153,6 +157,22 @@ def test_a_run_whose_rows_cannot_be_opened_fails_and_no_other(tmp_path, runner):
   found = train_all(runs, runner=runner())
   assert statuses(found) == ['failed', 'done']
   assert 'directory' in broken.status['error']
+
+
+@pytest.mark.parametrize('code', [errno.EACCES, errno.EIO])
+def test_rows_that_cannot_be_read_stop_no_other_run(
+  tmp_path, monkeypatch, code
+):
+  def opened(path, *args, open=pathlib.Path.open, **fields):
+    if path == tmp_path / 'run0' / records.METRICS:
+      raise OSError(code, os.strerror(code), str(path))
+    return open(path, *args, **fields)
+
+  monkeypatch.setattr(pathlib.Path, 'open', opened)
+  runner = Scripted(run0=['unreadable'])
+  found = train_all(tiny_runs(tmp_path, 0, 1), runner=runner)
+  assert runner.attempts == ['run0', 'run1', 'run0']
+  assert statuses(found) == ['failed', 'done']
 
 
 def test_a_folder_that_cannot_be_used_is_left_as_it_is(tmp_path, capsys):
