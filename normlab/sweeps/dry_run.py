@@ -57,9 +57,7 @@ def run_table(
       'row': ', '.join(map(str, member.rows)),
       'group': group_of.get(str(folder / member.name), results.NOTHING),
       **named_overrides(planned, member),
-      'status': results.reading(records.Record(folder / member.name))[0][
-        'status'
-      ],
+      'status': status(folder / member.name),
     }
     for member in planned
   ]
@@ -71,6 +69,12 @@ def run_table(
     f'{as_text(table[:half])}\n\n... {len(table) - 2 * half} more ...\n\n'
     f'{as_text(table[-half:])}'
   )
+
+
+def status(path: pathlib.Path) -> str:
+  """The status of a run, as the table of the sweep would have it."""
+  outcome, _ = results.reading(records.Record(path))
+  return outcome['status']
 
 
 def group_table(

@@ -119,8 +119,9 @@ def check_usable(folder: pathlib.Path, planned: Sequence[Member]) -> None:
     strangers = [name for name in ours if (folder / name).exists()]
     if strangers:
       raise records.RecordError(
-        f'workdir {str(folder)!r} holds {strangers[0]} but no {records.SWEEP}, so '
-        'it is no sweep that can be continued; choose another --workdir'
+        f'workdir {str(folder)!r} holds {strangers[0]} but no '
+        f'{records.SWEEP}, so it is no sweep that can be continued; choose '
+        'another --workdir'
       )
     return
   here = described(planned)
