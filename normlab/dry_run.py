@@ -1,9 +1,7 @@
 """What a run would need, without training it: nothing is written."""
 
 import contextlib
-import os
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -11,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 
-from normlab import data, progress, run, steps, summary
+from normlab import progress, run, steps, summary
 
 STEPS = 10
 
@@ -59,7 +57,7 @@ def report(config: ml_collections.ConfigDict) -> str:
 
 def measure(config: ml_collections.ConfigDict) -> Measured:
   """Compiles the step of a config, and times it; nothing is left behind."""
-  with without_trace(config) as config:
+  with without_cache():
     ready = run.prepare(config)
     try:
       state = run.initial_state(ready)
@@ -83,22 +81,6 @@ def without_cache() -> Iterator[None]:
     yield
   finally:
     jax.config.update('jax_enable_compilation_cache', was_enabled)
-
-
-@contextlib.contextmanager
-def without_trace(
-  config: ml_collections.ConfigDict,
-) -> Iterator[ml_collections.ConfigDict]:
-  """A config whose run leaves nothing behind while the block lasts.
-
-  Neither in the compilation cache, nor where the digits would be prepared.
-  """
-  with without_cache(), tempfile.TemporaryDirectory() as folder:
-    prepared = os.path.join(data.default_data_dir(), 'digits')
-    if config.data.name == 'digits' and not os.path.isdir(prepared):
-      config = config.copy_and_resolve_references()
-      config.data.data_dir = folder
-    yield config
 
 
 def step_seconds(ready: run.Run, state: steps.TrainState) -> float:

@@ -8,7 +8,7 @@ import ml_collections
 import pandas as pd
 from matplotlib.figure import Figure
 
-from normlab import names, plotting, records, tables
+from normlab import names, outputs, records, tables
 from normlab.sweeps import runners
 from normlab.sweeps.train_all import train_all
 
@@ -128,16 +128,14 @@ def write(
   summary = markdown(experiment.present(table))
   verdicts = markdown(experiment.judge(table))
   text = f'{summary}\n\n{verdicts}\n\n{experiment.caption(scale)}\n'
-  try:
-    path.with_suffix('.md').write_text(text, encoding='utf-8')
-    experiment.analyze(table).to_csv(path.with_suffix('.csv'), index=False)
-    plotting.save(experiment.plot(table, scale), path)
-  except OSError as error:
-    raise records.RecordError(
-      f'{str(error.filename or path)!r} cannot be written: {error.strerror}'
-    ) from error
+  outputs.write(
+    path,
+    table=experiment.analyze(table),
+    text=text,
+    figure=experiment.plot(table, scale),
+  )
   print(text)
-  for suffix in ('.md', '.csv', '.png', '.svg'):
+  for suffix in outputs.SUFFIXES:
     print(f'wrote {path.with_suffix(suffix)}')
 
 

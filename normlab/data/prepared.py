@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import re
+import tempfile
 from collections.abc import Iterator
 
 import tensorflow_datasets as tfds
@@ -16,6 +17,11 @@ def default_data_dir() -> str:
   """TFDS_DATA_DIR, else ~/tensorflow_datasets: where TFDS itself looks."""
   default = os.path.join('~', 'tensorflow_datasets')
   return os.path.expanduser(os.environ.get('TFDS_DATA_DIR') or default)
+
+
+def folder_of(data_dir: str | None) -> pathlib.Path:
+  """The folder of prepared data sets; None is `default_data_dir()`."""
+  return pathlib.Path(os.path.expanduser(data_dir or default_data_dir()))
 
 
 def prepared_builder(
@@ -31,21 +37,19 @@ def prepared_builder(
   Raises:
     names.ConfigError: not prepared, in another format, or damaged.
   """
-  folder = pathlib.Path(data_dir or default_data_dir()).expanduser()
-  command = f'python scripts/prepare_data.py {name} --data_dir={folder}'
+  folder = folder_of(data_dir)
   path = find(name, folder)
   if path is None:
     raise names.ConfigError(
       f'data set {name!r} is not prepared in data_dir {str(folder)!r}; '
-      f'prepare it once: {command}'
+      f'prepare it once: python scripts/prepare_data.py {name} '
+      f'--data_dir={folder}'
     )
   try:
     builder = tfds.builder_from_directory(path)
   except Exception as error:  # TFDS raises what its parsers raise.
-    raise names.ConfigError(
-      f'data set {name!r} in {str(path)!r} is damaged: its metadata '
-      f'cannot be read; prepare it again: {command}'
-    ) from error
+    problem = 'dataset_info.json or features.json is damaged'
+    raise unreadable(name, data_dir, path, problem) from error
   if builder.info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
     raise names.ConfigError(
       f'data set {name!r} in data_dir {str(folder)!r} is stored as '
@@ -56,11 +60,26 @@ def prepared_builder(
   for split in builder.info.splits.values():
     for file in split.filepaths:
       if not file.exists():
-        raise names.ConfigError(
-          f'data set {name!r} in data_dir {str(folder)!r} is incomplete: '
-          f'{file.name} is missing; prepare it again: {command}'
-        )
+        raise unreadable(name, data_dir, path, f'{file.name} is missing')
   return builder
+
+
+def unreadable(
+  name: str, data_dir: str | None, path: str | os.PathLike[str], problem: str
+) -> names.ConfigError:
+  """The error for a prepared data set that cannot be read.
+
+  Args:
+    name: of the data set.
+    data_dir: where it was looked for.
+    path: its folder.
+    problem: what is wrong with it.
+  """
+  return names.ConfigError(
+    f'data set {name!r} in {str(path)!r} cannot be read: {problem}; if it is '
+    'damaged, delete that folder and prepare it again: python '
+    f'scripts/prepare_data.py {name} --data_dir={folder_of(data_dir)}'
+  )
 
 
 def find(name: str, folder: pathlib.Path) -> pathlib.Path | None:
@@ -96,3 +115,18 @@ def quiet() -> Iterator[None]:
   finally:
     tfds.enable_progress_bar()
     logging.set_verbosity(verbosity)
+
+
+@contextlib.contextmanager
+def own_temporary_folder() -> Iterator[None]:
+  """Removes with the block what is left in the temporary folder meanwhile.
+
+  A builder of a data set that is not prepared leaves a folder there.
+  """
+  before = tempfile.tempdir
+  with tempfile.TemporaryDirectory() as folder:
+    tempfile.tempdir = folder
+    try:
+      yield
+    finally:
+      tempfile.tempdir = before

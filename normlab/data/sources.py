@@ -3,17 +3,22 @@
 import dataclasses
 import functools
 import importlib.util
-import os
-import tempfile
+import pathlib
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from normlab import names
-from normlab.data import images
+from normlab.data import digits, images
 from normlab.data.batching import Pixels
-from normlab.data.digits import SIZES, Digits
-from normlab.data.prepared import default_data_dir, prepared_builder, quiet
+from normlab.data.prepared import (
+  find,
+  folder_of,
+  own_temporary_folder,
+  prepared_builder,
+  quiet,
+  unreadable,
+)
 
 # Examples taken from the end of the training split for validation: but for the
 # digits, no source has a validation split of its own.
@@ -125,7 +130,9 @@ def describe(
   """
   streamed = check_name(name)
   if name == 'digits':
-    return Description(dict(SIZES), (8, 8, 1), 10)
+    return Description(
+      dict(digits.SIZES), digits.IMAGE_SHAPE, digits.NUM_CLASSES
+    )
   info = prepared_builder(name, data_dir).info
   sizes = {
     split: info.splits[part].num_examples
@@ -167,23 +174,25 @@ def load(name: str, data_dir: str | None = None) -> dict[str, Split]:
   """Reads a data set: 'train', 'validation' and 'test', which never overlap.
 
   TFDS has no validation split of these: the last 5,000 training examples are it.
-  `digits` is prepared on first use, which takes two seconds.
 
   Args:
     name: a key of `DATASETS`.
-    data_dir: where TFDS prepared it; None is `default_data_dir()`.
+    data_dir: where TFDS prepared it; None is `default_data_dir()`. The digits
+      need none.
 
   Raises:
-    names.ConfigError: as `describe`; a streamed set.
+    names.ConfigError: as `describe`; a streamed set; damaged examples.
   """
   check_name(name, streamed=False)
   if name == 'digits':
-    builder = prepare_digits(data_dir)
-    parts = {split: split for split in SIZES}
-  else:
-    builder = prepared_builder(name, data_dir)
-    parts = slices(name, builder.info)
-  return {split: read(builder, part) for split, part in parts.items()}
+    return {split: Split(*arrays) for split, arrays in digits.splits().items()}
+  builder = prepared_builder(name, data_dir)
+  parts = slices(name, builder.info)
+  try:
+    return {split: read(builder, part) for split, part in parts.items()}
+  except Exception as error:  # array_record and TFDS raise what they like.
+    problem = names.one_line(str(error)) or type(error).__name__
+    raise unreadable(name, data_dir, builder.data_path, problem) from error
 
 
 def read(builder: tfds.core.DatasetBuilder, split: str) -> Split:
@@ -205,74 +214,56 @@ def prepare(name: str, data_dir: str | None = None) -> str:
     data_dir: where to; None is `default_data_dir()`.
 
   Raises:
-    names.ConfigError: an unknown name, a folder that cannot be written,
-      TensorFlow is missing, with which TFDS unpacks the downloads, or files
-      that must be downloaded by hand.
+    names.ConfigError: an unknown name, the digits, a folder that cannot be
+      written or holds a damaged copy, TensorFlow is missing, with which TFDS
+      unpacks the downloads, or files that must be downloaded by hand.
   """
   check_name(name)
-  if name != 'digits' and importlib.util.find_spec('tensorflow') is None:
+  if name == 'digits':
+    raise names.ConfigError("'digits' is embedded: there is nothing to prepare")
+  folder = folder_of(data_dir)
+  if find(name, folder):
+    return str(prepared_builder(name, data_dir).data_path)
+  if importlib.util.find_spec('tensorflow') is None:
     raise names.ConfigError(
       f'preparing {name!r} needs the prepare extra, once: pip install -e '
       "'.[prepare]' (reading what is prepared does not)"
     )
-  folder = os.path.expanduser(data_dir or default_data_dir())
   check_manual_files(name, folder)
   try:
-    os.makedirs(folder, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise names.ConfigError(
-      f'data_dir {folder!r} cannot be written: {error.strerror}'
+      f'data_dir {str(folder)!r} cannot be written: {error.strerror}'
     ) from error
-  if name == 'digits':
-    return str(prepare_digits(folder).data_path)
-  builder = tfds.builder(name, data_dir=folder, file_format='array_record')
+  with own_temporary_folder():
+    builder = tfds.builder(
+      name, data_dir=str(folder), file_format='array_record'
+    )
+  if builder.data_path.exists():
+    # TFDS would take it for prepared.
+    raise unreadable(
+      name, data_dir, builder.data_path, 'dataset_info.json is missing'
+    )
   builder.download_and_prepare()
   return str(builder.data_path)
 
 
-def check_manual_files(name: str, folder: str) -> None:
+def check_manual_files(name: str, folder: pathlib.Path) -> None:
   """Files that must be downloaded by hand are where TFDS looks for them.
 
   Raises:
     names.ConfigError: some are missing.
   """
-  manual_dir = os.path.join(folder, 'downloads', 'manual')
+  manual_dir = folder / 'downloads' / 'manual'
   missing = [
     file
     for file in MANUAL_FILES.get(name.split('/')[0], ())
-    if not os.path.exists(os.path.join(manual_dir, file))
+    if not (manual_dir / file).exists()
   ]
   if missing:
     raise names.ConfigError(
-      f'preparing {name!r} needs {" and ".join(missing)} in {manual_dir!r} '
-      "(TFDS's manual_dir): download them from https://image-net.org, by hand"
+      f'preparing {name!r} needs {" and ".join(missing)} in '
+      f"{str(manual_dir)!r} (TFDS's manual_dir): download them from "
+      'https://image-net.org, by hand'
     )
-
-
-def prepare_digits(data_dir: str | None) -> Digits:
-  """Writes the embedded data set where it is missing, and returns its builder.
-
-  The embedded data set is always there: a folder that does not exist is not
-  created but replaced by the default one, and one that cannot be written (a
-  read-only mount) by one in the system's temporary folder.
-  """
-  folder = os.path.expanduser(data_dir or default_data_dir())
-  if not os.path.isdir(folder):
-    folder = default_data_dir()
-  try:
-    return _prepare_digits(folder)
-  except OSError:
-    return _prepare_digits(os.path.join(tempfile.gettempdir(), 'normlab_data'))
-
-
-def _prepare_digits(folder: str) -> Digits:
-  with quiet():
-    builder = Digits(data_dir=folder, file_format='array_record')
-    try:
-      builder.download_and_prepare()
-    except OSError:
-      # Another process may have finished the same a moment ago.
-      builder = Digits(data_dir=folder, file_format='array_record')
-      if not builder.info.splits:
-        raise
-  return builder

@@ -69,7 +69,8 @@ def write(
 
   Builder.name = name  # Of the folder; a class body does not see `name`.
   with prepared.quiet():
-    builder = Builder(data_dir=folder, file_format='array_record')
+    with prepared.own_temporary_folder():
+      builder = Builder(data_dir=folder, file_format='array_record')
     builder.download_and_prepare()
   return str(builder.data_path)
 

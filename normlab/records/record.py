@@ -17,6 +17,8 @@ from normlab.records.identity import differences, resolved
 CONFIG, METRICS, STATUS = 'config.json', 'metrics.jsonl', 'status.json'
 TIMING, CHECKPOINTS = 'timing.jsonl', 'checkpoints'
 LOCK = '.lock'
+# Says which sweep a folder of runs holds.
+SWEEP = 'sweep.json'
 # A run that ended in one of these has its result, and is not trained again.
 FINISHED = ('done', 'diverged')
 
@@ -123,7 +125,7 @@ class Record:
         # Rows are some hundred bytes long; the last ones are enough.
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
         lines = file.read().splitlines()
-    except FileNotFoundError:
+    except OSError:  # It is shown, and decides nothing.
       return 0
     for line in reversed(lines):
       with contextlib.suppress(ValueError, KeyError, TypeError):
@@ -162,7 +164,7 @@ class Record:
       )
     stored = self.config
     if stored is None:
-      ours = METRICS, TIMING, STATUS, CHECKPOINTS
+      ours = METRICS, TIMING, STATUS, CHECKPOINTS, SWEEP
       strangers = [f for f in ours if (self.path / f).exists()]
       if strangers:
         raise RecordError(

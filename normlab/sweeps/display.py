@@ -8,7 +8,7 @@ from typing import Any
 
 import tqdm
 
-from normlab import progress, records
+from normlab import names, progress, records
 
 # Seconds between two looks at the records.
 POLL_EVERY = 0.5
@@ -85,11 +85,14 @@ class Display:
     self._ended.add(path)
     self._steps[path] = self._lengths[path]
     record = records.Record(path)
+    try:
+      status, best = record.status, best_accuracy(record)
+    except records.RecordError as error:
+      problem = problem or names.one_line(str(error))
     if problem:
       self._counts['failed'] += 1
       self.note(f'{self._place(record)}: failed: {problem}')
     else:
-      status, best = record.status, best_accuracy(record)
       self._counts[status['status']] += 1
       known = [value for value in (self._best, best) if value is not None]
       self._best = max(known, default=None)

@@ -10,6 +10,7 @@ from normlab import progress, records
 from normlab.sweeps import display, results, stackable, sweep
 from normlab.sweeps.members import Member
 from normlab.sweeps.runner import Estimate, Runner, Runs
+from normlab.sweeps.train_all import checked
 
 # Longer lists of runs are cut in the middle.
 MOST_ROWS = 200
@@ -31,23 +32,17 @@ def report(planned: Sequence[Member], workdir: str, runner: Runner) -> str:
   """
   folder = pathlib.Path(workdir)
   sweep.check_usable(folder, planned)
-  configs = {str(folder / member.name): member.config for member in planned}
-  for path, config in configs.items():
-    records.Record(path).check_usable(config)
-  waiting = {
-    path: config
-    for path, config in configs.items()
-    if not records.Record(path).is_finished
-  }
-  if waiting:
-    runner.check(waiting)
-  groups = stackable.groups(waiting)
+  work = checked(
+    {str(folder / member.name): member.config for member in planned}, runner
+  )
+  groups = stackable.groups(work.waiting)
   estimates = [runner.estimate(group) for group in groups]
   return '\n\n'.join(
     [
       run_table(planned, folder, groups),
       group_table(planned, folder, groups, estimates),
-      summary(len(planned), len(waiting), runner, estimates),
+      *(f'left out: {problem}' for problem in work.problems.values()),
+      summary(len(planned), len(work.waiting), runner, estimates),
     ]
   )
 
@@ -62,7 +57,7 @@ def run_table(
       'row': ', '.join(map(str, member.rows)),
       'group': group_of.get(str(folder / member.name), results.NOTHING),
       **named_overrides(planned, member),
-      'status': records.Record(folder / member.name).status['status'],
+      'status': status(folder / member.name),
     }
     for member in planned
   ]
@@ -74,6 +69,12 @@ def run_table(
     f'{as_text(table[:half])}\n\n... {len(table) - 2 * half} more ...\n\n'
     f'{as_text(table[-half:])}'
   )
+
+
+def status(path: pathlib.Path) -> str:
+  """The status of a run, as the table of the sweep would have it."""
+  outcome, _ = results.reading(records.Record(path))
+  return outcome['status']
 
 
 def group_table(

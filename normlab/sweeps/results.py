@@ -1,21 +1,19 @@
 """What came of a sweep: a table, one row a run, and its files."""
 
-import contextlib
 import math
 import pathlib
-import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from normlab import curves, names, plotting, records
+from normlab import curves, names, outputs
 from normlab.records import FINISHED, Record, RecordError
 from normlab.sweeps import figure
 
 __all__ = ['FILES', 'FINISHED', 'markdown', 'table', 'write']
 
-FILES = ('sweep.csv', 'sweep.md', 'sweep.png', 'sweep.svg')
+FILES = tuple(f'sweep{suffix}' for suffix in outputs.SUFFIXES)
 # Columns behind the overrides, in this order.
 OUTCOMES = (
   'status',
@@ -249,20 +247,9 @@ def write(table: pd.DataFrame, folder: str | pathlib.Path) -> None:
   Raises:
     RecordError: they cannot be written.
   """
-  folder = pathlib.Path(folder)
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as stack:
-      beside = pathlib.Path(
-        stack.enter_context(tempfile.TemporaryDirectory(dir=folder))
-      )
-      table.to_csv(beside / 'sweep.csv', index=False)
-      text = f'{markdown(table)}\n'
-      (beside / 'sweep.md').write_text(text, encoding='utf-8')
-      plotting.save(figure.plot(table), beside / 'sweep')
-      for name in FILES:
-        (beside / name).replace(folder / name)
-  except OSError as error:
-    raise records.RecordError(
-      f'{str(error.filename or folder)!r} cannot be written: {error.strerror}'
-    ) from error
+  outputs.write(
+    pathlib.Path(folder, 'sweep'),
+    table=table,
+    text=f'{markdown(table)}\n',
+    figure=figure.plot(table),
+  )

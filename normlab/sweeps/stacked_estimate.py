@@ -25,8 +25,8 @@ def as_one(group: Runs, most: int) -> Estimate:
   part = max(parts, key=len)
   if len(part) == 1:
     return estimates.one_by_one(group)
-  with dry_run.without_trace(next(iter(part.values()))) as first:
-    stack = new_stack(part, first.data.data_dir)
+  with dry_run.without_cache():
+    stack = new_stack(part)
     config = next(iter(part.values()))
     count = min(run.steps_per_call(config), config.total_steps)
     times = []
@@ -40,17 +40,11 @@ def as_one(group: Runs, most: int) -> Estimate:
   return Estimate(max(0.0, times[0] - call), len(parts) * calls * call)
 
 
-def new_stack(runs: Runs, data_dir: str | None) -> Stack:
-  """The stack of some runs before their first step.
-
-  Args:
-    runs: of one program, but for numbers.
-    data_dir: where their data are.
-  """
+def new_stack(runs: Runs) -> Stack:
+  """The stack of some runs of one program before their first step."""
   ready: list[run.Run] = []
   for config in runs.values():
     config = on_one_device(config)
-    config.data.data_dir = data_dir
     ready.append(run.prepare(config, ready[0] if ready else None))
   # Initial parameters of one stand for all: they are not what takes the time.
   state = run.initial_state(ready[0])

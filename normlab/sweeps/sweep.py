@@ -18,9 +18,6 @@ from normlab.sweeps.members import Member, members, merged_note
 from normlab.sweeps.runner import Runner
 from normlab.sweeps.train_all import carry_out, checked
 
-# Says which sweep a work directory holds.
-SWEEP = 'sweep.json'
-
 
 def rows_of(file: str | os.PathLike[str]) -> Any:
   """What `get_hyper(hyper)` of a config file returns.
@@ -122,8 +119,9 @@ def check_usable(folder: pathlib.Path, planned: Sequence[Member]) -> None:
     strangers = [name for name in ours if (folder / name).exists()]
     if strangers:
       raise records.RecordError(
-        f'workdir {str(folder)!r} holds {strangers[0]} but no {SWEEP}, so it is '
-        'no sweep that can be continued; choose another --workdir'
+        f'workdir {str(folder)!r} holds {strangers[0]} but no '
+        f'{records.SWEEP}, so it is no sweep that can be continued; choose '
+        'another --workdir'
       )
     return
   here = described(planned)
@@ -154,7 +152,7 @@ def stored_plan(folder: pathlib.Path) -> dict[str, Any] | None:
   Raises:
     RecordError: its file is damaged.
   """
-  path = folder / SWEEP
+  path = folder / records.SWEEP
   try:
     plan = json.loads(path.read_text(encoding='utf-8'))
     return {part: {**plan[part]} for part in ('config', 'runs')}
@@ -190,8 +188,19 @@ def described(planned: Sequence[Member]) -> dict[str, Any]:
 
 
 def write_plan(folder: pathlib.Path, planned: Sequence[Member]) -> None:
-  """Says in the folder which sweep it holds."""
-  temporary = folder / f'.{SWEEP}.{os.getpid()}'
+  """Says in the folder which sweep it holds.
+
+  Raises:
+    RecordError: it cannot be written.
+  """
+  # A name that the next start writes over, if this process is killed.
+  temporary = folder / f'.{records.SWEEP}.tmp'
   text = json.dumps(described(planned), indent=2)
-  temporary.write_text(text, encoding='utf-8')
-  temporary.replace(folder / SWEEP)
+  try:
+    temporary.write_text(text, encoding='utf-8')
+    temporary.replace(folder / records.SWEEP)
+  except OSError as error:
+    temporary.unlink(missing_ok=True)
+    raise records.RecordError(
+      f'{str(folder / records.SWEEP)!r} cannot be written: {error.strerror}'
+    ) from error

@@ -1,12 +1,12 @@
 """Trains runs that belong together, through any runner."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import ml_collections
 
-from normlab import records, validation
+from normlab import names, records, validation
 from normlab.interruption import InterruptedSweep
 from normlab.sweeps import runners
 from normlab.sweeps.display import Display
@@ -23,7 +23,8 @@ def train_all(
 
   All configs are checked before the first run starts. A run that fails does
   not stop the others: it is tried once more when they have ended, unless it had
-  failed before, and then its record says why.
+  failed before, and then its record says why. A run whose folder cannot be used
+  does not stop them either, and is left as it is.
 
   Args:
     configs: run folder to config.
@@ -34,8 +35,8 @@ def train_all(
     Run folder to record, in the order of `configs`.
 
   Raises:
-    names.ConfigError, records.RecordError: a config, a folder or a cluster that
-      cannot be used; nothing is written.
+    names.ConfigError, records.RecordError: a config, all folders or a cluster
+      that cannot be used; nothing is written.
     InterruptedSweep: as `stop` said so.
   """
   work = checked(configs, runner)
@@ -50,11 +51,13 @@ class Work(NamedTuple):
     found: run folder to record, of all runs.
     waiting: run folder to config, of those without a result.
     runner: what trains them.
+    problems: run folder to what is wrong with it, of those that cannot be used.
   """
 
   found: dict[str, records.Record]
   waiting: dict[str, ml_collections.ConfigDict]
   runner: Runner
+  problems: dict[str, str]
 
 
 def checked(
@@ -66,39 +69,69 @@ def checked(
     names.ConfigError, records.RecordError: as `train_all`.
   """
   found = {path: records.Record(path) for path in configs}
-  for path, config in configs.items():
+  for config in configs.values():
     validation.check_complete(config)
-    found[path].check_usable(config)
-  waiting = {p: c for p, c in configs.items() if not found[p].is_finished}
+  problems = refused(
+    configs, lambda path: found[path].check_usable(configs[path]), len(found)
+  )
+  waiting = {
+    path: config
+    for path, config in configs.items()
+    if path not in problems and not found[path].is_finished
+  }
   for config in waiting.values():
     validation.check(config)
   runner = runner or runners.default(waiting)
   if waiting:
     runner.check(waiting)
-  return Work(found, waiting, runner)
+  return Work(found, waiting, runner, problems)
+
+
+def refused(
+  paths: Iterable[str], check: Callable[[str], None], total: int
+) -> dict[str, str]:
+  """What is wrong with each run folder that a check refuses, in one line.
+
+  Raises:
+    records.RecordError: it refuses as many as there are in `total`: what is
+      wrong with the first.
+  """
+  problems = {}
+  for path in paths:
+    try:
+      check(path)
+    except records.RecordError as error:
+      problems[path] = names.one_line(str(error))
+  if problems and len(problems) == total:
+    raise records.RecordError(next(iter(problems.values())))
+  return problems
 
 
 def carry_out(work: Work, stop: Callable[[], bool]) -> dict[str, str]:
   """Trains the runs that wait.
 
   Returns:
-    Run folder to what went wrong, in one line, of those that failed.
+    Run folder to what went wrong, in one line, of those that failed or cannot
+    be used.
 
   Raises:
-    records.RecordError: a folder that cannot be written.
+    records.RecordError: no folder can be written.
     InterruptedSweep: as `stop` said so.
   """
-  found, waiting, runner = work
-  problems: dict[str, str] = {}
+  found, waiting, runner, problems = work
   failed_before = {path for path in waiting if has_failed(found[path])}
-  for path in waiting:
-    found[path].create()
-  lengths = {path: config.total_steps for path, config in waiting.items()}
-  display = Display(lengths, finished=len(found) - len(waiting))
+  unwritable = refused(waiting, lambda path: found[path].create(), len(found))
+  problems = problems | unwritable
+  runs = {p: config for p, config in waiting.items() if p not in unwritable}
+  lengths = {path: config.total_steps for path, config in runs.items()}
+  finished = len(found) - len(problems) - len(runs)
+  display = Display(lengths, finished=finished)
+  for problem in problems.values():
+    display.note(f'left out: {problem}')
   with contextlib.closing(display):
     watch = Watching(display, stop)
-    runs = with_retry(runner, waiting, watch, failed_before) if waiting else ()
-    for ended in runs:
+    ends = with_retry(runner, runs, watch, failed_before) if runs else ()
+    for ended in ends:
       if ended.problem:
         problems[ended.path] = ended.problem
       note_failure(found[ended.path], waiting[ended.path], ended.problem)

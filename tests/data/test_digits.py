@@ -1,25 +1,31 @@
-import json
+import gzip
+import importlib.util
+import os
 import pathlib
-import tempfile
+import subprocess
+import sys
+import zlib
+from unittest import mock
 
 import numpy as np
 import pytest
-from PIL import Image
 from sklearn.datasets import load_digits
 
+from normlab import names
 from normlab.data import digits, sources
 
+# CRC-32 of images and labels, by which all results on the digits were made.
+CHECKSUMS = {
+  'train': (40338117, 3769987472),
+  'validation': (2096199176, 3079102190),
+  'test': (1048809749, 4242222345),
+}
+
 
 @pytest.fixture(scope='module')
-def data_dir(tmp_path_factory):
-  return tmp_path_factory.mktemp('data')
-
-
-@pytest.fixture(scope='module')
-def splits(data_dir):
+def splits():
   sources.load.cache_clear()
-  yield sources.load('digits', str(data_dir))
-  sources.load.cache_clear()
+  return sources.load('digits')
 
 
 def fingerprints(split):
@@ -85,62 +91,76 @@ def test_describe_agrees_with_load(splits):
   assert description.num_classes == labels.max() + 1
 
 
-def test_describe_writes_nothing(tmp_path):
-  sources.describe('digits', str(tmp_path / 'nowhere'))
+def test_pixels_labels_and_their_order_are_those_of_published_runs(splits):
+  checksums = {
+    name: (zlib.crc32(split.images), zlib.crc32(split.labels.copy()))
+    for name, split in splits.items()
+  }
+  assert checksums == CHECKSUMS
+
+
+def test_reading_imports_no_scikit_learn_and_writes_nothing(root, tmp_path):
+  """Nor does it need a folder that can be written."""
+  code = """
+import sys
+from normlab import data
+data.load('digits', '/proc/nowhere')
+print('sklearn' in sys.modules)
+"""
+  folders = {name: str(tmp_path) for name in ('HOME', 'TMPDIR')}
+  result = subprocess.run(
+    [sys.executable, '-c', code],
+    env=os.environ | folders | {'PYTHONPATH': str(root)},
+    capture_output=True,
+    text=True,
+  )
+  assert result.stdout == 'False\n', result.stderr
   assert list(tmp_path.iterdir()) == []
 
 
-def test_is_prepared_as_array_record_in_data_dir(splits, data_dir):
-  del splits
-  (info,) = data_dir.glob('digits/*/dataset_info.json')
-  assert json.loads(info.read_text())['fileFormat'] == 'array_record'
+def test_loading_twice_reads_once(splits):
+  assert sources.load('digits') is splits
 
 
-def test_second_load_reuses_the_files(splits, data_dir, monkeypatch):
-  def refuse(*_):
-    raise AssertionError('generated again')
-
-  monkeypatch.setattr(digits.Digits, '_split_generators', refuse)
-  sources.load.cache_clear()
-  again = sources.load('digits', str(data_dir))
-  assert again is not splits
-  for name, split in splits.items():
-    np.testing.assert_array_equal(again[name].images, split.images)
-    np.testing.assert_array_equal(again[name].labels, split.labels)
+def cut(content):
+  return content[: len(content) // 2]
 
 
-def test_loading_twice_reads_once(data_dir):
-  first = sources.load('digits', str(data_dir))
-  assert sources.load('digits', str(data_dir)) is first
+def flip(content):
+  middle = len(content) // 2
+  return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
-def test_prepare_returns_the_folder(splits, data_dir):
-  del splits
-  folder = pathlib.Path(sources.prepare('digits', str(data_dir)))
-  assert folder.parent.parent == data_dir
-  assert (folder / 'dataset_info.json').is_file()
+def other_numbers(content):
+  lines = gzip.decompress(content).splitlines(keepends=True)
+  return gzip.compress(b''.join(reversed(lines)))
 
 
-def test_data_dir_that_cannot_be_written_still_works(
-  splits, tmp_path, monkeypatch
+@pytest.mark.parametrize(
+  'damage',
+  [
+    cut,
+    flip,
+    other_numbers,
+    lambda content: b'',
+    lambda content: bytes(len(content)),
+    lambda content: gzip.compress(b''),
+    lambda content: gzip.compress(b'1,2\n3'),
+    None,
+  ],
+)
+def test_a_damaged_file_of_scikit_learn_is_said_in_one_line(
+  damage, tmp_path, monkeypatch
 ):
-  # Nobody can make a folder in place of a file, not even root.
-  (tmp_path / 'data').mkdir()
-  (tmp_path / 'data' / 'digits').write_text('')
-  monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
-  sources.load.cache_clear()
-  elsewhere = sources.load('digits', str(tmp_path / 'data'))
-  assert (tmp_path / 'normlab_data' / 'digits').is_dir()
-  np.testing.assert_array_equal(elsewhere['test'].images, splits['test'].images)
-
-
-def test_a_mistyped_data_dir_is_not_created(tmp_path, monkeypatch):
-  monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path / 'default'))
-  sources.load.cache_clear()
-  sources.load('digits', str(tmp_path / 'typo'))
-  assert [path.name for path in tmp_path.iterdir()] == ['default']
-
-
-def test_png_holds_the_pixels():
-  pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
-  np.testing.assert_array_equal(Image.open(digits.png(pixels)), pixels)
+  whole = importlib.util.find_spec('sklearn')
+  file = pathlib.Path('datasets', 'data', 'digits.csv.gz')
+  if damage:
+    content = (pathlib.Path(whole.origin).parent / file).read_bytes()
+    (tmp_path / file.parent).mkdir(parents=True)
+    (tmp_path / file).write_bytes(damage(content))
+  here = mock.Mock(origin=str(tmp_path / '__init__.py'))
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: here)
+  with pytest.raises(names.ConfigError, match='install scikit-learn') as error:
+    digits.splits()
+  assert str(tmp_path / file) in str(error.value)
+  assert '\n' not in str(error.value)

@@ -2,6 +2,8 @@ import dataclasses
 import importlib.util
 import json
 import pathlib
+import tempfile
+from unittest import mock
 
 import jpeg_dataset
 import numpy as np
@@ -33,7 +35,7 @@ def no_cache():
 def tfrecord_dir(tmp_path_factory):
   """A folder in which mnist is prepared, but as tfrecord."""
   data_dir = tmp_path_factory.mktemp('tfrecord')
-  source = pathlib.Path(sources.prepare('digits', str(data_dir)))
+  source = pathlib.Path(jpeg_dataset.write(data_dir, 'imagenet2012'))
   target = data_dir / 'mnist' / '1.0.0'
   target.mkdir(parents=True)
   info = json.loads((source / 'dataset_info.json').read_text())
@@ -129,7 +131,7 @@ def test_same_files_as_array_record_are_not_refused(tfrecord_dir, tmp_path):
   for file in (tfrecord_dir / 'mnist' / '1.0.0').iterdir():
     text = file.read_text().replace('tfrecord', 'array_record')
     (target / file.name).write_text(text)
-  for split in ('train', 'validation', 'test'):
+  for split in ('train', 'validation'):
     shard = target / f'mnist-{split}.array_record-00000-of-00001'
     with pytest.raises(names.ConfigError, match=f'{shard.name} is missing'):
       sources.prepared_builder('mnist', str(tmp_path))
@@ -138,13 +140,95 @@ def test_same_files_as_array_record_are_not_refused(tfrecord_dir, tmp_path):
   assert builder.info.file_format is tfds.core.FileFormat.ARRAY_RECORD
 
 
-def test_damaged_metadata_is_said_in_one_line(tmp_path):
-  target = tmp_path / 'mnist' / '3.0.1'
-  target.mkdir(parents=True)
-  (target / 'dataset_info.json').write_text('{"not": ')
-  with pytest.raises(names.ConfigError, match='is damaged') as error:
-    sources.describe('mnist', str(tmp_path))
-  assert str(target) in str(error.value) and '\n' not in str(error.value)
+def zeroed(content):
+  return bytes(len(content))
+
+
+def cut(content):
+  return content[: len(content) // 2]
+
+
+def flipped(content):
+  middle = len(content) // 2
+  return (
+    content[:middle] + bytes([content[middle] ^ 16]) + content[middle + 1 :]
+  )
+
+
+SHARD = 'mnist-train.array_record-00000-of-00001'
+
+
+@pytest.fixture
+def mnist(tmp_path):
+  """A prepared data set by the name of MNIST: its folder."""
+  return pathlib.Path(
+    jpeg_dataset.write(tmp_path, 'mnist', {'train': 8, 'test': 8})
+  )
+
+
+@pytest.mark.parametrize(
+  ('damage', 'file'),
+  [
+    *((zeroed, name) for name in ('dataset_info.json', 'features.json', SHARD)),
+    *((cut, name) for name in ('dataset_info.json', 'features.json', SHARD)),
+    *((None, name) for name in ('features.json', SHARD)),
+    (flipped, SHARD),
+    (lambda content: b'', SHARD),
+  ],
+)
+def test_a_damaged_copy_is_said_in_one_line_with_the_way_out(
+  damage, file, mnist, tmp_path, no_cache, monkeypatch
+):
+  monkeypatch.setattr(
+    sources, 'SLICES_WITHOUT_VALIDATION', {'train': 'train', 'test': 'test'}
+  )
+  content = (mnist / file).read_bytes()
+  (mnist / file).unlink()
+  if damage:
+    (mnist / file).write_bytes(damage(content))
+  with pytest.raises(names.ConfigError, match='if it is damaged') as error:
+    sources.load('mnist', str(tmp_path))
+  text = str(error.value)
+  assert f"'mnist' in {str(mnist)!r} cannot be read: " in text
+  assert text.endswith(
+    'delete that folder and prepare it again: python '
+    f'scripts/prepare_data.py mnist --data_dir={tmp_path}'
+  )
+  assert '\n' not in text
+
+
+def test_what_is_prepared_is_not_prepared_again(mnist, tmp_path, monkeypatch):
+  monkeypatch.setattr(tfds, 'builder', None)
+  assert sources.prepare('mnist', str(tmp_path)) == str(mnist)
+  (mnist / SHARD).unlink()
+  with pytest.raises(names.ConfigError, match=f'{SHARD} is missing'):
+    sources.prepare('mnist', str(tmp_path))
+
+
+def test_preparing_over_a_damaged_copy_is_refused(mnist, tmp_path, monkeypatch):
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: 'here')
+  monkeypatch.setattr(
+    tfds, 'builder', lambda *_, **__: mock.Mock(data_path=mnist)
+  )
+  (mnist / 'dataset_info.json').unlink()
+  with pytest.raises(names.ConfigError, match='dataset_info.json is missing'):
+    sources.prepare('mnist', str(tmp_path))
+
+
+def test_there_is_nothing_to_prepare_of_the_embedded_data(tmp_path):
+  with pytest.raises(names.ConfigError, match='is embedded'):
+    sources.prepare('digits', str(tmp_path))
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_a_builder_of_what_is_not_prepared_leaves_no_temporary_folder(
+  tmp_path, monkeypatch
+):
+  temporary = tmp_path / 'tmp'
+  temporary.mkdir()
+  monkeypatch.setattr(tempfile, 'tempdir', str(temporary))
+  jpeg_dataset.write(tmp_path)
+  assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -171,7 +255,7 @@ def test_preparing_downloads_as_array_record(tmp_path, monkeypatch):
   calls = []
 
   class Builder:
-    data_path = tmp_path / 'mnist'
+    data_path = tmp_path / 'mnist' / '3.0.1'
 
     def download_and_prepare(self):
       calls.append('prepared')
@@ -182,7 +266,7 @@ def test_preparing_downloads_as_array_record(tmp_path, monkeypatch):
 
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: 'here')
   monkeypatch.setattr(tfds, 'builder', builder)
-  assert sources.prepare('mnist', str(tmp_path)) == str(tmp_path / 'mnist')
+  assert sources.prepare('mnist', str(tmp_path)) == str(Builder.data_path)
   fields = {'data_dir': str(tmp_path), 'file_format': 'array_record'}
   assert calls == [('mnist', fields), 'prepared']
 

@@ -234,3 +234,10 @@ def test_results_are_written_from_records_alone(tmp_path, capsys):
     file.truncate(200)
   with pytest.raises(records.RecordError, match='is damaged: it ends at'):
     reproduce(tmp_path)
+  for name in (records.METRICS, records.STATUS):
+    (record.path / name).unlink()
+    (record.path / name).mkdir()
+    with pytest.raises(records.RecordError, match=name) as error:
+      reproduce(tmp_path)
+    assert record.path.name in str(error.value) and '\n' not in str(error.value)
+  assert (tmp_path / 'speedup_digits.md').read_text() == text

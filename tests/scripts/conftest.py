@@ -8,17 +8,25 @@ import pytest
 
 @pytest.fixture
 def script(root, tmp_path):
-  """Runs a script as a process: script('train', *flags, folder=None)."""
+  """Runs a script as a process: script('train', *flags, folder=None).
+
+  None leaves anything in the temporary folder.
+  """
+  temporary = tmp_path / 'tmp'
+  temporary.mkdir()
+  folders = {'HOME': str(tmp_path / 'home'), 'TMPDIR': str(temporary)}
 
   def run(name, *flags, folder=None):
-    return subprocess.run(
+    result = subprocess.run(
       [sys.executable, root / 'scripts' / f'{name}.py', *map(str, flags)],
       cwd=folder or root,
-      env=os.environ | {'HOME': str(tmp_path / 'home')},
+      env=os.environ | folders,
       capture_output=True,
       text=True,
       timeout=240,
     )
+    assert not list(temporary.iterdir())
+    return result
 
   return run
 

@@ -193,11 +193,3 @@ def test_a_folder_that_cannot_be_written_is_one_line(runs, tmp_path):
   with pytest.raises(RecordError, match='cannot be written') as error:
     results.write(results.table(runs), tmp_path / 'file')
   assert '\n' not in str(error.value)
-
-
-def test_a_file_that_cannot_be_replaced_leaves_nothing_half(runs, tmp_path):
-  folder = tmp_path / 'sweep'
-  (folder / 'sweep.md' / 'in the way').mkdir(parents=True)
-  with pytest.raises(RecordError, match=r'sweep\.md'):
-    results.write(results.table(runs), folder)
-  assert {path.name for path in folder.iterdir()} <= set(results.FILES)

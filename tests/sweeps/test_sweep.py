@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from swept_configs import tiny_config
 
-from normlab import names, records
+from normlab import names, records, trainer
 from normlab.sweeps import command, results, sweep
 
 FILE = """
@@ -103,7 +103,7 @@ def test_files_of_others_are_not_overwritten(file, tmp_path, name):
 
 
 def test_a_damaged_plan_is_said(file, tmp_path):
-  (tmp_path / sweep.SWEEP).write_text('{')
+  (tmp_path / records.SWEEP).write_text('{')
   with pytest.raises(records.RecordError, match='damaged'):
     run(file, tmp_path)
 
@@ -113,7 +113,7 @@ def test_a_second_process_on_the_same_sweep_is_refused(file, tmp_path):
   with records.Record(workdir).locked():
     with pytest.raises(records.RecordError, match='in use'):
       run(file, workdir)
-  assert not (workdir / sweep.SWEEP).exists()
+  assert not (workdir / records.SWEEP).exists()
 
 
 def test_a_run_without_a_result_is_listed_and_told_by_the_status(
@@ -126,6 +126,42 @@ def test_a_run_without_a_result_is_listed_and_told_by_the_status(
   table = pd.read_csv(workdir / 'sweep.csv')
   assert list(table['status']) == ['failed', 'done', 'diverged', 'diverged']
   assert 'in use by another process' in table['error'][0]
+
+
+def test_a_run_that_cannot_be_read_is_listed_and_told_by_the_status(
+  file, tmp_path, capsys
+):
+  workdir = tmp_path / 'sweep'
+  planned = sweep.plan(tiny_config(), sweep.rows_of(file))
+  damaged = workdir / planned[0].name / records.CONFIG
+  damaged.parent.mkdir(parents=True)
+  damaged.write_text('{')
+  assert run(file, workdir, dry_run=True) == command.DONE
+  printed = capsys.readouterr().out
+  assert f"left out: '{damaged}' is damaged" in printed
+  assert '4 runs, 3 of them to train' in printed
+  assert run(file, workdir) == command.INCOMPLETE
+  table = pd.read_csv(workdir / 'sweep.csv')
+  assert list(table['status']) == ['failed', 'done', 'diverged', 'diverged']
+  assert f"'{damaged}' is damaged" in table['error'][0]
+  assert damaged.read_text() == '{'
+
+
+def test_a_run_is_refused_in_the_folder_of_a_sweep(tmp_path):
+  sweep.write_plan(tmp_path, sweep.plan(tiny_config(), [{'seed': 7}]))
+  before = contents(tmp_path)
+  with pytest.raises(records.RecordError, match=r'holds sweep\.json but no'):
+    trainer.train(tiny_config(), str(tmp_path))
+  assert contents(tmp_path) == before
+
+
+def test_a_plan_that_cannot_be_written_is_one_line(tmp_path):
+  planned = sweep.plan(tiny_config(), [{'seed': 7}])
+  (tmp_path / records.SWEEP).mkdir()
+  with pytest.raises(records.RecordError, match='cannot be written') as error:
+    sweep.write_plan(tmp_path, planned)
+  assert str(tmp_path / records.SWEEP) in str(error.value)
+  assert [path.name for path in tmp_path.iterdir()] == [records.SWEEP]
 
 
 def test_a_dry_run_says_runs_groups_and_time_and_writes_nothing(
@@ -193,5 +229,5 @@ def test_an_option_of_another_runner_is_refused(file, tmp_path, options, words):
 def test_the_plan_says_what_each_run_overrides(tmp_path):
   planned = sweep.plan(tiny_config(), [{'config.seed': 3}])
   sweep.write_plan(tmp_path, planned)
-  stored = json.loads((tmp_path / sweep.SWEEP).read_text())
+  stored = json.loads((tmp_path / records.SWEEP).read_text())
   assert list(stored['runs'].values()) == [{'seed': 3}]

@@ -1,5 +1,9 @@
 """What holds for any runner: here one that does what a test wants."""
 
+import errno
+import os
+import pathlib
+
 import pytest
 from swept_configs import tiny_config, tiny_runs
 
@@ -8,6 +12,7 @@ from normlab.sweeps.one_process import OneProcess
 from normlab.sweeps.processes import LocalProcesses
 from normlab.sweeps.runner import Ended
 from normlab.sweeps.train_all import train_all
+from normlab.sweeps.vectorized import Vectorized
 
 
 class Scripted:
@@ -141,3 +146,68 @@ def test_a_process_that_died_before_it_wrote_anything_can_be_retried(tmp_path):
   train_all(runs, runner=Scripted(run0=['killed']))
   (record,) = train_all(runs, runner=OneProcess()).values()
   assert record.is_finished
+
+
+@pytest.mark.parametrize('runner', [OneProcess, Vectorized])
+def test_a_run_whose_rows_cannot_be_opened_fails_and_no_other(tmp_path, runner):
+  runs = tiny_runs(tmp_path, 0, 1)
+  broken = records.Record(next(iter(runs)))
+  (broken.path / records.METRICS).mkdir(parents=True)
+  broken.write_config(runs[str(broken.path)])
+  found = train_all(runs, runner=runner())
+  assert statuses(found) == ['failed', 'done']
+  assert 'directory' in broken.status['error']
+
+
+@pytest.mark.parametrize('code', [errno.EACCES, errno.EIO])
+def test_rows_that_cannot_be_read_stop_no_other_run(
+  tmp_path, monkeypatch, code
+):
+  def opened(path, *args, open=pathlib.Path.open, **fields):
+    if path == tmp_path / 'run0' / records.METRICS:
+      raise OSError(code, os.strerror(code), str(path))
+    return open(path, *args, **fields)
+
+  monkeypatch.setattr(pathlib.Path, 'open', opened)
+  runner = Scripted(run0=['unreadable'])
+  found = train_all(tiny_runs(tmp_path, 0, 1), runner=runner)
+  assert runner.attempts == ['run0', 'run1', 'run0']
+  assert statuses(found) == ['failed', 'done']
+
+
+def test_a_folder_that_cannot_be_used_is_left_as_it_is(tmp_path, capsys):
+  runs = tiny_runs(tmp_path, 0, 1, 2, 3)
+  damaged, file, *_ = map(records.Record, runs)
+  damaged.path.mkdir()
+  (damaged.path / records.CONFIG).write_text('{')
+  file.path.touch()
+  runner = Scripted()
+  found = train_all(runs, runner=runner)
+  assert runner.attempts == ['run2', 'run3']
+  assert [record.is_finished for record in found.values()] == [0, 0, 1, 1]
+  lines = capsys.readouterr().err.splitlines()
+  assert lines[0] == '2 runs to train'
+  assert lines[1].startswith(f"left out: '{damaged.path / records.CONFIG}'")
+  assert lines[2].startswith(f"left out: workdir '{file.path}'")
+  assert [path.name for path in damaged.path.iterdir()] == [records.CONFIG]
+
+
+def test_nothing_is_trained_where_no_folder_can_be_used(tmp_path):
+  (tmp_path / 'file').touch()
+  runner = Scripted()
+  with pytest.raises(records.RecordError, match=r"'.*/file' is a file"):
+    train_all(tiny_runs(tmp_path / 'file', 0, 1), runner=runner)
+  assert not runner.attempts
+
+
+def test_a_run_whose_rows_are_damaged_when_it_has_ended_has_failed(
+  tmp_path, capsys
+):
+  class Damaging(Scripted):
+    def train(self, runs, watch):
+      for ended in super().train(runs, watch):
+        (records.Record(ended.path).path / records.METRICS).mkdir()
+        yield ended
+
+  train_all(tiny_runs(tmp_path, 0), runner=Damaging())
+  assert '[1/1] run0: failed: ' in capsys.readouterr().err
