@@ -53,22 +53,26 @@ def arrays(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   return pixels.reshape(-1, *IMAGE_SHAPE), table[:, -1]
 
 
+def file() -> pathlib.Path:
+  """Where scikit-learn keeps them."""
+  package = pathlib.Path(importlib.util.find_spec('sklearn').origin).parent
+  return package / 'datasets' / 'data' / 'digits.csv.gz'
+
+
 def rows() -> np.ndarray:
   """The numbers of the file: int32 [1797, 65].
 
   Raises:
     names.ConfigError: it is missing or damaged.
   """
-  package = pathlib.Path(importlib.util.find_spec('sklearn').origin).parent
-  path = package / 'datasets' / 'data' / 'digits.csv.gz'
   try:
-    lines = gzip.decompress(path.read_bytes()).splitlines()
+    lines = gzip.decompress(file().read_bytes()).splitlines()
     table = np.array([line.split(b',') for line in lines], np.int32)
     if zlib.crc32(table) != CHECKSUM:
       raise ValueError('its numbers are others')
   except (OSError, EOFError, ValueError, zlib.error) as error:
     raise names.ConfigError(
-      f"scikit-learn's file of the digits, {str(path)!r}, is damaged: "
+      f"scikit-learn's file of the digits, {str(file())!r}, is damaged: "
       f'{names.one_line(str(error))}; install scikit-learn again: '
       'pip install --force-reinstall scikit-learn'
     ) from error

@@ -207,20 +207,20 @@ def read(builder: tfds.core.DatasetBuilder, split: str) -> Split:
 
 
 def prepare(name: str, data_dir: str | None = None) -> str:
-  """Downloads a data set and writes it as array_record; returns its folder.
+  """Downloads a data set and writes it as array_record; returns where it is.
 
   Args:
     name: a key of `DATASETS`.
     data_dir: where to; None is `default_data_dir()`.
 
   Raises:
-    names.ConfigError: an unknown name, the digits, a folder that cannot be
-      written or holds a damaged copy, TensorFlow is missing, with which TFDS
+    names.ConfigError: an unknown name, a folder that cannot be written
+      or holds a damaged copy, TensorFlow is missing, with which TFDS
       unpacks the downloads, or files that must be downloaded by hand.
   """
   check_name(name)
   if name == 'digits':
-    raise names.ConfigError("'digits' is embedded: there is nothing to prepare")
+    return str(digits.file())  # Embedded: there is nothing to do.
   folder = folder_of(data_dir)
   if find(name, folder):
     return str(prepared_builder(name, data_dir).data_path)
