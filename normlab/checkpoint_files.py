@@ -162,6 +162,8 @@ def open_manager(folder: pathlib.Path, keep: int) -> Any:
       # Without it the accuracy is not written.
       best_fn=best.get_metric_fn,
       cleanup_tmp_directories=True,
+      # Else a mkdir that fails leaves threads that wait for it for 5 minutes.
+      async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
     ),
     item_names=('state', 'position', 'config'),
   )

@@ -42,14 +42,21 @@ def taken(
   with by_primary() as is_ours:
     if is_ours:
       stack.enter_context(record.locked())
+      record.check_kinds()
   return True
 
 
 def is_finished(
   record: records.Record, config: ml_collections.ConfigDict
 ) -> bool:
-  """Whether the folder, which must be one for this config, has its result."""
+  """Whether the folder, which must be one for this config, has its result.
+
+  Raises:
+    records.RecordError: it is not, or it has lost a part of its result.
+  """
   record.check_usable(config)
+  if record.is_finished:
+    record.check_whole()
   return record.is_finished
 
 
@@ -82,6 +89,8 @@ def recorded(
     return
 
   def end(status: str, **details: Any) -> None:
+    if status in records.FINISHED:
+      details['rows'] = journal.rows
     journal.close()
     record.write_status(status, **details, seconds=round(journal.seconds, 2))
 

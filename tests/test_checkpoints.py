@@ -339,7 +339,9 @@ def test_checkpoint_of_rows_that_are_lost_is_passed_over(record, rows, step):
   for number, position in ((1, Position(rows=2)), (2, Position(rows=4))):
     writer.save(number, make_state(number), position)
   writer.wait()
-  (record.path / records.METRICS).write_text('{"step": 1}\n' * rows)
+  (record.path / records.METRICS).write_text(
+    '{"step": 1, "split": "train"}\n' * rows
+  )
   warnings = []
   found = writer.newest_whole(make_state(), warnings.append)
   writer.close()
