@@ -199,7 +199,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
   data = max(newest.glob('state/d/*'), key=lambda path: path.stat().st_size)
   damage(data)
   (warning,) = train(config, tmp_path)
-  assert repr(str(newest)) in warning and 'goes back' in warning
+  assert repr(str(newest)) in warning and 'goes on from step 18' in warning
   assert (tmp_path / 'damaged_checkpoints' / '20').is_dir()
   assert_same(tmp_path, whole, config)
 
