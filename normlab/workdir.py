@@ -92,7 +92,10 @@ def recorded(
     if status in records.FINISHED:
       details['rows'] = journal.rows
     journal.close()
-    record.write_status(status, **details, seconds=round(journal.seconds, 2))
+    try:
+      record.write_status(status, **details, seconds=round(journal.seconds, 2))
+    except OSError as error:
+      raise written(error, record) from error
 
   try:
     record.write_config(config)
@@ -108,15 +111,22 @@ def recorded(
     raise
   except Exception as error:
     problem = written(error, record)
-    with contextlib.suppress(OSError):
-      end('failed', step=record.last_step(), error=repr(problem))
+    if not is_gone(record):
+      with contextlib.suppress(OSError, records.RecordError):
+        end('failed', step=record.last_step(), error=repr(problem))
     raise problem from error
   else:
     end('done', step=config.total_steps)
 
 
 def written(error: Exception, record: records.Record) -> Exception:
-  """The error, in one line where the disk was at fault."""
+  """The error, in one line where the disk was at fault, or who has the folder."""
+  of_files = isinstance(error, OSError | records.RecordError)
+  if of_files and is_gone(record):
+    return records.RecordError(
+      f'workdir {str(record.path)!r} was deleted or renamed while the run '
+      'trained in it; a renamed one continues with its new name as --workdir'
+    )
   if not isinstance(error, OSError) or error.errno not in UNWRITABLE:
     return error
   return records.RecordError(
@@ -124,3 +134,11 @@ def written(error: Exception, record: records.Record) -> Exception:
     'start it again when that is solved, and it continues from its last '
     'checkpoint'
   )
+
+
+def is_gone(record: records.Record) -> bool:
+  """Whether the folder is no longer the one that was taken.
+
+  A checkpoint that was being written may have made its folder again.
+  """
+  return not (record.path / records.LOCK).exists()

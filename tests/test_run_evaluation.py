@@ -111,7 +111,7 @@ def test_the_batch_size_does_not_change_running_statistics(finished):
 
 @pytest.mark.parametrize('status', ['interrupted', 'diverged', 'running'])
 def test_a_run_that_has_not_finished_says_so(copy, status):
-  records.Record(copy).write_status(status)
+  records.Record(copy).write_status(status, step=4, rows=0)
   shutil.rmtree(copy / 'checkpoints' / '4')
   found = evaluate_run(copy, best=False)
   assert f': {status}, checkpoint of step 2;' in found.title
