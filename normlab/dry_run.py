@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 
-from normlab import data, progress, run, steps, summary
+from normlab import data, devices, progress, run, steps, summary
 
 STEPS = 10
 
@@ -58,8 +58,12 @@ def report(config: ml_collections.ConfigDict) -> str:
 
 
 def measure(config: ml_collections.ConfigDict) -> Measured:
-  """Compiles the step of a config, and times it; nothing is left behind."""
-  with without_trace(config) as config:
+  """Compiles the step of a config, and times it; nothing is left behind.
+
+  Raises:
+    names.ConfigError: it needs more memory than there is.
+  """
+  with without_trace(config) as config, devices.enough_memory():
     ready = run.prepare(config)
     try:
       state = run.initial_state(ready)

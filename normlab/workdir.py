@@ -7,7 +7,7 @@ from typing import Any
 
 import ml_collections
 
-from normlab import distributed, records, validation
+from normlab import devices, distributed, names, records, validation
 from normlab.interruption import Interrupted
 from normlab.journal import Journal
 from normlab.train_log import DivergedError
@@ -120,13 +120,15 @@ def recorded(
 
 
 def written(error: Exception, record: records.Record) -> Exception:
-  """The error, in one line where the disk was at fault, or who has the folder."""
+  """The error, in one line where the disk, the folder or the memory is at fault."""
   of_files = isinstance(error, OSError | records.RecordError)
   if of_files and is_gone(record):
     return records.RecordError(
       f'workdir {str(record.path)!r} was deleted or renamed while the run '
       'trained in it; a renamed one continues with its new name as --workdir'
     )
+  if problem := devices.memory_problem(error):
+    return names.ConfigError(problem)
   if not isinstance(error, OSError) or error.errno not in UNWRITABLE:
     return error
   return records.RecordError(
