@@ -247,7 +247,7 @@ def test_a_finished_run_that_lost_rows_is_refused(record, status, damage):
   record.write_status(status, step=4, rows=4)
   record.check_whole()
   damage(record.path / records.METRICS)
-  with pytest.raises(RecordError, match='the run at 4 with 4; delete'):
+  with pytest.raises(RecordError, match=r'the run at 4 \(row 4\); delete'):
     record.check_whole()
 
 

@@ -347,7 +347,10 @@ def test_a_finished_run_that_lost_rows_is_not_called_done(whole, tmp_path):
   shutil.copytree(whole, tmp_path / 'run')
   lines = (whole / records.METRICS).read_bytes().splitlines(keepends=True)
   (tmp_path / 'run' / records.METRICS).write_bytes(b''.join(lines[:-1]))
-  with pytest.raises(records.RecordError, match='ends at step 40 with'):
+  with pytest.raises(
+    records.RecordError,
+    match=r'ends at step 40 \(row 15\), the run at 40 \(row 16\)',
+  ):
     train(stopped_runs.config(**FULL), tmp_path / 'run')
 
 

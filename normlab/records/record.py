@@ -124,8 +124,8 @@ class Record:
       last = rows[-1]['step'] if rows else 0
       raise self._damaged(
         METRICS,
-        f'it ends at step {last} with {len(rows)} rows, the run at '
-        f'{status["step"]} with {status["rows"]}; delete the folder to train '
+        f'it ends at step {last} (row {len(rows)}), the run at '
+        f'{status["step"]} (row {status["rows"]}); delete the folder to train '
         'the run again',
       )
 
