@@ -17,11 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from normlab import records, steps, thread_noise
+from normlab import names, records, steps, thread_noise
+from normlab.records import json_lines
 
 # Orbax is imported where it is used: it takes half a second, which the first
 # step of a run need not wait for.
 
+# In the folder of the checkpoints: those that are to be deleted.
+DELETED = '.deleted'
 # Below every accuracy; Orbax warns where there is none.
 NOT_EVALUATED = -1.0
 
@@ -123,11 +126,14 @@ def read(path: pathlib.Path, like: steps.TrainState) -> Restored:
     if extra.pop('checksum') != checksum(extra):
       wrong.append('the position')
     position = Position(**{**extra, 'window': tuple(extra['window'])})
+    step = int(tensors['step'])
   except Exception as error:  # Orbax raises what its parsers raise.
     raise DamagedError(path, first_line(error)) from error
   if wrong:
     raise DamagedError(path, f'{wrong[0]} differs from its checksum')
-  return Restored(int(path.name), unnamed(tensors, like), position)
+  if str(step) != path.name:
+    raise DamagedError(path, f'it is the checkpoint of step {step}')
+  return Restored(step, unnamed(tensors, like), position)
 
 
 def accuracy(path: pathlib.Path) -> float:
@@ -137,10 +143,13 @@ def accuracy(path: pathlib.Path) -> float:
     DamagedError: its metrics cannot be read.
   """
   try:
-    text = (path / 'metrics' / 'metrics').read_text(encoding='utf-8')
-    return json.loads(text)['accuracy']
+    found = json_lines.loads((path / 'metrics' / 'metrics').read_bytes())
+    value = found['accuracy']
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise DamagedError(path, f'its metrics: {first_line(error)}') from error
+  if not json_lines.is_number(value):
+    raise DamagedError(path, f'its metrics: accuracy is {names.shown(value)}')
+  return value
 
 
 def open_manager(folder: pathlib.Path, keep: int) -> Any:
@@ -162,6 +171,11 @@ def open_manager(folder: pathlib.Path, keep: int) -> Any:
       # Without it the accuracy is not written.
       best_fn=best.get_metric_fn,
       cleanup_tmp_directories=True,
+      # Renamed at once and then deleted: what is left of a checkpoint when the
+      # process dies meanwhile would look like a damaged one.
+      todelete_subdir=DELETED,
+      # Else a mkdir that fails leaves threads that wait for it for 5 minutes.
+      async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
     ),
     item_names=('state', 'position', 'config'),
   )

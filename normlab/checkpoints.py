@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,7 @@ class Checkpoints:
     Raises:
       RecordError: this or an earlier checkpoint cannot be written.
     """
+    self.wait()  # Orbax would wait too.
     with files.writing(self.folder):
       self._manager().save(
         step,
@@ -65,6 +67,8 @@ class Checkpoints:
     if self._opened is not None:
       with files.writing(self.folder):
         self._opened.wait_until_finished()
+    if distributed.is_primary():
+      shutil.rmtree(self.folder / files.DELETED, ignore_errors=True)
 
   def close(self) -> None:
     """Ends the threads that write, whatever became of their work."""
@@ -77,8 +81,9 @@ class Checkpoints:
     """The steps that have a checkpoint, in rising order."""
     if not self.folder.is_dir():
       return []
-    names = (path.name for path in self.folder.iterdir())
-    return sorted(int(name) for name in names if name.isdigit())
+    names = [path.name for path in self.folder.iterdir()]
+    found = (int(name) for name in names if name.isdecimal())
+    return sorted(step for step in found if str(step) in names)
 
   def best(self) -> int | None:
     """The step of the best by validation accuracy; None where there is none."""
@@ -111,7 +116,7 @@ class Checkpoints:
     Returns:
       The checkpoint; None where there is none.
     """
-    found = None
+    found, problems = None, []
     for step in reversed(self.available()):
       problem, read = None, None
       try:
@@ -124,13 +129,15 @@ class Checkpoints:
         problem = error.reason
       if problem := distributed.first_problem(problem):
         aside = self._set_aside(step)
-        warn(
+        problems.append(
           f'checkpoint {str(self.folder / str(step))!r} cannot be used '
-          f'({problem}); it is now {str(aside)!r}, and the run goes back to the '
-          'one before'
+          f'({problem}); it is now {str(aside)!r}'
         )
       else:
         found = found or read
+    outcome = f'goes on from step {found.step}' if found else 'starts over'
+    for problem in problems:
+      warn(f'{problem}, and the run {outcome}')
     return found
 
   def _disagreement(self, position: Position) -> str | None:

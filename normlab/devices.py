@@ -1,5 +1,8 @@
 """The devices of a run: one mesh; batches are sharded, all else replicated."""
 
+import contextlib
+import re
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import jax
@@ -95,3 +98,32 @@ def own_part(rows: np.ndarray) -> np.ndarray:
 def whole_shards(batch_size: int, mesh: Mesh) -> int:
   """The batch size, or the next that all devices can share."""
   return -(-batch_size // mesh.size) * mesh.size
+
+
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+  """A block that may need more memory than there is.
+
+  Raises:
+    names.ConfigError: it does.
+  """
+  try:
+    yield
+  except Exception as error:
+    if problem := memory_problem(error):
+      raise names.ConfigError(problem) from error
+    raise
+
+
+def memory_problem(error: Exception) -> str:
+  """What to do about memory that does not suffice; '' for any other error."""
+  text, kinds = str(error), (MemoryError, jax.errors.JaxRuntimeError)
+  words = 'Out of memory|RESOURCE_EXHAUSTED|Unable to allocate'
+  if not isinstance(error, kinds) or not re.search(words, text):
+    return ''
+  size = re.search(r'allocat\w* (\d+) ?bytes', text)
+  amount = f'{int(size[1]) / 2**30:,.1f} GiB' if size else 'what it needs'
+  return (
+    f'out of memory: {amount} could not be allocated; make the batch size or '
+    'the model smaller, or config.microbatches larger'
+  )

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 
-from normlab import progress, run, steps, summary
+from normlab import devices, progress, run, steps, summary
 
 STEPS = 10
 
@@ -56,8 +56,12 @@ def report(config: ml_collections.ConfigDict) -> str:
 
 
 def measure(config: ml_collections.ConfigDict) -> Measured:
-  """Compiles the step of a config, and times it; nothing is left behind."""
-  with without_cache():
+  """Compiles the step of a config, and times it; nothing is left behind.
+
+  Raises:
+    names.ConfigError: it needs more memory than there is.
+  """
+  with without_cache(), devices.enough_memory():
     ready = run.prepare(config)
     try:
       state = run.initial_state(ready)

@@ -11,6 +11,7 @@ import tabulate
 
 from normlab import (
   checkpoints,
+  devices,
   evaluation,
   names,
   records,
@@ -71,7 +72,8 @@ def evaluate_run(
     data_dir: where TFDS prepared the data; default: where the run read them.
 
   Raises:
-    names.ConfigError: an unknown name, or what this run does not have.
+    names.ConfigError: an unknown name, what this run does not have, or more
+      memory than there is.
     records.RecordError: no run, no such checkpoint, or a damaged one.
   """
   names.lookup('statistics', statistics, evaluation.STATISTICS)
@@ -85,8 +87,10 @@ def evaluate_run(
   if ema and config.ema_decay is None:
     raise refused('ema', ema, 'False for a run with config.ema_decay=None')
   validation.check(config)
-  ready = run.prepare(config)
-  with contextlib.closing(ready.data):
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(devices.enough_memory())
+    ready = run.prepare(config)
+    stack.enter_context(contextlib.closing(ready.data))
     start = run.initial_state(ready)
     check_statistics(ready, start, statistics)
     found = checkpoints.restore(record, start, step=step, best=best)

@@ -54,7 +54,8 @@ def train(
     The record; its status is 'done', or 'diverged' with the step.
 
   Raises:
-    names.ConfigError: a config that cannot be trained; nothing is written.
+    names.ConfigError: a config that cannot be trained, and nothing is written;
+      or one that needs more memory than there is.
     records.RecordError: a folder that cannot be used, and nothing is written;
       or one that became full, and the last checkpoint is as it was.
     Interrupted: as `stop` said so; the state is saved.

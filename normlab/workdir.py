@@ -7,7 +7,7 @@ from typing import Any
 
 import ml_collections
 
-from normlab import distributed, records, validation
+from normlab import devices, distributed, names, records, validation
 from normlab.interruption import Interrupted
 from normlab.journal import Journal
 from normlab.train_log import DivergedError
@@ -42,14 +42,21 @@ def taken(
   with by_primary() as is_ours:
     if is_ours:
       stack.enter_context(record.locked())
+      record.check_kinds()
   return True
 
 
 def is_finished(
   record: records.Record, config: ml_collections.ConfigDict
 ) -> bool:
-  """Whether the folder, which must be one for this config, has its result."""
+  """Whether the folder, which must be one for this config, has its result.
+
+  Raises:
+    records.RecordError: it is not, or it has lost a part of its result.
+  """
   record.check_usable(config)
+  if record.is_finished:
+    record.check_whole()
   return record.is_finished
 
 
@@ -82,8 +89,13 @@ def recorded(
     return
 
   def end(status: str, **details: Any) -> None:
+    if status in records.FINISHED:
+      details['rows'] = journal.rows
     journal.close()
-    record.write_status(status, **details, seconds=round(journal.seconds, 2))
+    try:
+      record.write_status(status, **details, seconds=round(journal.seconds, 2))
+    except OSError as error:
+      raise written(error, record) from error
 
   try:
     record.write_config(config)
@@ -99,15 +111,24 @@ def recorded(
     raise
   except Exception as error:
     problem = written(error, record)
-    with contextlib.suppress(OSError):
-      end('failed', step=record.last_step(), error=repr(problem))
+    if not is_gone(record):
+      with contextlib.suppress(OSError, records.RecordError):
+        end('failed', step=record.last_step(), error=repr(problem))
     raise problem from error
   else:
     end('done', step=config.total_steps)
 
 
 def written(error: Exception, record: records.Record) -> Exception:
-  """The error, in one line where the disk was at fault."""
+  """The error, in one line where the disk, the folder or the memory is at fault."""
+  of_files = isinstance(error, OSError | records.RecordError)
+  if of_files and is_gone(record):
+    return records.RecordError(
+      f'workdir {str(record.path)!r} was deleted or renamed while the run '
+      'trained in it; a renamed one continues with its new name as --workdir'
+    )
+  if problem := devices.memory_problem(error):
+    return names.ConfigError(problem)
   if not isinstance(error, OSError) or error.errno not in UNWRITABLE:
     return error
   return records.RecordError(
@@ -115,3 +136,11 @@ def written(error: Exception, record: records.Record) -> Exception:
     'start it again when that is solved, and it continues from its last '
     'checkpoint'
   )
+
+
+def is_gone(record: records.Record) -> bool:
+  """Whether the folder is no longer the one that was taken.
+
+  A checkpoint that was being written may have made its folder again.
+  """
+  return not (record.path / records.LOCK).exists()

@@ -24,6 +24,7 @@ class JsonLinesWriter:
 
   def __init__(self, path: pathlib.Path):
     """Continues the file, or starts it."""
+    self._path = path
     # Without a buffer: after an error none is left to be written later.
     self._file = path.open('ab', buffering=0)
 
@@ -36,8 +37,13 @@ class JsonLinesWriter:
       line = line[self._file.write(line) :]
 
   def sync(self) -> None:
-    """Returns when the lines are on disk, whatever happens to the machine."""
+    """Returns when the lines are on disk, whatever happens to the machine.
+
+    Raises:
+      OSError: they are not, or no longer under the file's name.
+    """
     os.fsync(self._file.fileno())
+    self._path.stat()
 
   def close(self) -> None:
     """Closes the file."""

@@ -1,6 +1,9 @@
 """Checkpoints are read as they were saved, or not at all."""
 
+import errno
+import os
 import shutil
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +24,9 @@ POSITION = Position(
 BITS = np.array(
   [0x7FC00001, 0xFFC00000, 0, 0x80000000, 1, 0x7F800000], np.uint32
 )
+
+
+DEEP = '[' * 100_000
 
 
 def tensors():
@@ -313,6 +319,104 @@ def test_damaged_newest_is_moved_aside_with_a_warning(copied):
   reader.close()
 
 
+def test_damage_to_an_older_checkpoint_does_not_send_the_run_back(copied):
+  shutil.rmtree(copied.path / 'checkpoints' / '1' / 'metrics')
+  warnings, reader = [], Checkpoints(copied, keep=9)
+  assert reader.newest_whole(make_state(), warnings.append).step == 2
+  reader.close()
+  (warning,) = warnings
+  assert "checkpoints/1' cannot" in warning
+  assert warning.endswith('the run goes on from step 2')
+
+
+def test_a_process_that_dies_while_deleting_leaves_no_damaged_checkpoint(
+  copied, monkeypatch
+):
+  with monkeypatch.context() as patch:
+    patch.setattr(shutil, 'rmtree', lambda *args, **kwargs: None)
+    save(copied, (3, 0.1), keep=1).close()
+  (rest,) = (copied.path / 'checkpoints' / '.deleted').iterdir()
+  assert rest.name == '2'
+  shutil.rmtree(rest / 'metrics')
+  reader = Checkpoints(copied, keep=1)
+  assert reader.newest_whole(make_state(), pytest.fail).step == 3
+  reader.save(2, make_state(2), POSITION)
+  reader.save(4, make_state(4), POSITION)
+  reader.wait()
+  reader.close()
+  folders = {path.name for path in copied.path.rglob('*') if path.is_dir()}
+  assert {'1', '4'} <= folders and not {'2', '3', '.deleted'} & folders
+  assert checkpoints.DAMAGED not in folders
+
+
+def test_a_checkpoint_under_the_number_of_another_is_not_believed(copied):
+  folder = copied.path / 'checkpoints'
+  shutil.copytree(folder / '1', folder / '300')
+  reader = Checkpoints(copied, keep=9)
+  with pytest.raises(DamagedError) as error:
+    reader.read(300, make_state())
+  assert error.value.reason == 'damaged: it is the checkpoint of step 1'
+  assert reader.newest_whole(make_state(), lambda _: None).step == 2
+  reader.close()
+
+
+@pytest.mark.parametrize('name', ['007', 'x', '\u00b2', '-1'])
+def test_only_numbers_are_checkpoints(copied, name):
+  (copied.path / 'checkpoints' / name).mkdir()
+  reader = Checkpoints(copied, keep=9)
+  assert reader.newest_whole(make_state(), pytest.fail).step == 2
+  reader.save(3, make_state(3), POSITION)
+  reader.wait()
+  assert reader.available() == [1, 2, 3]
+  reader.close()
+
+
+@pytest.mark.parametrize(
+  'text', ['', '{}', '[]', '{"accuracy": null}', '{"accuracy": "0.5"}', DEEP]
+)
+def test_metrics_that_cannot_be_used_are_damage(copied, text):
+  path = copied.path / 'checkpoints' / '2' / 'metrics' / 'metrics'
+  path.write_text(text)
+  reader = Checkpoints(copied, keep=9)
+  assert reader.best() == 1
+  assert reader.newest_whole(make_state(), lambda _: None).step == 1
+  reader.close()
+
+
+def test_rows_that_cannot_be_read_leave_the_checkpoints_where_they_are(copied):
+  (copied.path / records.METRICS).mkdir()
+  before = contents(copied.path)
+  reader = Checkpoints(copied, keep=9)
+  with pytest.raises(records.RecordError, match='cannot be read'):
+    reader.newest_whole(make_state(), pytest.fail)
+  reader.close()
+  assert contents(copied.path) == before
+
+
+def test_a_folder_that_cannot_be_made_leaves_no_thread_that_waits(
+  copied, monkeypatch
+):
+  """Threads that wait at the end keep the process from ending."""
+  before, made = set(threading.enumerate()), os.mkdir
+  was = contents(copied.path)
+
+  def full(path, *args, **kwargs):
+    if 'orbax-checkpoint-tmp/' in os.fspath(path):
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    made(path, *args, **kwargs)
+
+  writer = Checkpoints(copied, keep=9)
+  monkeypatch.setattr(os, 'mkdir', full)
+  with pytest.raises(records.RecordError, match='No space left'):
+    writer.save(3, make_state(3), POSITION)
+    writer.wait()
+  writer.close()
+  for thread in set(threading.enumerate()) - before:
+    thread.join(timeout=5)
+    assert thread.daemon or not thread.is_alive()
+  assert was.items() <= contents(copied.path).items()
+
+
 def test_what_was_moved_aside_before_is_kept(copied):
   (copied.path / checkpoints.DAMAGED / '2').mkdir(parents=True)
   break_newest(copied)
@@ -339,7 +443,9 @@ def test_checkpoint_of_rows_that_are_lost_is_passed_over(record, rows, step):
   for number, position in ((1, Position(rows=2)), (2, Position(rows=4))):
     writer.save(number, make_state(number), position)
   writer.wait()
-  (record.path / records.METRICS).write_text('{"step": 1}\n' * rows)
+  (record.path / records.METRICS).write_text(
+    '{"step": 1, "split": "train"}\n' * rows
+  )
   warnings = []
   found = writer.newest_whole(make_state(), warnings.append)
   writer.close()

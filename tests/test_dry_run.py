@@ -2,10 +2,12 @@
 
 import re
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from configs import base
-from normlab import dry_run, progress, run
+from normlab import dry_run, names, progress, run
 
 
 @pytest.fixture
@@ -43,6 +45,16 @@ def test_report_has_memory_and_time_and_leaves_nothing(
     rf'{number} (s|min|h), without evaluations',
     step,
   )
+
+
+def test_a_config_that_does_not_fit_into_memory_is_one_line(
+  config, monkeypatch
+):
+  monkeypatch.setattr(
+    run, 'compiled_step', lambda *_: jnp.zeros(2**55, np.uint8)
+  )
+  with pytest.raises(names.ConfigError, match='out of memory: .* GiB'):
+    dry_run.measure(config)
 
 
 def test_data_are_closed_also_after_an_error(config, monkeypatch):

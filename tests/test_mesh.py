@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -160,3 +161,40 @@ def test_ghost_batches_are_the_statistics_of_each_device():
   """Which are not those of the whole batch."""
   ghost = losses(8, **{'norm.ghost_batch_size': 4})
   assert np.abs(ghost - losses(8)).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+  'allocate, amount',
+  [
+    (lambda: jnp.zeros(2**55, np.uint8), '33,554,432.0 GiB'),
+    (lambda: np.zeros(2**60, np.uint8), 'what it needs'),
+  ],
+  ids=['on a device', 'on the host'],
+)
+def test_memory_that_does_not_suffice_is_one_line(allocate, amount):
+  with pytest.raises(names.ConfigError) as error:
+    with devices.enough_memory():
+      allocate()
+  (problem,) = error.value.problems
+  assert problem.startswith(f'out of memory: {amount} could not be allocated; ')
+  for way_out in ('batch size', 'model', 'config.microbatches'):
+    assert way_out in problem
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    'INTERNAL: Error dispatching computation: Out of memory allocating '
+    '36000000000000 bytes.',
+    'RESOURCE_EXHAUSTED: Out of memory while trying to allocate 36000000000000 '
+    'bytes.\nBufferAssignment: ...',
+  ],
+)
+def test_the_memory_that_is_lacking_is_said_in_gib(text):
+  error = jax.errors.JaxRuntimeError(text)
+  assert ' 33,527.6 GiB ' in devices.memory_problem(error)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+  assert not devices.memory_problem(ValueError('Out of memory'))
+  assert not devices.memory_problem(jax.errors.JaxRuntimeError('INTERNAL'))

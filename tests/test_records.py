@@ -50,8 +50,8 @@ def test_resolved_config_has_lists_and_no_references():
 def test_status_is_replaced_as_a_whole(record):
   record.write_status('running', step=3)
   assert record.status == {'status': 'running', 'step': 3}
-  record.write_status('done')
-  assert record.status == {'status': 'done'}
+  record.write_status('failed')
+  assert record.status == {'status': 'failed'}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_status_is_replaced_as_a_whole(record):
   ],
 )
 def test_only_runs_with_a_result_are_finished(record, status, finished):
-  record.write_status(status, step=1)
+  record.write_status(status, step=1, rows=0)
   assert record.is_finished == finished
 
 
@@ -125,6 +125,38 @@ def test_other_errors_of_writing_are_raised(record, monkeypatch):
   assert record.status == {'status': 'running'}
 
 
+def test_what_a_killed_process_left_is_gone_with_the_next_write(record):
+  for name in (records.CONFIG, records.STATUS):
+    (record.path / f'.{name}.tmp').write_text('{"sta')
+  record.write_config(base.get_config())
+  record.write_status('running')
+  files = {path.name for path in record.path.iterdir()}
+  assert files == {records.LOCK, records.CONFIG, records.STATUS}
+
+
+@pytest.mark.parametrize(
+  'name', [records.CONFIG, records.METRICS, records.TIMING, records.STATUS]
+)
+def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path, name):
+  record = Record(tmp_path)
+  record.check_kinds()
+  (tmp_path / name).mkdir()
+  with pytest.raises(RecordError, match=f"{name}' is a directory"):
+    record.check_kinds()
+
+
+def test_a_file_in_the_place_of_the_checkpoints_is_refused(tmp_path):
+  (tmp_path / records.CHECKPOINTS).touch()
+  with pytest.raises(RecordError, match="checkpoints' is a file"):
+    Record(tmp_path).check_kinds()
+
+
+def test_rows_that_cannot_be_read_are_not_taken_for_lost(tmp_path):
+  (tmp_path / records.METRICS).mkdir()
+  with pytest.raises(RecordError, match='cannot be read'):
+    Record(tmp_path).whole_rows()
+
+
 def test_writing_leaves_no_temporary_files(record):
   record.write_status('done')
   files = {path.name for path in record.path.iterdir()}
@@ -132,14 +164,19 @@ def test_writing_leaves_no_temporary_files(record):
 
 
 def test_metrics_are_read_in_the_order_written(record):
-  rows = [{'step': 1, 'loss': 2.5}, {'step': 2, 'loss': None}]
-  text = ''.join(json.dumps(row) + '\n' for row in rows)
-  (record.path / records.METRICS).write_text(text)
+  rows = [
+    {'step': 1, 'split': 'train', 'loss': 2.5},
+    {'step': 2, 'split': 'train', 'loss': None, 'each': [0.5, None]},
+  ]
+  write_rows(record, records.METRICS, rows)
   assert record.metrics() == rows
   assert record.last_step() == 2
 
 
-ROWS = [{'step': step, 'loss': 0.5 / step} for step in (1, 2, 3, 4)]
+ROWS = [
+  {'step': step, 'split': 'train', 'loss': 0.5 / step} for step in (1, 2, 3, 4)
+]
+ROW = json.dumps(ROWS[0])
 TORN = '{"step": 5, "lo'
 
 
@@ -161,7 +198,7 @@ def test_whole_rows_are_counted(record):
 
 
 def test_rows_in_front_of_a_damaged_one_count(record):
-  (record.path / records.METRICS).write_text('{"step": 1}\n{"st\n{"step": 3}\n')
+  (record.path / records.METRICS).write_text(f'{ROW}\n{{"st\n{ROW}\n')
   assert record.whole_rows() == 1
 
 
@@ -187,20 +224,35 @@ def test_cut_of_a_record_without_rows_does_nothing(record):
 
 def test_damaged_timing_does_not_keep_a_run_from_continuing(record):
   write_rows(record, records.METRICS, ROWS)
-  (record.path / records.TIMING).write_text('{"st\n{"step": 2}\n')
+  (record.path / records.TIMING).write_text(f'{{"st\n{ROW}\n')
   record.cut(3, 2)
   assert record.metrics() == ROWS[:3]
   assert record.timing() == []
 
 
-def test_rows_that_are_missing_from_a_finished_run_are_an_error(record):
+@pytest.mark.parametrize('status', records.FINISHED)
+@pytest.mark.parametrize(
+  'damage',
+  [
+    os.remove,
+    lambda path: path.write_bytes(b''),
+    lambda path: os.truncate(path, 60),
+    lambda path: os.truncate(path, path.stat().st_size - 1),
+    lambda path: path.write_bytes(bytes(path.stat().st_size)),
+  ],
+  ids=['deleted', 'emptied', 'cut', 'torn', 'zeroed'],
+)
+def test_a_finished_run_that_lost_rows_is_refused(record, status, damage):
   write_rows(record, records.METRICS, ROWS)
-  record.write_status('done', step=4)
+  record.write_status(status, step=4, rows=4)
   record.check_whole()
-  record.write_status('done', step=5)
-  with pytest.raises(RecordError, match='ends at step 4, the run at 5; delete'):
+  damage(record.path / records.METRICS)
+  with pytest.raises(RecordError, match=r'the run at 4 \(row 4\); delete'):
     record.check_whole()
-  record.write_status('diverged', step=5)
+
+
+def test_rows_of_an_unfinished_run_may_be_missing(record):
+  record.write_status('interrupted', step=4, rows=4)
   record.check_whole()
 
 
@@ -212,9 +264,82 @@ def test_last_whole_line_without_its_end_is_torn_too(record):
 
 @pytest.mark.parametrize('line', ['3', '[]', '"row"', 'null', '{"step": 1'])
 def test_line_that_is_no_row_is_named(record, line):
-  (record.path / records.METRICS).write_text(f'{{"step": 1}}\n{line}\n{{}}\n')
+  (record.path / records.METRICS).write_text(f'{ROW}\n{line}\n{ROW}\n')
   with pytest.raises(RecordError, match="metrics.jsonl' is damaged: line 2 is"):
     record.metrics()
+
+
+@pytest.mark.parametrize(
+  'damage, problem',
+  [
+    ({'step': None}, 'has the step None'),
+    ({'step': '5'}, "has the step '5'"),
+    ({'step': -1}, 'has the step -1'),
+    ({'step': True}, 'has the step True'),
+    ({'split': 3}, 'has the split 3'),
+    ({'loss': 'x'}, "has the loss 'x'"),
+    ({'loss': {}}, 'has the loss {}'),
+    ({'each': [0.5, 'x']}, "has the each [0.5, 'x']"),
+    ({'accuracy': None}, 'has the accuracy None'),
+    ({'split': 'validation'}, 'has no accuracy'),
+  ],
+)
+def test_a_row_with_another_value_than_its_readers_expect_is_named(
+  record, damage, problem
+):
+  write_rows(record, records.METRICS, [*ROWS, ROWS[0] | damage, *ROWS])
+  with pytest.raises(RecordError) as error:
+    record.metrics()
+  path = str(record.path / records.METRICS)
+  assert str(error.value) == f'{path!r} is damaged: line 5 {problem}'
+  assert record.whole_rows() == 4
+
+
+DEEP = '[' * 100_000
+
+
+def test_json_that_is_nested_too_deeply_is_damage(record):
+  for name in (records.CONFIG, records.STATUS, records.METRICS):
+    (record.path / name).write_text(f'{DEEP}\n')
+  for read in (
+    lambda: record.config,
+    lambda: record.status,
+    record.metrics,
+  ):
+    with pytest.raises(RecordError, match='is damaged: .*not JSON') as error:
+      read()
+    assert len(str(error.value)) < 200 + len(str(record.path))
+  assert not record.is_finished and record.last_step() == 0
+
+
+@pytest.mark.parametrize(
+  'status, problem',
+  [
+    ({}, 'the status is None'),
+    ({'status': 3}, 'the status is 3'),
+    ({'status': ['done']}, "the status is ['done']"),
+    ({'status': 'done'}, 'step is None'),
+    ({'status': 'done', 'step': '5', 'rows': 1}, "step is '5'"),
+    ({'status': 'diverged', 'step': 5}, 'rows is None'),
+    ({'status': 'running', 'step': -1}, 'step is -1'),
+    ({'status': 'failed', 'error': 3}, 'error is 3'),
+  ],
+)
+def test_a_status_without_what_its_readers_expect_is_damaged(
+  record, status, problem
+):
+  path = record.path / records.STATUS
+  path.write_text(json.dumps(status))
+  with pytest.raises(RecordError) as error:
+    record.status  # noqa: B018
+  assert str(error.value).startswith(f'{str(path)!r} is damaged: {problem}')
+  assert not record.is_finished
+
+
+def test_last_step_is_that_of_a_row_of_any_length(record):
+  long = {**ROWS[3], 'each': [1 / 3] * 1000}
+  write_rows(record, records.METRICS, [*ROWS[:3], long], TORN)
+  assert record.last_step() == 4
 
 
 @pytest.mark.parametrize(
@@ -226,17 +351,15 @@ def test_line_that_is_no_row_is_named(record, line):
   ],
 )
 def test_lines_that_are_rows_only_together_are_damaged(record, lines):
-  (record.path / records.METRICS).write_text(f'{{"step": 1}}\n{lines}\n{{}}\n')
+  (record.path / records.METRICS).write_text(f'{ROW}\n{lines}\n{ROW}\n')
   with pytest.raises(RecordError, match="metrics.jsonl' is damaged: line 2 is"):
     record.metrics()
 
 
-@pytest.mark.parametrize('length', range(1, 24))
+@pytest.mark.parametrize('length', range(1, 48))
 def test_torn_last_line_is_ignored(record, length):
-  first, second = '{"step": 1, "loss": 0.5}\n', '{"step": 2, "loss": 0.25}\n'
-  text = first + second[:length]
-  (record.path / records.METRICS).write_text(text)
-  assert record.metrics() == [{'step': 1, 'loss': 0.5}]
+  write_rows(record, records.METRICS, ROWS[:1], json.dumps(ROWS[1])[:length])
+  assert record.metrics() == ROWS[:1]
 
 
 def test_load_finds_runs_in_the_order_of_their_names(tmp_path, config):

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from unittest import mock
@@ -199,7 +200,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
   data = max(newest.glob('state/d/*'), key=lambda path: path.stat().st_size)
   damage(data)
   (warning,) = train(config, tmp_path)
-  assert repr(str(newest)) in warning and 'goes back' in warning
+  assert repr(str(newest)) in warning and 'goes on from step 18' in warning
   assert (tmp_path / 'damaged_checkpoints' / '20').is_dir()
   assert_same(tmp_path, whole, config)
 
@@ -298,6 +299,59 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(
   assert 18 in steps_of(tmp_path)
   train(config, tmp_path)
   assert_same(tmp_path, whole, config)
+
+
+@pytest.mark.parametrize('split', ['train', 'validation'])
+def test_a_folder_that_is_renamed_ends_the_run_in_one_line(
+  split, whole, tmp_path, monkeypatch, capfd
+):
+  config = stopped_runs.config(**FULL)
+  folder, moved = tmp_path / 'run', tmp_path / 'moved'
+  write = writers.JsonLinesWriter.write
+
+  def rename(writer, step, of, values):
+    if step >= 18 and of == split and folder.exists():
+      folder.rename(moved)
+    write(writer, step, of, values)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(writers.JsonLinesWriter, 'write', rename)
+    with pytest.raises(records.RecordError, match='deleted or renamed'):
+      train(config, folder)
+  assert not (folder / records.STATUS).exists()
+  assert 'Traceback' not in capfd.readouterr().err
+  train(config, moved)
+  assert_same(moved, whole, config)
+
+
+@pytest.mark.parametrize('kind', [records.CHECKPOINTS, records.METRICS])
+def test_a_file_for_a_folder_or_the_reverse_is_refused_before_anything(
+  kind, tmp_path
+):
+  config = stopped_runs.config(**FULL)
+  train(config, tmp_path, calls=8)
+  path = tmp_path / kind
+  path.rename(tmp_path / 'aside')
+  path.touch() if kind == records.CHECKPOINTS else path.mkdir()
+  before = contents(tmp_path)
+  with pytest.raises(records.RecordError, match='move it away'):
+    train(config, tmp_path)
+  assert contents(tmp_path) == before
+
+
+def contents(folder):
+  return {p: p.is_file() and p.read_bytes() for p in folder.rglob('*')}
+
+
+def test_a_finished_run_that_lost_rows_is_not_called_done(whole, tmp_path):
+  shutil.copytree(whole, tmp_path / 'run')
+  lines = (whole / records.METRICS).read_bytes().splitlines(keepends=True)
+  (tmp_path / 'run' / records.METRICS).write_bytes(b''.join(lines[:-1]))
+  with pytest.raises(
+    records.RecordError,
+    match=r'ends at step 40 \(row 15\), the run at 40 \(row 16\)',
+  ):
+    train(stopped_runs.config(**FULL), tmp_path / 'run')
 
 
 def test_a_checkpoint_that_cannot_be_written_ends_the_run(

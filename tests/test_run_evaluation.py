@@ -4,10 +4,12 @@ import json
 import math
 import shutil
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from configs import base
-from normlab import names, progress, records, trainer
+from normlab import evaluation, names, progress, records, trainer
 from normlab.run_evaluation import Evaluation, evaluate_run
 
 
@@ -109,9 +111,20 @@ def test_the_batch_size_does_not_change_running_statistics(finished):
   assert ours.values['class_accuracy'] == theirs.values['class_accuracy']
 
 
+def test_a_batch_that_does_not_fit_into_memory_is_one_line(
+  finished, monkeypatch
+):
+  def too_large(*args, **kwargs):
+    return jnp.zeros(2**55, np.uint8)
+
+  monkeypatch.setattr(evaluation, 'evaluate', too_large)
+  with pytest.raises(names.ConfigError, match='out of memory: .* GiB'):
+    evaluate_run(finished)
+
+
 @pytest.mark.parametrize('status', ['interrupted', 'diverged', 'running'])
 def test_a_run_that_has_not_finished_says_so(copy, status):
-  records.Record(copy).write_status(status)
+  records.Record(copy).write_status(status, step=4, rows=0)
   shutil.rmtree(copy / 'checkpoints' / '4')
   found = evaluate_run(copy, best=False)
   assert f': {status}, checkpoint of step 2;' in found.title

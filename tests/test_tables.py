@@ -16,7 +16,8 @@ def make_record(tmp_path):
     record = Record(tmp_path / name)
     record.create()
     record.write_config(base.get_config())
-    record.write_status(status, **details)
+    details = {'step': rows[-1][0] if rows else 0, **details}
+    record.write_status(status, rows=len(rows), **details)
     writer = writers.JsonLinesWriter(record.path / METRICS)
     for step, split, loss, accuracy in rows:
       writer.write(step, split, {'loss': loss, 'accuracy': accuracy})

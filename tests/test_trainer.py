@@ -4,6 +4,7 @@ import json
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -74,6 +75,19 @@ def test_every_norm_trains_and_repeats_bit_for_bit(norm, tmp_path):
   second = train(config, tmp_path / 'b').metrics()
   assert first == second
   assert all(math.isfinite(row['loss']) for row in first)
+
+
+def test_a_run_that_does_not_fit_into_memory_fails_in_one_line(
+  tmp_path, monkeypatch
+):
+  def too_large(*_):
+    return jnp.zeros(2**55, np.uint8)
+
+  monkeypatch.setattr(run, 'initial_state', too_large)
+  with pytest.raises(names.ConfigError, match='out of memory: .* GiB') as error:
+    train(tiny_config(), tmp_path)
+  status = records.Record(tmp_path).status
+  assert status['status'] == 'failed' and str(error.value) in status['error']
 
 
 def test_another_seed_gives_other_numbers(tmp_path):

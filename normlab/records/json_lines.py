@@ -1,21 +1,100 @@
-"""The rows of a file: one JSON object a line."""
+"""The rows of a file: one JSON object a line, with a step and a split."""
 
 import json
 from typing import Any
 
+from normlab.names import shown
+
 Row = dict[str, Any]
 
 
-def parse(content: bytes) -> list[Row | None]:
-  """The object of each line; None where the line is torn or damaged."""
-  rows = _parse_at_once(content)
+def parse(content: bytes) -> tuple[list[Row], str]:
+  """The rows in front of the first damaged line.
+
+  A last line without its end is left out: its run was stopped while writing.
+
+  Args:
+    content: of the file.
+
+  Returns:
+    The rows; and what is wrong with the line behind them, '' for all rows.
+  """
+  whole = content[: content.rfind(b'\n') + 1]
+  rows = _parse_at_once(whole)
   if rows is not None:
-    return rows
-  return [_parse_line(line) for line in content.splitlines(keepends=True)]
+    return rows, ''
+  rows = []
+  for number, line in enumerate(whole.split(b'\n')[:-1], start=1):
+    row, problem = parse_row(line)
+    if row is None:
+      return rows, f'line {number} {problem}'
+    rows.append(row)
+  return rows, ''
+
+
+def parse_row(line: bytes) -> tuple[Row | None, str]:
+  """The row of a line; or None, and what is wrong with it."""
+  try:
+    row = loads(line)
+  except ValueError:
+    return None, 'is not JSON'
+  problem = row_problem(row)
+  return (None, problem) if problem else (row, '')
+
+
+def loads(text: str | bytes) -> Any:
+  """The value of a JSON text.
+
+  Raises:
+    ValueError: it is not JSON, or nested too deeply to be read.
+  """
+  try:
+    return json.loads(text)
+  except RecursionError as error:
+    raise ValueError('nested too deeply') from error
+
+
+def row_problem(row: Any) -> str:
+  """What a row lacks that its readers rely on; '' for a row.
+
+  A row has a step, a split and values: numbers, None where they were not
+  finite, or a list of such. An accuracy is always a number.
+  """
+  if not isinstance(row, dict):
+    return 'is not an object'
+  step, split = row.get('step'), row.get('split')
+  if not is_count(step):
+    return f'has the step {shown(step)}'
+  if not isinstance(split, str):
+    return f'has the split {shown(split)}'
+  needed = ('accuracy', 'loss') if split in ('validation', 'test') else ()
+  for name in needed:
+    if name not in row:
+      return f'has no {name}'
+  for name, value in row.items():
+    if name not in ('step', 'split') and not _is_value(name, value):
+      return f'has the {name} {shown(value)}'
+  return ''
+
+
+def is_count(value: Any) -> bool:
+  """Whether a value is a whole number of at least 0."""
+  return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def is_number(value: Any) -> bool:
+  """Whether a value is a number."""
+  return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_value(name: str, value: Any) -> bool:
+  if isinstance(value, list):
+    return all(v is None or is_number(v) for v in value)
+  return is_number(value) or (value is None and name != 'accuracy')
 
 
 def _parse_at_once(content: bytes) -> list[Row] | None:
-  """The objects of all lines; None where any line is torn or damaged.
+  """The rows of all lines; None where any line is damaged.
 
   Nearly twice as fast as one line after another, which is what finds the line.
   """
@@ -24,16 +103,9 @@ def _parse_at_once(content: bytes) -> list[Row] | None:
   if not content.endswith(b'}\n') or content.count(b'}\n{') != lines - 1:
     return None
   try:
-    rows = json.loads(b'[' + content[:-1].replace(b'\n', b',') + b']')
+    rows = loads(b'[' + content[:-1].replace(b'\n', b',') + b']')
   except ValueError:
     return None
-  whole = len(rows) == lines and all(isinstance(row, dict) for row in rows)
-  return rows if whole else None
-
-
-def _parse_line(line: bytes) -> Row | None:
-  try:
-    row = json.loads(line)
-  except ValueError:
-    return None
-  return row if isinstance(row, dict) and line.endswith(b'\n') else None
+  return (
+    rows if len(rows) == lines and not any(map(row_problem, rows)) else None
+  )

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 import ml_collections
 
+from normlab.names import shown
 from normlab.records import json_lines
 from normlab.records.identity import differences, resolved
 
@@ -47,16 +48,22 @@ class Record:
     """
     config = self._read_json(CONFIG)
     if config is not None and not isinstance(config.get('data'), dict):
-      raise RecordError(
-        f'{str(self.path / CONFIG)!r} is damaged: not the config of a run'
-      )
+      raise self._damaged(CONFIG, 'not the config of a run')
     return config
 
   @property
   def status(self) -> dict[str, Any]:
-    """'status' and what belongs to it; {'status': 'absent'} without a run."""
-    status = self._read_json(STATUS) or {}
-    return {'status': 'absent', **status}
+    """'status' and what belongs to it; {'status': 'absent'} without a run.
+
+    Raises:
+      RecordError: a file that is not JSON, or no status.
+    """
+    status = self._read_json(STATUS)
+    if status is None:
+      return {'status': 'absent'}
+    if problem := status_problem(status):
+      raise self._damaged(STATUS, problem)
+    return status
 
   @property
   def is_finished(self) -> bool:
@@ -72,7 +79,8 @@ class Record:
     A last line that is torn is left out: its run was stopped while writing.
 
     Raises:
-      RecordError: another line that is not JSON, or a file that is unreadable.
+      RecordError: a line that is no row (see `json_lines.row_problem`), or a
+        file that is unreadable.
     """
     return self._read_rows(METRICS)
 
@@ -81,12 +89,12 @@ class Record:
     return self._read_rows(TIMING)
 
   def whole_rows(self) -> int:
-    """The number of rows of metrics.jsonl in front of the first damaged one."""
-    try:
-      found = json_lines.parse((self.path / METRICS).read_bytes())
-    except OSError:
-      return 0
-    return found.index(None) if None in found else len(found)
+    """The number of rows of metrics.jsonl in front of the first damaged one.
+
+    Raises:
+      RecordError: the file is unreadable.
+    """
+    return len(json_lines.parse(self._read(METRICS) or b'')[0])
 
   def cut(self, rows: int, step: int) -> None:
     """Takes off what was written after a checkpoint.
@@ -105,31 +113,38 @@ class Record:
           file.truncate(sum(len(file.readline()) for _ in range(keep)))
 
   def check_whole(self) -> None:
-    """Refuses a finished run whose metrics end before it did.
+    """Refuses a finished run whose metrics are not all there.
 
     Raises:
-      RecordError: rows are missing.
+      RecordError: rows are missing, or damaged.
     """
     status = self.status
-    if status['status'] == 'done' and self.last_step() != status.get('step'):
-      raise RecordError(
-        f'{str(self.path / METRICS)!r} is damaged: it ends at step '
-        f'{self.last_step()}, the run at {status.get("step")}; delete the '
-        'folder to train the run again'
+    if status['status'] not in FINISHED:
+      return
+    rows = self.metrics()
+    if len(rows) != status['rows']:
+      last = rows[-1]['step'] if rows else 0
+      raise self._damaged(
+        METRICS,
+        f'it ends at step {last} (row {len(rows)}), the run at '
+        f'{status["step"]} (row {status["rows"]}); delete the folder to train '
+        'the run again',
       )
 
   def last_step(self) -> int:
     """The step of the newest whole row; 0 where there is none."""
-    try:
-      with (self.path / METRICS).open('rb') as file:
-        # Rows are some hundred bytes long; the last ones are enough.
-        file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
-        lines = file.read().splitlines()
-    except OSError:  # It is shown, and decides nothing.
-      return 0
-    for line in reversed(lines):
-      with contextlib.suppress(ValueError, KeyError, TypeError):
-        return json.loads(line)['step']
+    with (
+      contextlib.suppress(OSError),  # It is shown, and decides nothing.
+      (self.path / METRICS).open('rb') as file,
+    ):
+      # The last rows are enough, unless they have a number for each of very
+      # many classes.
+      for size in (4096, file.seek(0, os.SEEK_END)):
+        file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+        for line in reversed(file.read().split(b'\n')[:-1]):
+          row, _ = json_lines.parse_row(line)
+          if row is not None:
+            return row['step']
     return 0
 
   def write_config(self, config: ml_collections.ConfigDict) -> None:
@@ -217,6 +232,24 @@ class Record:
         ) from error
       yield
 
+  def check_kinds(self) -> None:
+    """Refuses a folder where a file belongs, and a file where a folder does.
+
+    Raises:
+      RecordError: see above.
+    """
+    for name in (CONFIG, METRICS, TIMING, STATUS):
+      if (self.path / name).is_dir():
+        raise RecordError(
+          f'{str(self.path / name)!r} is a directory, and should be a file; '
+          'move it away'
+        )
+    if (self.path / CHECKPOINTS).is_file():
+      raise RecordError(
+        f'{str(self.path / CHECKPOINTS)!r} is a file, and should be a folder; '
+        'move it away'
+      )
+
   def _open_lock(self) -> TextIO:
     try:
       return (self.path / LOCK).open('w')
@@ -225,23 +258,29 @@ class Record:
         f'{str(self.path / LOCK)!r} cannot be written: {error.strerror}'
       ) from error
 
-  def _read_json(self, name: str) -> dict[str, Any] | None:
+  def _read(self, name: str) -> bytes | None:
+    """A whole file; None where there is none."""
     try:
       with _readable(self.path / name):
-        value = json.loads((self.path / name).read_text(encoding='utf-8'))
+        return (self.path / name).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
       return None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-      raise RecordError(
-        f'{str(self.path / name)!r} is damaged: not JSON ({error})'
-      ) from error
+
+  def _read_json(self, name: str) -> dict[str, Any] | None:
+    content = self._read(name)
+    if content is None:
+      return None
+    try:
+      value = json_lines.loads(content)
+    except ValueError as error:
+      raise self._damaged(name, f'not JSON ({error})') from error
     if not isinstance(value, dict):
-      raise RecordError(f'{str(self.path / name)!r} is damaged: not an object')
+      raise self._damaged(name, 'not an object')
     return value
 
   def _write_json(self, name: str, value: dict[str, Any]) -> None:
     # Written beside and moved: a reader never sees half a file.
-    temporary = self.path / f'.{name}.{os.getpid()}'
+    temporary = self.path / f'.{name}.tmp'
     try:
       temporary.write_text(as_text(value), encoding='utf-8')
       with temporary.open('rb') as file:
@@ -252,19 +291,29 @@ class Record:
       raise
 
   def _read_rows(self, name: str) -> list[dict[str, Any]]:
-    path = self.path / name
-    with _readable(path):
-      if not path.exists():
-        return []
-      content = path.read_bytes()
-    found = json_lines.parse(content)
-    if found and found[-1] is None:
-      found.pop()
-    if None in found:
-      raise RecordError(
-        f'{str(path)!r} is damaged: line {found.index(None) + 1} is not JSON'
-      )
-    return found
+    rows, problem = json_lines.parse(self._read(name) or b'')
+    if problem:
+      raise self._damaged(name, problem)
+    return rows
+
+  def _damaged(self, name: str, problem: str) -> RecordError:
+    return RecordError(f'{str(self.path / name)!r} is damaged: {problem}')
+
+
+def status_problem(status: dict[str, Any]) -> str:
+  """What a status lacks that its readers rely on; '' for a status."""
+  name = status.get('status')
+  if name not in (*FINISHED, 'running', 'failed', 'interrupted'):
+    return f'the status is {shown(name)}'
+  needed = ('step', 'rows') if name in FINISHED else ()
+  for field in ('step', 'rows'):
+    if field in (*needed, *status) and not json_lines.is_count(
+      status.get(field)
+    ):
+      return f'{field} is {shown(status.get(field))} of a run that is {name}'
+  if not isinstance(status.get('error', ''), str):
+    return f'error is {shown(status["error"])}'
+  return ''
 
 
 def as_text(value: dict[str, Any]) -> str:

@@ -235,7 +235,9 @@ def write_record(folder, run):
   record = records.Record(folder / records.run_name(run.config))
   record.create()
   # As a record writes it, but not down to the disk: there are many.
-  (record.path / records.STATUS).write_text('{"status": "done", "step": 300}')
+  (record.path / records.STATUS).write_text(
+    f'{{"status": "done", "step": 300, "rows": {len(STEPS)}}}'
+  )
   norm = 'none' if run.labels['norm'] == 'none' else 'batch'
   nearest = min(MULTIPLIERS, key=lambda m: abs(m - run.labels['multiplier']))
   best = BEST[norm][MULTIPLIERS.index(nearest)]

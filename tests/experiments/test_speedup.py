@@ -214,7 +214,7 @@ def test_results_are_written_from_records_alone(tmp_path, capsys):
     record = records.Record(tmp_path / records.run_name(run.config))
     record.create()
     record.write_config(run.config)
-    record.write_status('done', step=400)
+    record.write_status('done', step=400, rows=len(STEPS))
     curve = PAPER_LIKE[run.labels['network']]
     (record.path / records.METRICS).write_text(
       ''.join(

@@ -9,7 +9,8 @@ from normlab.sweeps.display import Display
 def write_rows(path, *steps):
   path.mkdir(exist_ok=True)
   rows = [
-    {'step': step, 'split': 'validation', 'accuracy': 0.5} for step in steps
+    {'step': step, 'split': 'validation', 'accuracy': 0.5, 'loss': 1.0}
+    for step in steps
   ]
   text = ''.join(f'{json.dumps(row)}\n' for row in rows)
   (path / records.METRICS).write_text(text)
@@ -25,7 +26,7 @@ def test_a_run_that_goes_back_to_its_checkpoint_has_no_negative_rate(
   display.started(str(path))
   write_rows(path, 10)
   display.poll()
-  records.Record(path).write_status('done', step=100)
+  records.Record(path).write_status('done', step=100, rows=1)
   display.ended(str(path))
   line = capsys.readouterr().err.splitlines()[-1]
   assert '[1/1] run: done, best validation accuracy 50.00%; ' in line
@@ -40,7 +41,7 @@ def test_on_a_terminal_the_counts_and_the_best_fit_into_80_columns(
   monkeypatch.setenv('COLUMNS', '80')
   path = tmp_path / 'run'
   write_rows(path, 50)
-  records.Record(path).write_status('done', step=100)
+  records.Record(path).write_status('done', step=100, rows=1)
   with os.fdopen(theirs, 'w') as stream:
     monkeypatch.setattr(sys, 'stderr', stream)
     lengths = {str(path): 1_000_000, str(tmp_path / 'other'): 1_000_000}

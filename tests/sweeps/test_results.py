@@ -20,11 +20,11 @@ def make_run(tmp_path):
     record.create()
     steps = range(10, 10 * len(accuracies) + 1, 10)
     rows = [
-      {'step': step, 'split': split, 'accuracy': accuracy}
+      {'step': step, 'split': split, 'accuracy': accuracy, 'loss': 1.0}
       for step, accuracy in zip(steps, accuracies, strict=True)
       for split in ('train', 'validation')
     ]
-    details = {'step': 10 * len(accuracies), **details}
+    details = {'step': 10 * len(accuracies), 'rows': len(rows), **details}
     record.write_status(status, **details)
     (record.path / METRICS).write_text(
       ''.join(f'{json.dumps(row)}\n' for row in rows)
@@ -134,11 +134,11 @@ def test_a_file_in_the_place_of_a_run_is_a_row(tmp_path):
   assert table['status'].tolist() == ['absent']
 
 
-def test_a_value_that_is_no_number_is_missing(make_run):
-  table = results.table([make_run({}, [0.5, None]), make_run({}, ['x', True])])
-  assert table['best_accuracy'].tolist()[0] == 0.5
-  assert table['final_accuracy'].isna().all()
-  assert math.isnan(table['best_accuracy'].tolist()[1])
+@pytest.mark.parametrize('value', [None, 'x', True])
+def test_an_accuracy_that_is_no_number_is_damage(make_run, value):
+  table = results.table([make_run({}, [0.5, value])])
+  assert table['status'].tolist() == ['failed']
+  assert 'line 3 has the accuracy' in table['error'][0]
 
 
 def test_an_override_that_a_run_lacks_is_none(make_run):

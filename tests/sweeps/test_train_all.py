@@ -36,7 +36,7 @@ class Scripted:
         return
       if problem in records.FINISHED:
         records.Record(path).write_config(config)
-        records.Record(path).write_status(problem, step=4)
+        records.Record(path).write_status(problem, step=4, rows=0)
         problem = None
       yield Ended(path, problem)
 

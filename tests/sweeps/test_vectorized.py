@@ -202,7 +202,7 @@ def test_what_is_too_much_as_one_program_is_trained_in_parts(
     stacked.assert_is_as_alone(path, lone, fields)
   warnings = capsys.readouterr().err.splitlines()
   assert warnings[0].startswith('warning: 5 runs could not be trained as one')
-  assert 'RESOURCE_EXHAUSTED' in warnings[0]
+  assert 'out of memory' in warnings[0]
 
 
 def test_a_run_that_has_its_result_is_left_alone(tmp_path):
