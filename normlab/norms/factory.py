@@ -44,7 +44,8 @@ class NormFactory:
   @property
   def replaces_bias(self) -> bool:
     """Whether a model leaves out the bias of the layer in front."""
-    return self.layer.replaces_bias
+    # True of a layer of others, which brings its own bias.
+    return getattr(self.layer, 'replaces_bias', True)
 
   @property
   def replaces_activation(self) -> bool:
@@ -102,4 +103,6 @@ class Hooks:
         f'{self.kernel_norm.layer.__name__} wraps a layer: fill both hooks of '
         'the model, CNN(..., **norms.build(...)), not norm alone'
       )
+    if self.norm is None:
+      raise TypeError('Hooks: norm=None; fill norm to call it')
     return self.norm
