@@ -73,8 +73,10 @@ class Hooks:
     """The names of the hooks, as of a mapping."""
     return (field.name for field in dataclasses.fields(self))
 
-  def __getitem__(self, hook: str) -> NormFactory | None:
-    """The hook of that name, as of a mapping."""
+  # Any, as a checker holds what ** unpacks against every field of the model,
+  # also against flax's `name` and `parent`.
+  def __getitem__(self, hook: str) -> Any:
+    """The hook of that name, as of a mapping: a NormFactory or None."""
     if hook not in self.keys():
       raise KeyError(hook)
     return getattr(self, hook)

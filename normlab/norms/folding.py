@@ -14,7 +14,9 @@ from normlab.norms.layer_folding import (
 )
 
 
-def fold(variables: core.FrozenDict | dict[str, Any], norm: Norm) -> Tree:
+def fold(
+  variables: core.FrozenDict[str, Any] | dict[str, Any], norm: Norm
+) -> Tree:
   """The variables of the same model without norms, with the same inference.
 
   `model.clone(norm=None).apply(fold(variables, norm), x, train=False)` equals

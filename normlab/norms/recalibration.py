@@ -18,7 +18,7 @@ from normlab.norms.population import make_pass
 
 def recalibrate(
   model: nn.Module,
-  variables: dict[str, Any],
+  variables: core.FrozenDict[str, Any] | dict[str, Any],
   batches: Iterable[Any],
   *,
   layer_by_layer: bool = True,

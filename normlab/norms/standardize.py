@@ -123,8 +123,9 @@ def _affine_tangent(primals: Any, tangents: Any, dtype: Any) -> jax.Array:
     terms.append(spread(dbias, x))
   # Each its own cast: else the backward pass writes out the cast cotangent.
   casts = [broadcast(term, x.shape, x).astype(dtype) for term in terms]
-  parts = list(apart(*casts))
-  if dx is not None:
-    factor = multiplier if scale is None else multiplier * scale
-    parts.append((dx * factor).astype(dtype))
-  return functools.reduce(operator.add, parts)
+  parts = apart(*casts)
+  if dx is None:
+    return functools.reduce(operator.add, parts)
+  factor = multiplier if scale is None else multiplier * scale
+  # Perhaps without a part, as in inference.
+  return (dx * factor).astype(dtype) + sum(parts)
