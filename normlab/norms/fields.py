@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen import dtypes
-from jax import core
+from jax.core import Tracer
 
 from normlab.norms import moments as moments_lib
 from normlab.norms.fusion import traced
@@ -215,7 +215,7 @@ def is_traced(value: Any) -> bool:
 
   Its number is not known here, so that it was checked before.
   """
-  return isinstance(value, core.Tracer)
+  return isinstance(value, Tracer)
 
 
 def refuse_complex(layer: str, x: jax.Array) -> None:

@@ -120,7 +120,7 @@ class BatchFields(nn.Module):
     momentum = self.momentum
     if momentum is None or self.debias:
       updates = running['updates']
-      momentum = share_kept(self.momentum, updates.value)
+      momentum = share_kept(momentum, updates.value)
       updates.value += jnp.asarray(count > 0, jnp.int32)
     for name, value in batch.items():
       running[name].value = running_average(
