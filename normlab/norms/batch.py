@@ -1,6 +1,7 @@
 """Batch normalization (Ioffe & Szegedy 2015, arXiv:1502.03167)."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +71,8 @@ class BatchNorm(fields.Statistics, fields.Affine, BatchFields):
       )
       return self.normalize(x, Moments(mean, var, 1.0), features)
     if self.ghost_batch_size is not None:
-      return self.normalize_slices(x, mask, features, running)
+      slices = self.number_of_slices(x, features, self.ghost_batch_size)
+      return self.normalize_slices(x, mask, features, running, slices)
     statistics = self.moments(x, reduced, mask)
     self.update_moments(running, squeezed(statistics, reduced))
     return self.normalize(x, statistics, features)
@@ -81,9 +83,9 @@ class BatchNorm(fields.Statistics, fields.Affine, BatchFields):
     mask: jax.Array | None,
     features: list[int],
     running: dict[str, nn.Variable],
+    slices: int,
   ) -> jax.Array:
     """Normalizes each ghost batch by its own statistics."""
-    slices = self.number_of_slices(x, features)
     ghosts = sliced(x, slices)
     if mask is not None:
       mask = sliced(jnp.broadcast_to(mask, x.shape), slices)
@@ -94,13 +96,14 @@ class BatchNorm(fields.Statistics, fields.Affine, BatchFields):
     # What the layer normalizes with is the variance within a slice: the
     # average must not add that between them.
     self.update_moments(
-      running, Moments(*(average_of(value, mine.count) for value in mine))
+      running, jax.tree.map(lambda value: average_of(value, mine.count), mine)
     )
     return joined(self.normalize(ghosts, statistics, features), x)
 
-  def number_of_slices(self, x: jax.Array, features: list[int]) -> int:
+  def number_of_slices(
+    self, x: jax.Array, features: list[int], size: int
+  ) -> int:
     """How many ghost batches `x` holds; raises ValueError where it cannot."""
-    size = self.ghost_batch_size
     problem = None
     if size < 1 or len(x) % size:
       problem = f'must divide the batch, {len(x)} examples, and be positive'
@@ -134,7 +137,7 @@ def average_of(
   return (values * counts).sum(0) / jnp.maximum(counts.sum(0), 1)
 
 
-def squeezed(statistics: Moments, axes: list[int]) -> Moments:
+def squeezed(statistics: Moments, axes: Sequence[int]) -> Moments:
   """The statistics without their reduced axes: the shape of the state."""
   count = statistics.count
   if isinstance(count, jax.Array):

@@ -44,7 +44,8 @@ class NormFactory:
   @property
   def replaces_bias(self) -> bool:
     """Whether a model leaves out the bias of the layer in front."""
-    return self.layer.replaces_bias
+    # True of a layer of others, which brings its own bias.
+    return getattr(self.layer, 'replaces_bias', True)
 
   @property
   def replaces_activation(self) -> bool:
@@ -72,8 +73,10 @@ class Hooks:
     """The names of the hooks, as of a mapping."""
     return (field.name for field in dataclasses.fields(self))
 
-  def __getitem__(self, hook: str) -> NormFactory | None:
-    """The hook of that name, as of a mapping."""
+  # Any, as a checker holds what ** unpacks against every field of the model,
+  # also against flax's `name` and `parent`.
+  def __getitem__(self, hook: str) -> Any:
+    """The hook of that name, as of a mapping: a NormFactory or None."""
     if hook not in self.keys():
       raise KeyError(hook)
     return getattr(self, hook)
@@ -102,4 +105,6 @@ class Hooks:
         f'{self.kernel_norm.layer.__name__} wraps a layer: fill both hooks of '
         'the model, CNN(..., **norms.build(...)), not norm alone'
       )
+    if self.norm is None:
+      raise TypeError('Hooks: norm=None; fill norm to call it')
     return self.norm

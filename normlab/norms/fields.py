@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen import dtypes
+from jax.core import Tracer
 
 from normlab.norms import moments as moments_lib
 from normlab.norms.fusion import traced
@@ -214,7 +215,7 @@ def is_traced(value: Any) -> bool:
 
   Its number is not known here, so that it was checked before.
   """
-  return isinstance(value, jax.core.Tracer)
+  return isinstance(value, Tracer)
 
 
 def refuse_complex(layer: str, x: jax.Array) -> None:

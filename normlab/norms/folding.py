@@ -1,9 +1,8 @@
 """Folds the trained norms of a model into its convolutions and dense layers."""
 
-from collections.abc import Mapping
 from typing import Any
 
-import flax
+from flax import core
 from flax import linen as nn
 
 from normlab.norms.layer_folding import (
@@ -15,7 +14,9 @@ from normlab.norms.layer_folding import (
 )
 
 
-def fold(variables: Mapping[str, Any], norm: Norm) -> Tree:
+def fold(
+  variables: core.FrozenDict[str, Any] | dict[str, Any], norm: Norm
+) -> Tree:
   """The variables of the same model without norms, with the same inference.
 
   `model.clone(norm=None).apply(fold(variables, norm), x, train=False)` equals
@@ -43,7 +44,7 @@ def fold(variables: Mapping[str, Any], norm: Norm) -> Tree:
       `scaled`: do not fold behind it.
   """
   layer = foldable(norm)
-  variables = flax.core.unfreeze(variables)
+  variables = core.unfreeze(variables)
   folded: list[str] = []
   params, stats = fold_module(
     variables['params'], variables.get('batch_stats', {}), layer, folded

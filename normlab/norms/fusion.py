@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec, reshard
 
 
@@ -139,7 +140,7 @@ def traced(x: Any) -> jax.Array:
   then rejects it as an argument of a function with a derivative of its own.
   """
   inner = x
-  while isinstance(inner, jax.core.Tracer):
+  while isinstance(inner, Tracer):
     inner = getattr(inner, 'val', getattr(inner, 'primal', None))
   # Else not a copy: the backward pass would keep it beside x.
   return jnp.array(x) if isinstance(inner, np.ndarray) else jnp.asarray(x)

@@ -124,7 +124,7 @@ def pool_groups(statistics: Moments, groups: int) -> Moments:
       return value
     return value.reshape(*value.shape[:-1], groups, -1)
 
-  pooled = pool(Moments(*map(grouped, statistics)), [statistics.mean.ndim])
+  pooled = pool(jax.tree.map(grouped, statistics), [statistics.mean.ndim])
   count = pooled.count
   return Moments(
     pooled.mean[..., 0],

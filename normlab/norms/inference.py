@@ -116,7 +116,7 @@ def normalized(
   use_running_average: bool | None = None,
   *,
   mask: jax.Array | None = None,
-) -> jax.Array:
+) -> Any:
   """What the layer returns in inference with the state that `choose` returns.
 
   Args:
@@ -127,6 +127,7 @@ def normalized(
     mask: False values do not count.
   """
   del use_running_average
+  assert layer.scope is not None  # It is bound.
   state = choose(
     layer,
     dict(layer.variables['batch_stats']),

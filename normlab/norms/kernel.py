@@ -97,8 +97,13 @@ class KernelNorm(nn.Module):
 
   def check_epsilon(self) -> None:
     """Raises a ValueError for one that is known and negative."""
-    is_open = self.epsilon is None or fields.is_traced(self.epsilon)
-    self.require('epsilon', is_open or self.epsilon >= 0, 'not be negative')
+    self.require(
+      'epsilon',
+      self.epsilon is None
+      or fields.is_traced(self.epsilon)
+      or self.epsilon >= 0,
+      'not be negative',
+    )
 
   def require(self, field: str, satisfied: bool, allowed: str) -> None:
     """Raises a ValueError that names the field and says what is allowed."""

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import numbers
 from collections.abc import Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +46,7 @@ class LpBatchNorm(fields.Statistics, fields.Affine, BatchFields):
   """
 
   epsilon: float = 1e-5
-  p: float | str = dataclasses.field(default=1, kw_only=True)
+  p: float | Literal['inf'] = dataclasses.field(default=1, kw_only=True)
   convention: str = dataclasses.field(default='gaussian', kw_only=True)
 
   @nn.compact

@@ -4,6 +4,7 @@ Under a shift of the inputs, such as noise or blur, the running statistics are
 those of another distribution, and a test batch's own are few.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ from normlab.norms.pooling import Moments
 
 def apply_with_mixed_statistics(
   model: nn.Module,
-  variables: dict[str, Any],
+  variables: Mapping[str, Any],
   *args: Any,
   source_count: float | jax.Array,
   target_count: float | jax.Array | None = None,

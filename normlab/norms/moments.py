@@ -184,7 +184,7 @@ def _over_batch(
   mask = None if mask is None else sliced(mask, slots)
   parts = list(_over_axes(x, mask, inner, center, dtype))
   if mask is not None:
-    parts.append(_count(x, mask, inner))
+    parts.append(_valid_count(x, mask, inner))
   gathered = jnp.tensordot(
     jnp.eye(slots, dtype=dtype),
     jnp.concatenate([part.astype(dtype) for part in parts], axis=1),
@@ -222,9 +222,16 @@ def _count(
   x: jax.Array, mask: jax.Array | None, axes: tuple[int, ...]
 ) -> jax.Array | float:
   """How many values each entry has; a number where there is no mask."""
-  if mask is None:
-    shape = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
-    return number(math.prod(x.shape[axis] for axis in axes), shape)
+  if mask is not None:
+    return _valid_count(x, mask, axes)
+  shape = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
+  return number(math.prod(x.shape[axis] for axis in axes), shape)
+
+
+def _valid_count(
+  x: jax.Array, mask: jax.Array, axes: tuple[int, ...]
+) -> jax.Array:
+  """How many values of each entry the mask leaves."""
   # Half precision cannot count beyond 2,048.
   precision = jnp.promote_types(x.real.dtype, jnp.float32)
   return mask.sum(axes, keepdims=True, dtype=precision)

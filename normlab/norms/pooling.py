@@ -87,7 +87,9 @@ def pool_devices(
     axis_name,
     axis_index_groups=axis_index_groups,
   )
-  return Moments(*(value.squeeze(0) for value in pool(Moments(*parts), [0])))
+  return jax.tree.map(
+    lambda value: value.squeeze(0), pool(Moments(*parts), [0])
+  )
 
 
 def neutral_where_empty(result: Moments) -> Moments:

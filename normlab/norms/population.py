@@ -136,7 +136,7 @@ def cached_pass(model: nn.Module, items: tuple[tuple[str, Any], ...]) -> Pass:
 def joined(parts: list[Moments]) -> Moments:
   """Statistics of the union of disjoint parts."""
   stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
-  return Moments(*(leaf[0] for leaf in pool(stacked, [0])))
+  return jax.tree.map(lambda leaf: leaf[0], pool(stacked, [0]))
 
 
 def subtree(tree: Any, path: Path) -> Any:

@@ -7,9 +7,9 @@ Here the weights are frozen, and the statistics are those of the data given.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import flax
 import jax
 import numpy as np
+from flax import core
 from flax import linen as nn
 
 from normlab.norms import inference
@@ -18,7 +18,7 @@ from normlab.norms.population import make_pass
 
 def recalibrate(
   model: nn.Module,
-  variables: dict[str, Any],
+  variables: core.FrozenDict[str, Any] | dict[str, Any],
   batches: Iterable[Any],
   *,
   layer_by_layer: bool = True,
@@ -58,7 +58,7 @@ def recalibrate(
     ValueError: no batch; no norm with running statistics; or a norm whose mask
       is False everywhere.
   """
-  variables = flax.core.unfreeze(variables)
+  variables = core.unfreeze(variables)
   if layer_by_layer and isinstance(batches, Iterator):
     batches = list(batches)
   data = make_pass(model, inference.call_arguments(model, kwargs))

@@ -112,9 +112,8 @@ class BatchRenorm(fields.Statistics, fields.Affine, BatchFields):
 
   def limit(self, value: float | Schedule, step: jax.Array) -> jax.Array:
     """r_max or d_max at this step of the layer."""
-    if callable(value):
-      value = value(step / self.schedule_scale)
-    return jnp.asarray(value, jnp.float32)
+    now = value(step / self.schedule_scale) if callable(value) else value
+    return jnp.asarray(now, jnp.float32)
 
   def check_limits(self) -> None:
     """Raises ValueError where r_max, d_max or schedule_scale make no sense."""

@@ -117,10 +117,10 @@ class BatchFields(nn.Module):
     """
     if self.is_initializing():
       return
-    updates = running.get('updates')
     momentum = self.momentum
-    if updates is not None:
-      momentum = share_kept(self.momentum, updates.value)
+    if momentum is None or self.debias:
+      updates = running['updates']
+      momentum = share_kept(momentum, updates.value)
       updates.value += jnp.asarray(count > 0, jnp.int32)
     for name, value in batch.items():
       running[name].value = running_average(

@@ -1,10 +1,13 @@
 """Spectral norm regularization (Yoshida & Miyato 2017, arXiv:1705.10941)."""
 
+import functools
+import operator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from normlab.norms import fields
 from normlab.norms import kernel as kernel_lib
 from normlab.norms.spectral import largest_singular_value
 
@@ -53,7 +56,7 @@ def spectral_penalty(
     ('epsilon', epsilon, 0),
   ):
     # A weight that is traced has no value yet.
-    if not isinstance(value, jax.core.Tracer) and value < low:
+    if not fields.is_traced(value) and value < low:
       raise ValueError(
         f'spectral_penalty: {name}={value!r} must be {low} or more'
       )
@@ -66,7 +69,7 @@ def spectral_penalty(
     raise ValueError(
       f'spectral_penalty: state={given} must have one u per kernel, {shapes}'
     )
-  total, new_state = 0.0, {}
+  squares, new_state = [], {}
   for path, kernel in kernels.items():
     sigma, new_state[path] = largest_singular_value(
       kernel_lib.in_float32(kernel),
@@ -74,8 +77,8 @@ def spectral_penalty(
       n_steps=n_steps,
       epsilon=epsilon,
     )
-    total += jnp.square(sigma)
-  return weight / 2 * total, new_state
+    squares.append(jnp.square(sigma))
+  return weight / 2 * functools.reduce(operator.add, squares), new_state
 
 
 def spectral_state(params: Any, key: jax.Array) -> State:

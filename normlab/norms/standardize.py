@@ -1,6 +1,7 @@
 """(x - mean) / std with scale and bias, and its derivative; pure functions."""
 
 import functools
+import operator
 from typing import Any
 
 import jax
@@ -122,8 +123,9 @@ def _affine_tangent(primals: Any, tangents: Any, dtype: Any) -> jax.Array:
     terms.append(spread(dbias, x))
   # Each its own cast: else the backward pass writes out the cast cotangent.
   casts = [broadcast(term, x.shape, x).astype(dtype) for term in terms]
-  dy = sum(apart(*casts))
+  parts = apart(*casts)
   if dx is None:
-    return dy
+    return functools.reduce(operator.add, parts)
   factor = multiplier if scale is None else multiplier * scale
-  return (dx * factor).astype(dtype) + dy
+  # Perhaps without a part, as in inference.
+  return (dx * factor).astype(dtype) + sum(parts)

@@ -1,6 +1,8 @@
 """Switchable normalization (Luo et al. 2019, arXiv:1806.10779)."""
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Sequence
 
 import jax
@@ -121,7 +123,8 @@ def mixed(
     weight * (part.mean - first.mean)
     for weight, part in zip(mean_weight[1:], others, strict=True)
   )
-  var = sum(
+  variances = (
     weight * part.var for weight, part in zip(var_weight, parts, strict=True)
   )
+  var = functools.reduce(operator.add, variances)
   return Moments(mean, var, 1.0)

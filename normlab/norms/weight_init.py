@@ -59,7 +59,7 @@ def initialize_from_data(
     )
   params = traverse_util.flatten_dict(core.unfreeze(variables['params']))
   new = traverse_util.flatten_dict(core.unfreeze(after['params']))
-  params.update({path: new[path] for path in changed})
+  params = params | {path: new[path] for path in changed}
   return {**variables, 'params': traverse_util.unflatten_dict(params)}
 
 

@@ -1,6 +1,7 @@
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from normlab import models, names, norms
 
@@ -67,6 +68,15 @@ def test_hooks_of_equal_fields_are_equal_and_hash_alike():
 def test_a_norm_of_kernels_is_never_lost(use):
   with pytest.raises(TypeError, match='WeightNorm wraps a layer'):
     use(norms.build(name='weight'))
+
+
+def test_hooks_that_hold_no_norm_say_so():
+  with pytest.raises(TypeError, match='norm=None'):
+    norms.Hooks()()
+
+
+def test_a_layer_of_flax_brings_its_own_bias():
+  assert norms.NormFactory(nn.BatchNorm).replaces_bias
 
 
 @pytest.mark.parametrize(
