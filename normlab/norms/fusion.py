@@ -40,8 +40,21 @@ def _barrier(*arrays: jax.Array) -> tuple[jax.Array, ...]:
 @_barrier.defjvp
 def _barrier_jvp(primals: Any, tangents: Any) -> Any:
   # One each: JAX (0.12.0) cannot transpose a barrier around several arrays of
-  # which one is constant, as a tangent of zeros is.
+  # which one is constant, as a tangent of zeros can be.
   return _barrier(*primals), tuple(map(lax.optimization_barrier, tangents))
+
+
+def apart_in_transpose(*terms: jax.Array) -> list[jax.Array]:
+  """The same terms, whose cotangents are `apart`: a linear map of each.
+
+  A barrier for each, as in `_barrier_jvp`: XLA would merge those of equal shape.
+  """
+  separate = []
+  for number, term in enumerate(terms):
+    added = tuple(range(number))
+    one = lax.optimization_barrier(lax.expand_dims(term, added))
+    separate.append(lax.squeeze(one, added))
+  return separate
 
 
 def once(small: jax.Array) -> jax.Array:

@@ -1,16 +1,15 @@
 """(x - mean) / std with scale and bias, and its derivative; pure functions."""
 
 import functools
-import operator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.custom_derivatives import SymbolicZero
 
 from normlab.norms.fusion import (
   apart,
+  apart_in_transpose,
   broadcast,
   once,
   size_together,
@@ -82,20 +81,17 @@ def _affine(
   return y.astype(dtype)
 
 
-@functools.partial(_affine.defjvp, symbolic_zeros=True)
+@_affine.defjvp
 def _affine_jvp(dtype: Any, primals: Any, tangents: Any) -> Any:
-  tangents = [
-    None if isinstance(tangent, SymbolicZero) else tangent
-    for tangent in tangents
-  ]
-  return _affine(*primals, dtype), _affine_tangent(primals, tangents, dtype)
+  y = _affine(*primals, dtype)
+  return y, _affine_tangent(primals, tangents, dtype)
 
 
 # Checkpointed, so that the backward pass is handed the arguments of the layer
 # and nothing of the size of x that is computed from them.
 @functools.partial(jax.checkpoint, prevent_cse=False, static_argnums=2)
 def _affine_tangent(primals: Any, tangents: Any, dtype: Any) -> jax.Array:
-  """One term for each reduction of the backward pass; None is a zero tangent.
+  """One term for each reduction of the backward pass.
 
   Written out because the derivative of the formula as it stands has three
   reductions where two do (mean and bias share one), none of which would be
@@ -105,27 +101,25 @@ def _affine_tangent(primals: Any, tangents: Any, dtype: Any) -> jax.Array:
   """
   x, mean, multiplier, scale, _ = primals
   dx, dmean, dmultiplier, dscale, dbias = tangents
-  terms = []
-  if dmultiplier is not None:
-    x1, mean1, other = apart(x, mean, multiplier if scale is None else scale)
-    centered = x1 - mean1 if scale is None else (x1 - mean1) * other
-    terms.append(centered * spread(dmultiplier, x))
-  if dscale is not None:
+  if scale is None:
+    x1, mean1, _ = apart(x, mean, multiplier)
+    shift = -dmean * multiplier if dbias is None else dbias - dmean * multiplier
+    terms = [(x1 - mean1) * spread(dmultiplier, x), spread(shift, x)]
+    factor = multiplier
+  else:
+    x1, mean1, scale1 = apart(x, mean, scale)
     x2, mean2, multiplier2 = apart(x, mean, multiplier)
-    terms.append(((x2 - mean2) * multiplier2) * spread(dscale, x))
-  if dmean is not None and scale is not None:
     scale3, multiplier3 = apart(scale, multiplier)
-    terms.append(-scale3 * spread(dmean * multiplier3, x))
-  elif dmean is not None:
-    shift = dmean * multiplier
-    dbias = -shift if dbias is None else dbias - shift
-  if dbias is not None:
-    terms.append(spread(dbias, x))
+    terms = [
+      ((x1 - mean1) * scale1) * spread(dmultiplier, x),
+      -scale3 * spread(dmean * multiplier3, x),
+      ((x2 - mean2) * multiplier2) * spread(dscale, x),
+    ]
+    if dbias is not None:
+      terms.append(spread(dbias, x))
+    factor = multiplier * scale
   # Each its own cast: else the backward pass writes out the cast cotangent.
   casts = [broadcast(term, x.shape, x).astype(dtype) for term in terms]
-  parts = apart(*casts)
-  if dx is None:
-    return functools.reduce(operator.add, parts)
-  factor = multiplier if scale is None else multiplier * scale
-  # Perhaps without a part, as in inference.
-  return (dx * factor).astype(dtype) + sum(parts)
+  return (dx * factor).astype(dtype) + functools.reduce(
+    jnp.add, apart_in_transpose(*casts)
+  )

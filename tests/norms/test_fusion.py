@@ -63,6 +63,18 @@ def test_what_is_apart_has_the_derivatives_it_had(argnums, jit):
     )
 
 
+def test_terms_apart_in_the_transpose_are_a_linear_map_of_each():
+  terms = fusion.apart_in_transpose(X, SMALL, X)
+  jax.tree.map(np.testing.assert_array_equal, terms, [X, SMALL, X])
+
+  def with_constants(x):
+    # A term that does not depend on x is not differentiated.
+    return sum(fusion.apart_in_transpose(x, jnp.asarray(SMALL), 2 * x))
+
+  (pulled,) = jax.linear_transpose(lambda x: with_constants(x) - SMALL, X)(X)
+  np.testing.assert_allclose(pulled, 3 * X, rtol=1e-6)
+
+
 @every_axes
 def test_reductions_apart_need_no_array_in_common(axes, temporary_share):
   # Both reduce x - mean, which is computed once and written out where they

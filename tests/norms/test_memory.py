@@ -49,7 +49,7 @@ def test_training_needs_no_temporary_array_of_the_size_of_the_input(
     y, pull_back, state = jax.vjp(function, params, x, has_aux=True)
     return y, state, pull_back(cotangent)
 
-  assert temporary_share(jax.jit(forward_and_backward), x, params, x) < 1 / 4
+  assert temporary_share(jax.jit(forward_and_backward), x, params, x) < 1 / 2
 
 
 def large(pull_back, size):
