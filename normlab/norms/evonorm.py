@@ -14,6 +14,7 @@ from jax import lax
 
 from normlab.norms import axis_fields, fields
 from normlab.norms.batch import squeezed
+from normlab.norms.fusion import broadcast
 from normlab.norms.group import Groups, pool_groups, spread_groups
 from normlab.norms.pooling import Moments, pool
 from normlab.norms.running import BatchFields
@@ -74,6 +75,8 @@ class EvoNormB0(
     batch_std, instance_std = (
       jnp.sqrt(a + self.epsilon) for a in (batch_var, instance.var)
     )
+    # JAX (0.12.0) cannot transpose a maximum whose sides are sharded otherwise.
+    batch_std = broadcast(batch_std, x.shape, x)
     x /= jnp.maximum(batch_std, jnp.expand_dims(v, reduced) * x + instance_std)
     return self.rescale(x, features).astype(dtype)
 

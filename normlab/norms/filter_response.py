@@ -9,6 +9,7 @@ from flax import linen as nn
 from flax.linen import dtypes
 
 from normlab.norms import axis_fields, fields
+from normlab.norms.fusion import broadcast
 
 # The paper's initial value of the learned epsilon.
 LEARNED_EPSILON = 1e-4
@@ -59,7 +60,9 @@ class ThresholdedLinearUnit(fields.CheckedInput):
     )
     dtype = dtypes.canonicalize_dtype(x, threshold, dtype=self.dtype)
     others = [axis for axis in range(x.ndim) if axis not in features]
-    return jnp.maximum(x, jnp.expand_dims(threshold, others)).astype(dtype)
+    threshold = jnp.expand_dims(threshold, others)
+    # JAX (0.12.0) cannot transpose a maximum whose sides are sharded otherwise.
+    return jnp.maximum(x, broadcast(threshold, x.shape, x)).astype(dtype)
 
 
 class FilterResponseNorm(
