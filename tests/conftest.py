@@ -1,21 +1,31 @@
 """Tests run on the CPU, with eight simulated devices, and their own data."""
 
 import gc
+import importlib.metadata
 import os
 import pathlib
 import tempfile
 
+# XLA ends a process over a flag that it does not know, and 0.10 is the last
+# release known to have this one.
+OLDER_EMITTERS = tuple(
+  map(int, importlib.metadata.version('jaxlib').split('.')[:2])
+) < (0, 11)
+
+XLA_FLAGS = [
+  '--xla_force_host_platform_device_count=8',
+  # Most programs here run once, on tiny arrays, and nearly all time is compiling.
+  '--xla_backend_optimization_level=0',
+  '--xla_cpu_parallel_codegen_split_count=1',
+  # The older emitters of loops compile in half the time.
+  *['--xla_cpu_use_fusion_emitters=false'] * OLDER_EMITTERS,
+]
+
 # Before anything imports JAX. The folders are shared by all workers, and by the
 # processes that tests start.
 os.environ['JAX_PLATFORMS'] = 'cpu'
-os.environ['XLA_FLAGS'] = (
-  os.environ.get('XLA_FLAGS', '')
-  + ' --xla_force_host_platform_device_count=8'
-  # Most programs here run once, on tiny arrays, and nearly all time is compiling:
-  # of it, what follows leaves a quarter, by the older emitters of loops.
-  + ' --xla_backend_optimization_level=0'
-  + ' --xla_cpu_use_fusion_emitters=false'
-  + ' --xla_cpu_parallel_codegen_split_count=1'
+os.environ['XLA_FLAGS'] = ' '.join(
+  [os.environ.get('XLA_FLAGS', ''), *XLA_FLAGS]
 )
 os.environ['TFDS_DATA_DIR'] = os.path.join(
   tempfile.gettempdir(), f'normlab_test_data_{os.getuid()}'
@@ -35,6 +45,12 @@ def frozen_heap() -> None:
   """
   gc.collect()
   gc.freeze()
+
+
+@pytest.fixture(scope='session')
+def fusing_options() -> dict[str, bool]:
+  """Compiler options under which a program has the fusions of its users."""
+  return {'xla_cpu_use_fusion_emitters': True} if OLDER_EMITTERS else {}
 
 
 @pytest.fixture(scope='session')

@@ -15,15 +15,6 @@ X = reference.normal((4, 3, 2, 5))
 SMALL = reference.normal((1, 3, 1, 5), seed=1)
 AXES = [(3,), (0,), (0, 2), (1, 2), (0, 1, 3), (0, 1, 2, 3)]
 every_axes = pytest.mark.parametrize('axes', AXES)
-# conftest.py chooses other emitters, which compile faster.
-OUTSIDE_OF_TESTS = {'xla_cpu_use_fusion_emitters': True}
-
-
-def temporary_share(function, x, *args):
-  """The memory that the program needs beside arguments and results, by x's."""
-  program = function.lower(x, *args).compile(OUTSIDE_OF_TESTS)
-  size = program.memory_analysis().temp_size_in_bytes
-  return size / (x.size * x.dtype.itemsize)
 
 
 def mesh(*sizes):
@@ -46,7 +37,7 @@ def test_what_is_apart_has_the_values_and_gradients_of_what_it_was():
 
 
 @every_axes
-def test_reductions_apart_need_no_array_in_common(axes):
+def test_reductions_apart_need_no_array_in_common(axes, temporary_share):
   # Both reduce x - mean, which is computed once and written out where they
   # share it.
   def reductions(x, mean, separate):
@@ -63,9 +54,8 @@ def test_reductions_apart_need_no_array_in_common(axes):
   )
 
   def temporary(separate):
-    return temporary_share(
-      jax.jit(reductions, static_argnums=2), x, mean, separate
-    )
+    function = jax.jit(reductions, static_argnums=2)
+    return temporary_share(function, x, mean, separate)
 
   assert temporary(False) >= 1
   assert temporary(True) < 1 / 4

@@ -18,15 +18,6 @@ LAYERS = {
 }
 every_layer = pytest.mark.parametrize('name', LAYERS)
 every_dtype = pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
-# conftest.py chooses other emitters, which compile faster.
-OUTSIDE_OF_TESTS = {'xla_cpu_use_fusion_emitters': True}
-
-
-def temporary_share(function, x, *args):
-  """The memory that the program needs beside arguments and results, by x's."""
-  program = function.lower(x, *args).compile(OUTSIDE_OF_TESTS)
-  size = program.memory_analysis().temp_size_in_bytes
-  return size / (x.size * x.dtype.itemsize)
 
 
 def prepared(name, dtype, shape):
@@ -50,7 +41,7 @@ def prepared(name, dtype, shape):
 @every_layer
 @every_dtype
 def test_training_needs_no_temporary_array_of_the_size_of_the_input(
-  name, dtype
+  name, dtype, temporary_share
 ):
   function, params, x = prepared(name, dtype, (16, 16, 16, 64))
 
