@@ -5,10 +5,10 @@ WORKDIR ?= runs
 EXTRAS ?= test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup speedup sweep test benchmark format torch
+.PHONY: help setup speedup sweep test test-all benchmark format torch
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/ready ## create .venv with the pinned packages
 
@@ -24,8 +24,11 @@ speedup: .venv/ready ## train and plot the speed-up experiment on the digits
 sweep: .venv/ready ## train and plot norms x learning-rate multipliers on the digits
 	$(BIN)/python scripts/reproduce.py lr_multipliers --scale=digits --workdir=$(WORKDIR)
 
-test: .venv/ready ## run the tests
-	$(BIN)/python -m pytest -n 2 --quiet
+test: .venv/ready ## run the tests but for the slow ones: five minutes on two cores
+	$(BIN)/python -m pytest -n 2 --dist=worksteal --quiet -m 'not slow'
+
+test-all: .venv/ready ## run all tests: kills, Ray clusters, several processes too
+	$(BIN)/python -m pytest -n 2 --dist=worksteal --quiet
 
 benchmark: .venv/ready ## time a training step beside plain Flax and PyTorch
 	$(BIN)/python scripts/benchmark.py train
