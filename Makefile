@@ -8,6 +8,7 @@ WORKDIR ?= runs
 EXTRAS ?= lab,test
 TESTS ?=
 INSTALL := -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+PYTEST := -m pytest -n 2 --dist=worksteal --quiet
 MINOR := -c 'import sys; print(sys.version_info[:2])'
 
 # Whether a Python was asked for that is not the one of .venv.
@@ -18,7 +19,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup speedup sweep test test-newest benchmark format torch other_python
+.PHONY: help setup speedup sweep test test-all test-newest benchmark format torch other_python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,11 +45,14 @@ speedup: .venv/ready ## train and plot the speed-up experiment on the digits
 sweep: .venv/ready ## train and plot norms x learning-rate multipliers on the digits
 	$(BIN)/python scripts/reproduce.py lr_multipliers --scale=digits --workdir=$(WORKDIR)
 
-test: .venv/ready ## run the tests
-	$(BIN)/python -m pytest -n 2 --quiet $(TESTS)
+test: .venv/ready ## run the tests but for the slow ones: five minutes on two cores
+	$(BIN)/python $(PYTEST) -m 'not slow' $(TESTS)
 
-test-newest: .venv-newest/ready ## run them on the newest Python here, with the newest releases
-	.venv-newest/bin/python -m pytest -n 2 --quiet $(TESTS)
+test-all: .venv/ready ## run all tests: kills, Ray clusters, several processes too
+	$(BIN)/python $(PYTEST) $(TESTS)
+
+test-newest: .venv-newest/ready ## run the tests on the newest Python here, with the newest releases
+	.venv-newest/bin/python $(PYTEST) -m 'not slow' $(TESTS)
 
 benchmark: .venv/ready ## time a training step beside plain Flax and PyTorch
 	$(BIN)/python scripts/benchmark.py train

@@ -15,6 +15,9 @@ from normlab.journal import Journal
 
 # Seconds between two looks at the metrics: each waits for the device.
 FETCH_EVERY = 0.1
+# Calls that are not fetched. From the 33rd program in flight on simulated
+# devices, XLA of JAX 0.10 blocks the threads that run programs by launching more.
+MOST_PENDING = 16
 
 
 class DivergedError(Exception):
@@ -63,7 +66,8 @@ class Fetched:
       params: after it.
     """
     row_ended = bool(self._pending and self._pending[-1][2])
-    if row_ended or time.monotonic() - self._fetched > FETCH_EVERY:
+    full = len(self._pending) == MOST_PENDING
+    if row_ended or full or time.monotonic() - self._fetched > FETCH_EVERY:
       self.flush()
     ends = ends_row(self._config, first + means.count)
     norms = self._norms_of(params) if ends else {}

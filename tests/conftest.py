@@ -31,18 +31,20 @@ os.environ['TFDS_DATA_DIR'] = os.path.join(
   tempfile.gettempdir(), f'normlab_test_data_{os.getuid()}'
 )
 
+import jax  # noqa: E402
 import pytest  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True, scope='module')
-def frozen_heap() -> None:
-  """Keeps what earlier files left behind out of garbage collections.
+def small_heap() -> None:
+  """Drops the programs of earlier files, of which JAX keeps 5 GiB in all.
 
-  JAX keeps its programs. Among those of many files one collection takes half a
-  second, and closing a stream makes one.
+  What is left is kept out of garbage collections: closing a stream makes one.
   """
+  jax.clear_caches()
+  gc.unfreeze()
   gc.collect()
   gc.freeze()
 

@@ -95,6 +95,7 @@ def wait_for(condition, process):
     time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_twenty_kills_at_random_moments_change_nothing(tmp_path):
   config = stopped_runs.config()
   whole, cut, cache = (tmp_path / name for name in ('whole', 'cut', 'cache'))

@@ -127,6 +127,18 @@ def test_metrics_between_rows_are_fetched_now_and_then(seconds):
   assert [step for step, _ in display.steps] == [1, 2, 3]
 
 
+def test_metrics_are_fetched_before_too_many_calls_are_in_flight(
+  seconds, monkeypatch
+):
+  monkeypatch.setattr(train_log, 'MOST_PENDING', 3)
+  log, _, display = make(log_every=10)
+  fetched = []
+  for step in range(8):
+    call(log, step, 1)
+    fetched.append(len(display.steps))
+  assert fetched == [0, 0, 0, 3, 3, 3, 6, 6]
+
+
 def test_norm_of_each_tensor_is_in_the_row_if_asked():
   log, journal, _ = make(log_layer_norms=True)
   call(log, 0, 4)

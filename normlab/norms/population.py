@@ -45,12 +45,12 @@ class Pass:
       by_batch: normalizes with the statistics of each batch while these are
         taken, else with those in `variables`.
     """
-    records = [
-      self.records(
-        variables, batch if isinstance(batch, tuple) else (batch,), by_batch
-      )
-      for batch in batches
-    ]
+    records = []
+    for batch in batches:
+      args = batch if isinstance(batch, tuple) else (batch,)
+      records.append(self.records(variables, args, by_batch))
+      # One batch ahead: more would have all the data on the device at once.
+      jax.block_until_ready(records[-2:-1])
     self.check(records)
     stats = variables['batch_stats']
     states = {path: subtree(stats, path) for path in records[0]}

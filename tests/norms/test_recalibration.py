@@ -9,6 +9,7 @@ import pytest
 import trained_models
 from flax import linen as nn
 from hypothesis import strategies as st
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from normlab import norms
 from normlab.norms.recalibration import has_running_statistics, recalibrate
@@ -68,6 +69,20 @@ def test_any_division_into_batches_gives_the_same_statistics(borders, seed):
   x = reference.normal(SHAPE, seed, mean=seed)
   new = recalibrate(model, variables, np.split(x, sorted(borders)))
   assert_statistics(new['batch_stats']['norms_0'], x)
+
+
+def test_a_long_pass_over_many_devices_ends():
+  # XLA of JAX 0.10 ends the process where 33 programs are in flight.
+  mesh = jax.make_mesh((8,), ('batch',), (AxisType.Auto,))
+  x = reference.normal((64, 32, 32, 16))
+  divided = jax.device_put(x, NamedSharding(mesh, PartitionSpec('batch')))
+  model = trained_models.Chain((norms.BatchNorm(),))
+  variables = trained_models.randomized(model, x)
+  new = recalibrate(model, variables, [divided] * 100)
+  mean = x.mean((0, 1, 2))
+  np.testing.assert_allclose(
+    new['batch_stats']['norms_0']['mean'], mean, rtol=0, atol=1e-5
+  )
 
 
 def test_masked_values_do_not_count_even_if_they_are_nan():

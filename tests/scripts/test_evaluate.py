@@ -24,6 +24,7 @@ def folder(tmp_path_factory):
   return record.path
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_evaluated_and_nothing_changes(script, folder):
   before = {path: path.stat().st_mtime_ns for path in folder.rglob('*')}
   flags = ['--statistics=recalibrated', '--split=validation', '--ema']

@@ -56,6 +56,7 @@ def pair(train, workdir, *flags):
   return codes, [(process.stdout, process.stderr) for process in ended]
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_with_both_shards(train, tmp_path):
   codes, outputs = pair(train, 'two')
   assert codes == [0, 0], outputs

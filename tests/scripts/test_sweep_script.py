@@ -34,6 +34,7 @@ def file(tmp_path):
   return path
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_is_continued(root, file, tmp_path):
   workdir = tmp_path / 'sweep'
   command = [

@@ -5,12 +5,12 @@ import json
 import pytest
 
 
-def test_a_run_learns_the_digits(script, tmp_path):
+def test_a_run_learns_the_digits(forked_script, tmp_path):
   workdir = tmp_path / 'run'
   flags = ['--config=configs/digits_cnn.py', f'--workdir={workdir}']
   flags += ['--config.norm.name=group', '--config.norm.num_groups=8']
   flags += ['--config.total_steps=300', '--config.num_devices=1']
-  result = script('train', *flags)
+  result = forked_script('train', *flags)
   assert result.returncode == 0, result.stderr
   assert 'done at step 300' in result.stdout
   rows = [json.loads(r) for r in (workdir / 'metrics.jsonl').open()]
@@ -29,7 +29,7 @@ def test_a_run_learns_the_digits(script, tmp_path):
     'speed: ',
   ):
     assert [line for line in lines if line.startswith(start)], start
-  again = script('train', *flags)
+  again = forked_script('train', *flags)
   assert again.returncode == 0 and 'nothing to do' in again.stdout
 
 

@@ -58,6 +58,7 @@ def trained(folder):
   return [path for path in found if path.stat().st_size]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'kind', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
 )

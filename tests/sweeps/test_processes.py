@@ -12,6 +12,7 @@ from normlab.sweeps.processes import LocalProcesses
 from normlab.sweeps.worker import Share
 
 
+@pytest.mark.slow
 def test_processes_train_what_one_process_trains(tmp_path):
   runs = tiny_runs(tmp_path / 'pool', 0, 1, 2)
   diverging = str(tmp_path / 'pool' / 'diverging')
@@ -47,6 +48,7 @@ def worker_of(path):
   return None
 
 
+@pytest.mark.slow
 def test_the_death_of_a_process_is_that_of_one_run(tmp_path):
   runs = tiny_runs(tmp_path, 0, **{'total_steps': 1_000_000, 'log_every': 1})
   runs |= tiny_runs(tmp_path, 1, 2)

@@ -94,6 +94,7 @@ class Killer(Watch):
         self.started_again_at = self.killed.last_step()
 
 
+@pytest.mark.slow
 def test_runs_of_a_node_that_dies_are_continued_elsewhere(cluster, tmp_path):
   # Of one config: what was never disturbed says what the others must be.
   runs = {str(tmp_path / f'run{i}'): tiny_config(**LONG) for i in range(3)}
@@ -110,6 +111,7 @@ def test_runs_of_a_node_that_dies_are_continued_elsewhere(cluster, tmp_path):
   assert len({*steps}) == len(steps) and steps[-1] == (3000, 'test')
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_dies_or_diverges_stops_no_other(
   cluster, tmp_path, monkeypatch
 ):
@@ -140,6 +142,7 @@ def test_a_run_that_fails_dies_or_diverges_stops_no_other(
     np.testing.assert_allclose(one['loss'], other['loss'], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_stop_saves_what_is_trained_and_a_start_continues_it(
   cluster, tmp_path
 ):
@@ -160,6 +163,7 @@ def test_a_stop_saves_what_is_trained_and_a_start_continues_it(
     assert len({*rows}) == len(rows) and record.last_step() == 3000
 
 
+@pytest.mark.slow
 def test_what_no_node_has_is_an_error_and_not_a_wait(cluster, monkeypatch):
   monkeypatch.setenv('RAY_ADDRESS', cluster.address)
   RayCluster('auto').check({})
