@@ -75,7 +75,7 @@ def grid(
   """All combinations; every one of a seed before the next seed.
 
   Args:
-    hyper: the language, `normlab.sweeps.hyper`.
+    hyper: the language, `normlab.sweeps.language.hyper`.
     norms: by name.
     total_steps: of a run.
     multipliers: of the learning rate.

@@ -11,7 +11,7 @@ import sys
 import cli
 from absl import flags
 
-from normlab import names
+from normlab import registry
 
 NAMES = flags.DEFINE_list('names', None, 'Of norms: these only; default: all.')
 BENCHMARKS = {
@@ -23,12 +23,12 @@ BENCHMARKS = {
 
 def main(name: str) -> None:
   """Prints one benchmark."""
-  names.lookup('benchmark', name, BENCHMARKS)
+  registry.lookup('benchmark', name, BENCHMARKS)
   only = {} if NAMES.value is None else {'only': NAMES.value}
   if only and name != 'norms':
     raise flags.Error(f'--names is an option of norms, not of {name}')
   # After the flags, whose errors are quick.
-  module = importlib.import_module(f'normlab.benchmarks.{name}')
+  module = importlib.import_module(f'benchmarks.{name}')
   print(module.report(**only))
 
 

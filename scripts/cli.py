@@ -15,7 +15,8 @@ try:
   from absl import flags
   from ml_collections import config_flags
 
-  from normlab import interruption, names, records
+  from normlab import errors, records, registry
+  from normlab.runtime import interruption
 except ModuleNotFoundError as missing:
   sys.exit(f'{os.path.basename(sys.argv[0])}: {missing}; {NEEDS_LAB}')
 
@@ -70,7 +71,7 @@ def run(
     return fail(interruption.STATUS, error)
   except KeyboardInterrupt:
     return fail(INTERRUPTED, 'interrupted')
-  except names.ConfigError as error:
+  except errors.ConfigError as error:
     return fail(INPUT_ERROR, *error.problems)
   except ModuleNotFoundError as error:
     return fail(INPUT_ERROR, f'{error}; {NEEDS_LAB}')
@@ -140,7 +141,7 @@ def parse(
 
   Raises:
     flags.Error: a wrong command line.
-    names.ConfigError: a config that cannot be loaded, or a field or value that
+    errors.ConfigError: a config that cannot be loaded, or a field or value that
       it does not take.
   """
   if 'config' in FLAGS:
@@ -170,14 +171,14 @@ def config_types(argv: Sequence[str]) -> dict[str, type]:
   be told apart, and said in one line.
 
   Raises:
-    names.ConfigError: a file that is missing, or that fails.
+    errors.ConfigError: a file that is missing, or that fails.
   """
   try:
     config = load(grouped(argv)[0])
     return {} if config is None else records.types(config)
   except Exception as error:  # A config is a program: it can raise anything.
     reason = str(error).strip().splitlines()[-1].strip()
-    raise names.ConfigError(
+    raise errors.ConfigError(
       f'--config cannot be loaded: {type(error).__name__}: {reason}'
     ) from error
 
@@ -186,14 +187,14 @@ def check_overrides(argv: Sequence[str], types: dict[str, type]) -> None:
   """Refuses --config.field=value for a field or a value that it does not take.
 
   Raises:
-    names.ConfigError: all that is wrong with the overrides, and with the config
+    errors.ConfigError: all that is wrong with the overrides, and with the config
       without those.
   """
   file, overrides = grouped(argv)
   problems, accepted = [], list(file)
   for field, words in overrides:
     if field not in types:
-      problems.append(names.unknown('config field', field, types))
+      problems.append(registry.unknown('config field', field, types))
       continue
     try:
       load([*file, *words])
@@ -201,13 +202,13 @@ def check_overrides(argv: Sequence[str], types: dict[str, type]) -> None:
     except flags.IllegalFlagValueError as error:
       problems.append(bad_value(field, error, types))
   if problems:
-    from normlab import validation  # Takes a second.
+    from normlab import validation
 
     try:
       validation.check(load(accepted))
-    except names.ConfigError as error:
+    except errors.ConfigError as error:
       problems += error.problems
-    raise names.ConfigError(*problems)
+    raise errors.ConfigError(*problems)
 
 
 def grouped(

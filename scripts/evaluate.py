@@ -26,9 +26,9 @@ DATA_DIR = flags.DEFINE_string(
 
 def main() -> None:
   """Prints the metrics as a Markdown table."""
-  from normlab import run_evaluation  # After the flags, whose errors are quick.
+  from normlab.commands import evaluate
 
-  found = run_evaluation.evaluate_run(
+  found = evaluate.evaluate_run(
     RUN.value,
     split=SPLIT.value,
     statistics=STATISTICS.value,

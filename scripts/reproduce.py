@@ -13,7 +13,8 @@ import cli
 from absl import flags
 
 import experiments
-from normlab import interruption, names
+from normlab import registry
+from normlab.runtime import interruption
 
 SCALE = flags.DEFINE_string('scale', 'digits', 'Size of the experiment.')
 WORKDIR = flags.DEFINE_string(
@@ -28,12 +29,12 @@ cli.define_runner_flags()
 
 def main(name: str) -> None:
   """Reproduces one experiment."""
-  names.lookup('experiment', name, experiments.EXPERIMENTS)
+  registry.lookup('experiment', name, experiments.EXPERIMENTS)
   # Before the imports, which take seconds.
   with interruption.watched() as stop:
-    from normlab import reports  # After the flags, whose errors are quick.
+    from normlab.commands import reproduce
 
-    reports.reproduce(
+    reproduce.reproduce(
       name,
       importlib.import_module(f'experiments.{name}'),
       scale=SCALE.value,

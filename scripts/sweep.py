@@ -14,7 +14,7 @@ import cli
 from absl import flags
 from ml_collections import config_flags
 
-from normlab import interruption
+from normlab.runtime import interruption
 
 CONFIG = config_flags.DEFINE_config_file('config', help_string='A config file.')
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the sweep.')
@@ -36,9 +36,9 @@ def main() -> int:
   # Before the imports, which take seconds.
   with interruption.watched() as stop:
     # After the flags, whose errors are quick.
-    from normlab.sweeps import command
+    from normlab.commands import sweep
 
-    return command.sweep(
+    return sweep.sweep(
       CONFIG.value,
       config_flags.get_config_filename(flags.FLAGS['config']),
       WORKDIR.value,

@@ -14,7 +14,7 @@ import cli
 from absl import flags
 from ml_collections import config_flags
 
-from normlab import interruption
+from normlab.runtime import interruption
 
 CONFIG = config_flags.DEFINE_config_file('config', help_string='A config file.')
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run.')
@@ -31,13 +31,13 @@ def main() -> int:
   # Before the imports, which take seconds.
   with interruption.watched() as stop:
     # After the flags, whose errors are quick.
-    from normlab import launch
+    from normlab.commands import train
 
-    launch.join_processes(**cli.multi_host_flags())
+    train.join_processes(**cli.multi_host_flags())
     if DRY_RUN.value:
-      print(launch.dry_run(CONFIG.value))
+      print(train.dry_run(CONFIG.value))
       return 0
-    return launch.train(CONFIG.value, WORKDIR.value, stop)
+    return train.train(CONFIG.value, WORKDIR.value, stop)
 
 
 if __name__ == '__main__':

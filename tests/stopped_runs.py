@@ -8,14 +8,11 @@ import jax
 import numpy as np
 
 from configs import base
-from normlab import (
-  checkpoint_files,
-  checkpoints,
-  interruption,
-  launch,
-  records,
-  run,
-)
+from normlab import records
+from normlab.commands import train
+from normlab.journal import checkpoint_files, checkpoints
+from normlab.runtime import interruption
+from normlab.training import preparation
 
 
 def config(**overrides):
@@ -43,13 +40,13 @@ def _train(folder, config, cache):
   jax.config.update('jax_compilation_cache_dir', cache)
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
   with interruption.watched() as stop:
-    os._exit(launch.train(config, folder, stop))
+    os._exit(train.train(config, folder, stop))
 
 
 def final_tensors(folder, config):
   """All tensors of the newest checkpoint, by name."""
-  ready = run.prepare(config)
-  like = run.initial_state(ready)
+  ready = preparation.prepare(config)
+  like = preparation.initial_state(ready)
   found = checkpoints.restore(records.Record(folder), like)
   return {
     name: np.asarray(x)

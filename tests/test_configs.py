@@ -7,7 +7,8 @@ import pytest
 
 import configs
 from configs import base
-from normlab import names, program, records, validation
+from normlab import errors, records, validation
+from normlab.program import programs
 
 FOLDER = pathlib.Path(configs.__file__).parent
 FILES = sorted(path for path in FOLDER.glob('*.py') if path.stem != '__init__')
@@ -66,7 +67,7 @@ def test_survives_json(config):
   again = base.get_config()
   again.update(read)
   assert records.resolved(again) == stored
-  assert program.build(again, 10) == program.build(config, 10)
+  assert programs.build(again, 10) == programs.build(config, 10)
   assert records.run_name(again) == records.run_name(config)
 
 
@@ -85,7 +86,7 @@ def test_can_be_trained(config, request):
     config.data.data_dir = request.getfixturevalue('shared_data')
   try:
     description = validation.check(config)
-  except names.ConfigError as error:
+  except errors.ConfigError as error:
     if 'is not prepared' not in str(error):
       raise
     pytest.skip(str(error))

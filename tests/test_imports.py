@@ -100,7 +100,7 @@ def test_scripts_are_thin():
 
 def test_training_imports_nothing_slow_that_it_may_not_need():
   code = (
-    'import sys, normlab.trainer, normlab.reports; '
+    'import sys, normlab.training.loop, normlab.commands.reproduce; '
     'print({"tensorflow", "torch", "matplotlib.pyplot", "grain", '
     '"orbax.checkpoint"} & {*sys.modules})'
   )

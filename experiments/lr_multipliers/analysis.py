@@ -9,7 +9,7 @@ import math
 
 import pandas as pd
 
-from normlab import curves
+from normlab.analysis import curves
 
 # What all are compared with: no norm, at the rate that was tuned for it.
 BASELINE = ('none', 1.0)

@@ -9,7 +9,7 @@ import pandas as pd
 from experiments.lr_multipliers.analysis import outcomes, target_of, times
 from experiments.speedup import claims
 from experiments.speedup.networks import BASELINE
-from normlab import curves
+from normlab.analysis import curves
 
 # The networks of the paper, as norm and multiplier.
 NETWORKS = {

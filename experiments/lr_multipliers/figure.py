@@ -16,9 +16,8 @@ from experiments.lr_multipliers.analysis import (
   target_of,
 )
 from experiments.lr_multipliers.grid import SCALES
-from normlab import plotting
-from normlab.sweeps import figure as sweep_figure
-from normlab.sweeps import hyper
+from normlab.analysis import plotting
+from normlab.sweeps.language import hyper
 
 NORM, MULTIPLIER = 'norm.name', 'optimizer.learning_rate_multiplier'
 
@@ -81,7 +80,7 @@ def plot(table: pd.DataFrame, scale: str) -> Figure:
   figure, (accuracy, steps, usable) = plotting.panels(
     3, widths=(0.88, 0.88, 0.6)
   )
-  sweep_figure.draw(as_sweep(table), accuracy=accuracy, steps=steps)
+  figure.draw(as_sweep(table), accuracy=accuracy, steps=steps)
   draw_ranges(usable, ranges(table), sorted(table['multiplier'].unique()))
   accuracy.set(title=f'{SCALES[scale].get_config().data.name}: how high')
   steps.set(title='how soon')

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from configs import cifar10_cpu_lr_sweep, cifar10_lr_sweep, digits_lr_sweep
-from normlab import names
-from normlab.sweeps import hyper, members
+from normlab import errors
+from normlab.sweeps import plan
+from normlab.sweeps.language import hyper
 
 SCALES: dict[str, ModuleType] = {
   'digits': digits_lr_sweep,
@@ -27,18 +28,18 @@ def runs(scale: str) -> list[Run]:
   """All runs of a scale: the same as of `scripts/sweep.py` with its config.
 
   Raises:
-    names.ConfigError: a row that cannot be put into the config.
+    errors.ConfigError: a row that cannot be put into the config.
   """
   module = SCALES[scale]
-  rows = members.checked_rows(module.get_hyper(hyper))
+  rows = plan.checked_rows(module.get_hyper(hyper))
   configs = []
   for row in rows:
     # Not checked further: the data need not be here yet.
-    config, problems = members.override(module.get_config(), row)
+    config, problems = plan.override(module.get_config(), row)
     if problems:
-      raise names.ConfigError(*problems)
+      raise errors.ConfigError(*problems)
     configs.append(config)
-  found = members.named(rows, configs)
+  found = plan.named(rows, configs)
   return [Run(labels_of(member.config), member.config) for member in found]
 
 

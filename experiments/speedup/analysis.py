@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from experiments.speedup.networks import BASELINE, NETWORKS
-from normlab import curves
+from normlab.analysis import curves
 
 
 def target_of(table: pd.DataFrame) -> float:

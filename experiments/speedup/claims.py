@@ -3,7 +3,7 @@
 import pandas as pd
 
 from experiments.speedup.analysis import baseline_steps, outcomes, target_of
-from normlab import curves
+from normlab.analysis import curves
 
 # Accuracy of guessing: ten classes, all as frequent.
 CHANCE = 0.1

@@ -17,7 +17,7 @@ from experiments.speedup.networks import (
   SEEDS,
   network_config,
 )
-from normlab import plotting
+from normlab.analysis import plotting
 
 REFERENCE = pathlib.Path(__file__).parents[1] / 'published_curves.json'
 

@@ -12,7 +12,7 @@ from normlab.data.batching import (
   pixel_statistics,
   rows_of_step,
 )
-from normlab.data.sources import (
+from normlab.data.sets.sources import (
   DATASETS,
   Description,
   Split,
@@ -24,7 +24,7 @@ from normlab.data.sources import (
 )
 
 if TYPE_CHECKING:
-  from normlab.data.streaming import TrainStream, eval_batches
+  from normlab.data.streaming.streams import TrainStream, eval_batches
 
 __all__ = [
   'DATASETS',
@@ -52,5 +52,7 @@ STREAMING = ('TrainStream', 'eval_batches')
 def __getattr__(name: str) -> Any:
   """Imports grain, which takes half a second, where it is used."""
   if name in STREAMING:
-    return getattr(importlib.import_module('normlab.data.streaming'), name)
+    return getattr(
+      importlib.import_module('normlab.data.streaming.streams'), name
+    )
   raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab import names
+from normlab import errors, registry
 from normlab.models.bn_inception import BNInception
 from normlab.models.cnn import CNN
 from normlab.models.inception import Inception
@@ -67,13 +67,13 @@ def build(
       may be what `norms.build` returns, which holds both hooks.
 
   Raises:
-    names.ConfigError: an unknown name or field, and lists the known ones; or
+    errors.ConfigError: an unknown name or field, and lists the known ones; or
       one hook filled twice.
   """
-  model = names.lookup('model', name, MODELS)
-  names.check_fields(f'model {name!r}', fields, fields_of(name))
-  function = names.lookup('activation', activation, ACTIVATIONS)
-  precision = names.lookup('dtype', dtype, DTYPES)
+  model = registry.lookup('model', name, MODELS)
+  registry.check_fields(f'model {name!r}', fields, fields_of(name))
+  function = registry.lookup('activation', activation, ACTIVATIONS)
+  precision = registry.lookup('dtype', dtype, DTYPES)
   fields |= hooks(fields.get('norm'), fields.get('kernel_norm'))
   fields = {
     k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
@@ -89,14 +89,14 @@ def hooks(norm: Any, kernel_norm: Any) -> dict[str, Any]:
     kernel_norm: a wrapper of layers, or the same.
 
   Raises:
-    names.ConfigError: both fill the same hook.
+    errors.ConfigError: both fill the same hook.
   """
   filled: dict[str, Any] = {'norm': None, 'kernel_norm': None}
   for own, value in {'norm': norm, 'kernel_norm': kernel_norm}.items():
     holds_both = hasattr(value, 'kernel_norm')
     for hook, made in ({**value} if holds_both else {own: value}).items():
       if made is not None and filled[hook] is not None:
-        raise names.ConfigError(
+        raise errors.ConfigError(
           f'norm={norm!r} and kernel_norm={kernel_norm!r} both fill the hook '
           f'{hook!r}; let one of them leave it'
         )
@@ -108,10 +108,10 @@ def fields_of(name: str) -> list[str]:
   """The constructor fields of a model, by its name in `MODELS`.
 
   Raises:
-    names.ConfigError: an unknown name; lists the known ones.
+    errors.ConfigError: an unknown name; lists the known ones.
   """
   return [
     field.name
-    for field in dataclasses.fields(names.lookup('model', name, MODELS))
+    for field in dataclasses.fields(registry.lookup('model', name, MODELS))
     if field.init and field.name not in ('name', 'parent')
   ]

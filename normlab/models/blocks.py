@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.models import convolution
-from normlab.models.dropout import Dropout
+from normlab.models.ops import convolution
+from normlab.models.ops.dropout import Dropout
 
 # Makes a norm: called as norm(name='norm'), the layer as
 # layer(x, use_running_average=not train). None is no norm.

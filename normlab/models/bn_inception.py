@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.models import blocks, convnet, pooling
+from normlab.models import blocks, convnet
+from normlab.models.ops import pools
 
 STEM_MULTIPLIER = 8
 STEM = 64
@@ -90,9 +91,9 @@ class BNInception(convnet.ConvNet):
       name='stem_depthwise',
     )
     x = self.conv(STEM, 1, name='stem')(depthwise(x), train=train)
-    x = pooling.max_pool(x)
+    x = pools.max_pool(x)
     x = self.chain(x, CONV2, 'conv2', train)
-    return pooling.max_pool(x)
+    return pools.max_pool(x)
 
   def module(self, x: jax.Array, row: Row, name: str, train: bool) -> jax.Array:
     """The branches of a row, one behind the other in the channels."""
@@ -104,9 +105,9 @@ class BNInception(convnet.ConvNet):
       if channels
     ]
     if row.pool == 'mean':
-      x = pooling.mean_pool(x)
+      x = pools.mean_pool(x)
     else:
-      x = pooling.max_pool(x, strides=strides)
+      x = pools.max_pool(x, strides=strides)
     if row.projection:
       x = self.conv(row.projection, 1, name=f'{name}_pool')(x, train=train)
     return jnp.concatenate([*results, x], axis=-1)

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.models import blocks, convnet, pooling
+from normlab.models import blocks, convnet
+from normlab.models.ops import pools
 
 # Channels of each stage: pairs (1x1, 3x3) are modules, single numbers are the
 # strided convolutions of the downsampling modules.
@@ -51,4 +52,4 @@ class Inception(convnet.ConvNet):
   ) -> jax.Array:
     """A 3x3 convolution beside a 3x3 max pool, both with stride 2."""
     conv = self.conv(channels, 3, 2, name=f'{name}_3x3')(x, train=train)
-    return jnp.concatenate([conv, pooling.max_pool(x)], axis=-1)
+    return jnp.concatenate([conv, pools.max_pool(x)], axis=-1)

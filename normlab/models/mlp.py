@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from normlab.models import blocks
-from normlab.models.dropout import Dropout
+from normlab.models.ops.dropout import Dropout
 
 
 class MLP(nn.Module):

@@ -6,7 +6,8 @@ from typing import ClassVar
 import jax
 from flax import linen as nn
 
-from normlab.models import blocks, convnet, pooling
+from normlab.models import blocks, convnet
+from normlab.models.ops import pools
 
 # Channels, kernel size and strides of each convolution.
 Layers = Sequence[tuple[int, int, int]]
@@ -84,7 +85,7 @@ class ResNet(convnet.ConvNet):
     size, strides = (3, 1) if self.small_images else (7, 2)
     x = conv(self.channels(STEM), size, strides, name='stem')(x, train=train)
     if not self.small_images:
-      x = pooling.max_pool(x, symmetric=True)
+      x = pools.max_pool(x, symmetric=True)
     for name, layers in self.residual_blocks():
       block = ResidualBlock(layers, conv, linear, self.activation, name=name)
       x = block(x, train=train)

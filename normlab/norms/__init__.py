@@ -12,7 +12,7 @@ from typing import Any
 
 from flax import linen as nn
 
-from normlab import names
+from normlab import errors, registry
 from normlab.norms.batch import BatchNorm
 from normlab.norms.dynamic_tanh import DynamicTanh
 from normlab.norms.evonorm import EvoNormB0, EvoNormS0
@@ -21,26 +21,29 @@ from normlab.norms.filter_response import (
   FilterResponseNorm,
   ThresholdedLinearUnit,
 )
-from normlab.norms.folding import fold
 from normlab.norms.group import GroupNorm, InstanceNorm
 from normlab.norms.identity import Identity
-from normlab.norms.kernel import KernelNorm
+from normlab.norms.kernels.kernel_norms import KernelNorm
+from normlab.norms.kernels.spectral import SpectralNorm
+from normlab.norms.kernels.spectral_penalty import (
+  spectral_penalty,
+  spectral_state,
+)
+from normlab.norms.kernels.weight import WeightNorm
+from normlab.norms.kernels.weight_init import initialize_from_data
+from normlab.norms.kernels.weight_standardization import WeightStandardization
 from normlab.norms.layer import LayerNorm
-from normlab.norms.layer_folding import fold_layer
 from normlab.norms.lp import LpBatchNorm
 from normlab.norms.mean_only import MeanOnlyBatchNorm
-from normlab.norms.mixing import apply_with_mixed_statistics
 from normlab.norms.noise import DistributionalNoise, NoisyBatchNorm
-from normlab.norms.recalibration import recalibrate
 from normlab.norms.renorm import PAPER_D_MAX, PAPER_R_MAX, BatchRenorm, Ramp
 from normlab.norms.rms import RMSNorm
 from normlab.norms.scale_bias import ScaleBias
-from normlab.norms.spectral import SpectralNorm
-from normlab.norms.spectral_penalty import spectral_penalty, spectral_state
 from normlab.norms.switchable import SwitchableNorm
-from normlab.norms.weight import WeightNorm
-from normlab.norms.weight_init import initialize_from_data
-from normlab.norms.weight_standardization import WeightStandardization
+from normlab.norms.trained.folding import fold
+from normlab.norms.trained.layer_folding import fold_layer
+from normlab.norms.trained.mixing import apply_with_mixed_statistics
+from normlab.norms.trained.recalibration import recalibrate
 
 __all__ = [
   'ACTIVATION_NORMS',
@@ -132,17 +135,17 @@ def build(name: str, **fields: Any) -> Hooks:
     Hooks(norm, kernel_norm); one of them is None unless the name fills both.
 
   Raises:
-    names.ConfigError: an unknown name or field; lists the known ones.
+    errors.ConfigError: an unknown name or field; lists the known ones.
   """
-  layer = names.lookup('norm', name, NORMS)
-  names.check_fields(f'norm {name!r}', fields, fields_of(name))
+  layer = registry.lookup('norm', name, NORMS)
+  registry.check_fields(f'norm {name!r}', fields, fields_of(name))
   if name not in KERNEL_NORMS:
     return Hooks(norm=factory(layer, fields))
   mean_only = fields.pop(MEAN_ONLY, False)
   own = {k: v for k, v in fields.items() if k in _constructor_fields(layer)}
   if not mean_only:
     for field in fields.keys() - own.keys():
-      raise names.ConfigError(
+      raise errors.ConfigError(
         f'norm {name!r}: {field}={fields[field]!r} is a field of the norm that '
         f'{MEAN_ONLY}=True adds; got {MEAN_ONLY}={mean_only!r}'
       )
@@ -163,9 +166,9 @@ def fields_of(name: str) -> list[str]:
   """The fields that `build` takes for a norm, by its name in `NORMS`.
 
   Raises:
-    names.ConfigError: an unknown name; lists the known ones.
+    errors.ConfigError: an unknown name; lists the known ones.
   """
-  known = set(_constructor_fields(names.lookup('norm', name, NORMS)))
+  known = set(_constructor_fields(registry.lookup('norm', name, NORMS)))
   if name == 'weight':
     known |= {MEAN_ONLY, *_constructor_fields(MeanOnlyBatchNorm)}
   return sorted(known)

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.norms import fields
-from normlab.norms.fusion import joined, sliced
-from normlab.norms.pooling import Moments
-from normlab.norms.running import BatchFields, mean_start
+from normlab.norms.core import fields
+from normlab.norms.core.fusion import joined, sliced
+from normlab.norms.core.pooling import Moments
+from normlab.norms.core.running import BatchFields, mean_start
 
 
 class BatchNorm(fields.Statistics, fields.Affine, BatchFields):

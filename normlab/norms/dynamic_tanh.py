@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen import dtypes
 
-from normlab.norms import axis_fields, fields
+from normlab.norms.core import axis_fields, fields
 
 
 class DynamicTanh(fields.CheckedInput, axis_fields.FeatureAxes, fields.Affine):

@@ -12,12 +12,12 @@ from flax import linen as nn
 from flax.linen import dtypes
 from jax import lax
 
-from normlab.norms import axis_fields, fields
 from normlab.norms.batch import squeezed
-from normlab.norms.fusion import broadcast
+from normlab.norms.core import axis_fields, fields
+from normlab.norms.core.fusion import broadcast
+from normlab.norms.core.pooling import Moments, pool
+from normlab.norms.core.running import BatchFields
 from normlab.norms.group import Groups, pool_groups, spread_groups
-from normlab.norms.pooling import Moments, pool
-from normlab.norms.running import BatchFields
 
 
 class EvoNormB0(

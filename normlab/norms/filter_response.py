@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen import dtypes
 
-from normlab.norms import axis_fields, fields
-from normlab.norms.fusion import broadcast
+from normlab.norms.core import axis_fields, fields
+from normlab.norms.core.fusion import broadcast
 
 # The paper's initial value of the learned epsilon.
 LEARNED_EPSILON = 1e-4

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.norms import axis_fields, fields
-from normlab.norms.pooling import Moments, pool
+from normlab.norms.core import axis_fields, fields
+from normlab.norms.core.pooling import Moments, pool
 
 # Of the paper's Table 3.
 DEFAULT_GROUPS = 32

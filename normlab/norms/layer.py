@@ -3,7 +3,7 @@
 import jax
 from flax import linen as nn
 
-from normlab.norms import axis_fields, fields
+from normlab.norms.core import axis_fields, fields
 
 
 class LayerNorm(fields.Statistics, axis_fields.ReductionAxes, fields.Affine):

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from normlab.norms import fields
 from normlab.norms.batch import squeezed
-from normlab.norms.pooling import Moments
-from normlab.norms.running import BatchFields, mean_start
+from normlab.norms.core import fields
+from normlab.norms.core.pooling import Moments
+from normlab.norms.core.running import BatchFields, mean_start
 
 CONVENTIONS = ('gaussian', 'literal')
 

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.norms import fields
 from normlab.norms.batch import squeezed
-from normlab.norms.pooling import Moments
-from normlab.norms.running import BatchFields, mean_start
+from normlab.norms.core import fields
+from normlab.norms.core.pooling import Moments
+from normlab.norms.core.running import BatchFields, mean_start
 
 
 class MeanOnlyBatchNorm(fields.Statistics, fields.Affine, BatchFields):

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from normlab.norms import axis_fields, fields
 from normlab.norms.batch import BatchNorm
+from normlab.norms.core import axis_fields, fields
 
 
 class NoiseFields(nn.Module):

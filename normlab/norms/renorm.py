@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from normlab.norms import fields
 from normlab.norms.batch import squeezed
-from normlab.norms.pooling import Moments
-from normlab.norms.running import BatchFields
+from normlab.norms.core import fields
+from normlab.norms.core.pooling import Moments
+from normlab.norms.core.running import BatchFields
 
 Schedule = Callable[[jax.Array], jax.Array]
 

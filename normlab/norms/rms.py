@@ -6,7 +6,7 @@ from typing import ClassVar
 import jax
 from flax import linen as nn
 
-from normlab.norms import axis_fields, fields
+from normlab.norms.core import axis_fields, fields
 
 
 class RMSNorm(fields.Statistics, axis_fields.ReductionAxes, fields.Affine):

@@ -5,7 +5,7 @@ from typing import ClassVar
 import jax
 from flax import linen as nn
 
-from normlab.norms import axis_fields, fields
+from normlab.norms.core import axis_fields, fields
 
 
 class ScaleBias(fields.CheckedInput, axis_fields.FeatureAxes, fields.Affine):

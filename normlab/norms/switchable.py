@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.norms import axis_fields, fields
 from normlab.norms.batch import squeezed
-from normlab.norms.pooling import Moments, pool
-from normlab.norms.running import BatchFields, mean_start
+from normlab.norms.core import axis_fields, fields
+from normlab.norms.core.pooling import Moments, pool
+from normlab.norms.core.running import BatchFields, mean_start
 
 
 class SwitchableNorm(

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from normlab.names import shown
+from normlab.errors import shown
 
 Row = dict[str, Any]
 

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import ml_collections
 
-from normlab.names import shown
+from normlab.errors import shown
 from normlab.records import json_lines
 from normlab.records.identity import differences, resolved
 

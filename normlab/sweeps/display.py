@@ -8,7 +8,8 @@ from typing import Any
 
 import tqdm
 
-from normlab import names, progress, records
+from normlab import errors, records
+from normlab.runtime import progress_bar
 
 # Seconds between two looks at the records.
 POLL_EVERY = 0.5
@@ -39,7 +40,7 @@ class Display:
       self.note(
         f'{count_of(finished, "run")} finished before, not trained again'
       )
-    self._bar = progress.bar(
+    self._bar = progress_bar.bar(
       total=sum(lengths.values()),
       initial=self._steps_before,
       smoothing=0.05,
@@ -88,7 +89,7 @@ class Display:
     try:
       status, best = record.status, best_accuracy(record)
     except records.RecordError as error:
-      problem = problem or names.one_line(str(error))
+      problem = problem or errors.one_line(str(error))
     if problem:
       self._counts['failed'] += 1
       self.note(f'{self._place(record)}: failed: {problem}')
@@ -128,11 +129,11 @@ class Display:
     seconds = time.monotonic() - self._start
     rate = (sum(self._steps.values()) - self._steps_before) / seconds
     left = sum(self._lengths.values()) - sum(self._steps.values())
-    remaining = progress.duration(left / rate) if rate > 0 else '?'
+    remaining = progress_bar.duration(left / rate) if rate > 0 else '?'
     return (
       f'{self._place(record)}: {outcome}, best validation accuracy '
       f'{percent(best)}; {rate:,.0f} steps/s, '
-      f'{progress.duration(seconds)} so far, about {remaining} left'
+      f'{progress_bar.duration(seconds)} so far, about {remaining} left'
     )
 
   def _draw(self) -> None:

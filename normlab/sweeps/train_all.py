@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import ml_collections
 
-from normlab import names, records, validation
-from normlab.interruption import InterruptedSweep
-from normlab.sweeps import runners
+from normlab import errors, records, validation
+from normlab.runtime.interruption import InterruptedSweep
 from normlab.sweeps.display import Display
-from normlab.sweeps.runner import Ended, Runner, Runs
+from normlab.sweeps.runners import choice
+from normlab.sweeps.runners.interface import Ended, Runner, Runs
 
 
 def train_all(
@@ -28,14 +28,14 @@ def train_all(
 
   Args:
     configs: run folder to config.
-    runner: what trains them; default: `runners.default`.
+    runner: what trains them; default: `choice.default`.
     stop: whether to save all states and end.
 
   Returns:
     Run folder to record, in the order of `configs`.
 
   Raises:
-    names.ConfigError, records.RecordError: a config, all folders or a cluster
+    errors.ConfigError, records.RecordError: a config, all folders or a cluster
       that cannot be used; nothing is written.
     InterruptedSweep: as `stop` said so.
   """
@@ -66,7 +66,7 @@ def checked(
   """Checks everything that can be checked before the first run starts.
 
   Raises:
-    names.ConfigError, records.RecordError: as `train_all`.
+    errors.ConfigError, records.RecordError: as `train_all`.
   """
   found = {path: records.Record(path) for path in configs}
   for config in configs.values():
@@ -81,7 +81,7 @@ def checked(
   }
   for config in waiting.values():
     validation.check(config)
-  runner = runner or runners.default(waiting)
+  runner = runner or choice.default(waiting)
   if waiting:
     runner.check(waiting)
   return Work(found, waiting, runner, problems)
@@ -101,7 +101,7 @@ def refused(
     try:
       check(path)
     except records.RecordError as error:
-      problems[path] = names.one_line(str(error))
+      problems[path] = errors.one_line(str(error))
   if problems and len(problems) == total:
     raise records.RecordError(next(iter(problems.values())))
   return problems

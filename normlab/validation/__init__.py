@@ -8,7 +8,7 @@ asked of them here. Every problem is one line: field, value, what is allowed.
 import ml_collections
 
 from normlab import data
-from normlab.names import ConfigError
+from normlab.errors import ConfigError
 from normlab.validation import fields, inputs, owners, training
 from normlab.validation.facts import Facts
 from normlab.validation.relation import Relation, ask_all

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import ml_collections
 from flax import linen as nn
 
-from normlab import data, names, program
-from normlab.norms.recalibration import has_running_statistics
+from normlab import data, errors
+from normlab.norms.trained.recalibration import has_running_statistics
+from normlab.program import programs
 
 
 class Facts:
@@ -32,7 +33,7 @@ class Facts:
     """The data set, whatever the size of its images is asked to be.
 
     Raises:
-      names.ConfigError: an unknown name, not prepared, or damaged.
+      errors.ConfigError: an unknown name, not prepared, or damaged.
     """
     return self.describe(image_size=None)
 
@@ -46,12 +47,12 @@ class Facts:
     name, folder = self.config.data.name, self.config.data.data_dir
     try:
       return data.describe(name, folder, image_size=image_size)
-    except names.ConfigError:
+    except errors.ConfigError:
       raise
     except (OSError, ValueError, RuntimeError) as error:
-      raise names.ConfigError(
+      raise errors.ConfigError(
         f'data set {name!r} cannot be read from data_dir '
-        f'{names.shown(folder)}: {names.one_line(str(error))}'
+        f'{errors.shown(folder)}: {errors.one_line(str(error))}'
       ) from error
 
   @property
@@ -64,9 +65,9 @@ class Facts:
     """The model with its norm.
 
     Raises:
-      names.ConfigError: fields that exclude each other.
+      errors.ConfigError: fields that exclude each other.
     """
-    return program.build_model(self.config, self.description.num_classes)
+    return programs.build_model(self.config, self.description.num_classes)
 
   @property
   def images(self) -> jax.ShapeDtypeStruct:

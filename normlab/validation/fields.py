@@ -7,7 +7,7 @@ from typing import Any
 
 import ml_collections
 
-from normlab import names
+from normlab import errors, registry
 from normlab.validation import rules
 from normlab.validation.rules import Rule, optional
 
@@ -158,7 +158,7 @@ def read(
   try:
     return owner[name], None
   except Exception as error:  # A reference computes, and can raise anything.
-    return None, f'config.{field} has no value: {names.shown(error)}'
+    return None, f'config.{field} has no value: {errors.shown(error)}'
 
 
 def strangers(owner: ml_collections.ConfigDict, section: str) -> dict[str, str]:
@@ -196,10 +196,10 @@ def stranger(owner: ml_collections.ConfigDict, field: str, name: str) -> str:
   # Where several sections have a name, that of its own is meant.
   paths = [*FIELDS, *SECTIONS, *of_section(section)]
   by_name = {path.rpartition('.')[2]: path for path in paths}
-  near = names.nearest(f'{name}', by_name)
+  near = registry.nearest(f'{name}', by_name)
   return (
-    f'config.{names.one_line(field)}'
-    f'{f"={names.shown(value)}" if has_value else ""} is not allowed: '
+    f'config.{errors.one_line(field)}'
+    f'{f"={errors.shown(value)}" if has_value else ""} is not allowed: '
     'configs/base.py has no such field'
     f'{f"; did you mean {by_name[near]!r}?" if near else ""}'
   )

@@ -3,8 +3,9 @@
 import functools
 from collections.abc import Callable
 
-from normlab import models, names, norms, optim
-from normlab.data import sources
+from normlab import errors, models, norms, registry
+from normlab.data.sets import sources
+from normlab.program import optim
 from normlab.validation import fields
 from normlab.validation.facts import Facts
 from normlab.validation.relation import Relation
@@ -38,7 +39,9 @@ def known_data_set(facts: Facts) -> None:
 
 def known_activation(facts: Facts) -> None:
   """The activation is known by its name."""
-  names.lookup('activation', facts.config.model.activation, models.ACTIVATIONS)
+  registry.lookup(
+    'activation', facts.config.model.activation, models.ACTIVATIONS
+  )
 
 
 def owner_has_field(facts: Facts, *, section: str, field: str) -> str | None:
@@ -50,7 +53,7 @@ def owner_has_field(facts: Facts, *, section: str, field: str) -> str | None:
   paths = fields.of_section(section)
   usable = sorted({p.split('.')[1] for p in paths} & {*known}) or ['none']
   return (
-    f'config.{section}.{field}={names.shown(values[field])} is not allowed: '
+    f'config.{section}.{field}={errors.shown(values[field])} is not allowed: '
     f'{section} {values.name!r} has no such field; of those of '
     f'config.{section} it has: {", ".join(usable)}'
   )
@@ -60,7 +63,7 @@ def schedule_is_complete(facts: Facts) -> str | None:
   """A schedule has the fields that it cannot do without."""
   schedule = facts.config.schedule
   given = {field: schedule[field] for field in SCHEDULE_FIELDS}
-  missing = names.missing_arguments(
+  missing = registry.missing_arguments(
     optim.SCHEDULES[schedule.name],
     DERIVED | {k: v for k, v in given.items() if v is not None},
   )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from normlab import names
+from normlab import errors
 from normlab.validation.facts import Facts
 
 
@@ -27,8 +27,8 @@ class Relation(NamedTuple):
     """What is wrong, in one line that names the field; None if nothing is."""
     try:
       return self.problem(facts)
-    except names.ConfigError as error:
-      line = names.one_line(str(error))
+    except errors.ConfigError as error:
+      line = errors.one_line(str(error))
       named = line.startswith('config.')
       return line if named else f'config.{self.fields[0]}: {line}'
 

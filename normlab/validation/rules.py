@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from normlab import names
+from normlab import errors
 
 Test = Callable[[Any], bool]
 
@@ -49,7 +49,7 @@ def refused(field: str, value: Any, allowed: str, reason: str = '') -> str:
   """
   because = f'{reason}; ' if reason else ''
   return (
-    f'config.{field}={names.shown(value)} is not allowed: {because}must be '
+    f'config.{field}={errors.shown(value)} is not allowed: {because}must be '
     f'{allowed}'
   )
 

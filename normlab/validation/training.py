@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from normlab import devices
+from normlab.runtime import devices
 from normlab.validation import rules
 from normlab.validation.facts import Facts
 from normlab.validation.relation import Relation

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from normlab import names
+from benchmarks import norms, norms_candidates, norms_flax
+from benchmarks.norms_flax import BOTH, FORWARD
+from normlab import errors
 from normlab import norms as layers
-from normlab.benchmarks import norms, norms_candidates, norms_flax
-from normlab.benchmarks.norms_flax import BOTH, FORWARD
 
 SHAPE = (2, 3, 3, 64)  # Of 64 channels GroupNorm's default makes 32 groups.
 CASES = {case.row: case for case in norms_candidates.cases()}
@@ -94,7 +94,7 @@ def test_flax_computes_the_same(row):
 @pytest.mark.parametrize('dtype', norms.DTYPES)
 def test_torch_computes_the_same_in_every_layout(row, dtype):
   pytest.importorskip('torch')
-  from normlab.benchmarks import norms_torch
+  from benchmarks import norms_torch
 
   layer = CASES[row].layer(dtype)
   layouts = norms_torch.passes(row, layer, variables(row), data(dtype))
@@ -123,7 +123,7 @@ def test_torch_computes_the_same_in_every_layout(row, dtype):
 
 def test_torch_is_left_out_where_it_lacks_the_norm():
   pytest.importorskip('torch')
-  from normlab.benchmarks import norms_torch
+  from benchmarks import norms_torch
 
   row = 'batch_renorm'
   layer = CASES[row].layer('float32')
@@ -243,7 +243,7 @@ def test_a_report_names_the_machine_and_each_table(monkeypatch):
 
 
 def test_an_unknown_norm_is_said_before_anything_is_measured():
-  with pytest.raises(names.ConfigError, match="did you mean 'batch'"):
+  with pytest.raises(errors.ConfigError, match="did you mean 'batch'"):
     norms.report(only=['batc'])
 
 

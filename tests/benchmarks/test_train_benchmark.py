@@ -7,8 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from normlab import run, steps
-from normlab.benchmarks import (
+from benchmarks import (
   costs,
   memory,
   pipeline,
@@ -18,7 +17,9 @@ from normlab.benchmarks import (
   train_candidates,
   train_cases,
 )
-from normlab.data import synthetic
+from normlab.data.sets import synthetic
+from normlab.program import training_step
+from normlab.training import preparation
 
 BATCH = 8
 TINY = dataclasses.replace(
@@ -53,7 +54,7 @@ def test_the_networks_are_those_of_the_issue_at_both_sizes():
 @pytest.mark.parametrize('case', train_cases.CASES, ids=lambda case: case.row)
 def test_plain_models_are_the_same_networks(case):
   ready = train_candidates.prepare(case, BATCH)
-  init = functools.partial(steps.init_state, program=ready.program)
+  init = functools.partial(training_step.init_state, program=ready.program)
   images = case.examples(1).floats
   ours = jax.eval_shape(init, ready.init_key, images, ready.hyper)
   plain = plain_shapes(case)
@@ -66,7 +67,7 @@ def test_plain_models_are_the_same_networks(case):
 @pytest.mark.parametrize('case', train_cases.CASES, ids=lambda case: case.row)
 def test_torch_models_are_the_same_networks(case):
   pytest.importorskip('torch')
-  from normlab.benchmarks import plain_torch
+  from benchmarks import plain_torch
 
   network = plain_torch.NETWORKS[case.model](case.channels, *case.plain)
   count = sum(p.numel() for p in network.parameters())
@@ -75,7 +76,7 @@ def test_torch_models_are_the_same_networks(case):
 
 def test_plain_cnn_has_the_logits_of_ours():
   ready = train_candidates.prepare(TINY, BATCH)
-  ours = run.initial_state(ready)
+  ours = preparation.initial_state(ready)
   layer, statistics = ours.params['layer1'], ours.model_state['batch_stats']
   variables = {
     'params': {

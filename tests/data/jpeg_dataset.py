@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from normlab.data import synthetic
+from normlab.data.sets import synthetic
 
 SIZES = {'train': 40, 'validation': 16}
 # (width, height): wide, high, smaller and larger than the crops of the tests.

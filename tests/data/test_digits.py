@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from normlab import names
-from normlab.data import digits, sources
+from normlab import errors
+from normlab.data.sets import digits, sources
 
 # CRC-32 of images and labels, by which all results on the digits were made.
 CHECKSUMS = {
@@ -160,7 +160,7 @@ def test_a_damaged_file_of_scikit_learn_is_said_in_one_line(
     (tmp_path / file).write_bytes(damage(content))
   here = mock.Mock(origin=str(tmp_path / '__init__.py'))
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: here)
-  with pytest.raises(names.ConfigError, match='install scikit-learn') as error:
+  with pytest.raises(errors.ConfigError, match='install scikit-learn') as error:
     digits.splits()
   assert str(tmp_path / file) in str(error.value)
   assert '\n' not in str(error.value)

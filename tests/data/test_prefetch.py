@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from jax._src import xla_bridge
 
-from normlab import data, names
-from normlab.data import prefetch
+from normlab import data, errors
+from normlab.data.streaming import prefetch
 
 OPTIONS = {'batch_size': 8, 'image_size': 16}
 # The parent is killed; what it started must go by itself.
@@ -73,7 +73,7 @@ class Facts(NamedTuple):
 def facts(row):
   """What a worker knows of accelerators."""
   if row == 3:
-    raise names.ConfigError('row 3 is damaged')
+    raise errors.ConfigError('row 3 is damaged')
   initialized = xla_bridge.backends_are_initialized()
   allowed = jax.config.jax_platforms == 'cpu'
   return Facts(np.array(os.getpid()), np.array([initialized, allowed]))
@@ -122,7 +122,7 @@ def test_workers_use_no_accelerator_and_their_errors_arrive(marks, monkeypatch):
   found = [next(ahead) for _ in range(3)]
   assert {fact.pid != os.getpid() for fact in found} == {True}
   assert {tuple(fact.backends.tolist()) for fact in found} == {(False, True)}
-  with pytest.raises(names.ConfigError, match='row 3 is damaged'):
+  with pytest.raises(errors.ConfigError, match='row 3 is damaged'):
     next(ahead)
   ahead.close()
   assert not is_alive(found[0].pid)

@@ -1,8 +1,8 @@
 import pytest
 from absl import logging
 
-from normlab import names
-from normlab.data import prepared
+from normlab import errors
+from normlab.data.sets import prepared
 
 
 def make(folder, *paths):
@@ -53,7 +53,7 @@ def test_finds_the_full_size_and_the_newest_version(
 
 def test_a_config_that_is_not_prepared_says_the_command(tmp_path):
   make(tmp_path, 'imagenette/160px-v2/1.0.0')
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     prepared.prepared_builder('imagenette/320px-v2', str(tmp_path))
   assert 'prepare_data.py imagenette/320px-v2 --data_dir' in str(error.value)
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from normlab import names
-from normlab.data import sources
+from normlab import errors
+from normlab.data.sets import sources
 
 REAL = {
   'cifar10': ((45_000, 5_000, 10_000), (32, 32, 3)),
@@ -92,14 +92,14 @@ def test_loads_the_splits_that_describe_counts(
 
 def test_describing_and_loading_write_nothing(tmp_path):
   for function in (sources.describe, sources.load):
-    with pytest.raises(names.ConfigError):
+    with pytest.raises(errors.ConfigError):
       function('cifar10', str(tmp_path))
   assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize('function', [sources.describe, sources.load])
 def test_data_that_are_not_prepared_say_the_command(function, tmp_path):
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     function('cifar10', str(tmp_path))
   text = str(error.value)
   assert f'python scripts/prepare_data.py cifar10 --data_dir={tmp_path}' in text
@@ -111,13 +111,13 @@ def test_default_folder_is_named_where_nothing_is_prepared(
   tmp_path, monkeypatch
 ):
   monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
-  with pytest.raises(names.ConfigError, match=f'--data_dir={tmp_path}$'):
+  with pytest.raises(errors.ConfigError, match=f'--data_dir={tmp_path}$'):
     sources.describe('mnist')
 
 
 @pytest.mark.parametrize('function', [sources.describe, sources.load])
 def test_tfrecord_is_refused(function, tfrecord_dir):
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     function('mnist', str(tfrecord_dir))
   text = str(error.value)
   assert 'is stored as tfrecord' in text
@@ -133,7 +133,7 @@ def test_same_files_as_array_record_are_not_refused(tfrecord_dir, tmp_path):
     (target / file.name).write_text(text)
   for split in ('train', 'validation'):
     shard = target / f'mnist-{split}.array_record-00000-of-00001'
-    with pytest.raises(names.ConfigError, match=f'{shard.name} is missing'):
+    with pytest.raises(errors.ConfigError, match=f'{shard.name} is missing'):
       sources.prepared_builder('mnist', str(tmp_path))
     shard.touch()
   builder = sources.prepared_builder('mnist', str(tmp_path))
@@ -186,7 +186,7 @@ def test_a_damaged_copy_is_said_in_one_line_with_the_way_out(
   (mnist / file).unlink()
   if damage:
     (mnist / file).write_bytes(damage(content))
-  with pytest.raises(names.ConfigError, match='if it is damaged') as error:
+  with pytest.raises(errors.ConfigError, match='if it is damaged') as error:
     sources.load('mnist', str(tmp_path))
   text = str(error.value)
   assert f"'mnist' in {str(mnist)!r} cannot be read: " in text
@@ -201,7 +201,7 @@ def test_what_is_prepared_is_not_prepared_again(mnist, tmp_path, monkeypatch):
   monkeypatch.setattr(tfds, 'builder', None)
   assert sources.prepare('mnist', str(tmp_path)) == str(mnist)
   (mnist / SHARD).unlink()
-  with pytest.raises(names.ConfigError, match=f'{SHARD} is missing'):
+  with pytest.raises(errors.ConfigError, match=f'{SHARD} is missing'):
     sources.prepare('mnist', str(tmp_path))
 
 
@@ -211,13 +211,13 @@ def test_preparing_over_a_damaged_copy_is_refused(mnist, tmp_path, monkeypatch):
     tfds, 'builder', lambda *_, **__: mock.Mock(data_path=mnist)
   )
   (mnist / 'dataset_info.json').unlink()
-  with pytest.raises(names.ConfigError, match='dataset_info.json is missing'):
+  with pytest.raises(errors.ConfigError, match='dataset_info.json is missing'):
     sources.prepare('mnist', str(tmp_path))
 
 
-def test_there_is_nothing_to_prepare_of_the_embedded_data(tmp_path):
-  with pytest.raises(names.ConfigError, match='is embedded'):
-    sources.prepare('digits', str(tmp_path))
+def test_the_embedded_data_are_where_they_are(tmp_path):
+  path = pathlib.Path(sources.prepare('digits', str(tmp_path)))
+  assert path.is_file()
   assert list(tmp_path.iterdir()) == []
 
 
@@ -235,7 +235,7 @@ def test_a_builder_of_what_is_not_prepared_leaves_no_temporary_folder(
   'function', [sources.describe, sources.load, sources.prepare]
 )
 def test_unknown_name_lists_the_known_ones(function):
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     function('cifar11')
   text = str(error.value)
   assert "unknown data set 'cifar11'" in text
@@ -245,7 +245,7 @@ def test_unknown_name_lists_the_known_ones(function):
 
 def test_preparing_without_tensorflow_names_the_extra(tmp_path, monkeypatch):
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     sources.prepare('mnist', str(tmp_path))
   assert "pip install -e '.[prepare]'" in str(error.value)
   assert list(tmp_path.iterdir()) == []
@@ -310,13 +310,15 @@ def test_sets_in_memory_are_not_streamed(no_cache):
 
 @pytest.mark.parametrize('name', ['imagenette', 'imagenette/160px-v2'])
 def test_streamed_sets_are_not_loaded(name, streamed_dir, no_cache):
-  with pytest.raises(names.ConfigError, match='is streamed from disk') as error:
+  with pytest.raises(
+    errors.ConfigError, match='is streamed from disk'
+  ) as error:
     sources.load(name, streamed_dir)
   assert 'digits' in str(error.value)
 
 
 def test_names_with_a_config_are_known_for_streamed_sets_only():
-  with pytest.raises(names.ConfigError, match="did you mean 'mnist'"):
+  with pytest.raises(errors.ConfigError, match="did you mean 'mnist'"):
     sources.describe('mnist/3.0.1')
 
 
@@ -326,7 +328,7 @@ def test_pixels_of_streamed_sets_are_those_of_imagenet():
   assert mean.shape == std.shape == (3,)
   assert 0.4 < mean.min() < mean.max() < 0.5
   assert 0.22 < std.min() < std.max() < 0.23
-  with pytest.raises(names.ConfigError, match='not streamed'):
+  with pytest.raises(errors.ConfigError, match='not streamed'):
     sources.pixel_statistics_of('cifar10')
 
 
@@ -334,7 +336,7 @@ def test_imagenet_asks_for_the_files_that_nobody_may_distribute(
   tmp_path, monkeypatch
 ):
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: 'here')
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     sources.prepare('imagenet2012', str(tmp_path))
   text = str(error.value)
   assert 'ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar' in text

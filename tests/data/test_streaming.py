@@ -7,8 +7,9 @@ import jpeg_dataset
 import numpy as np
 import pytest
 
-from normlab import data, names
-from normlab.data import decoding, examples, synthetic
+from normlab import data, errors
+from normlab.data.sets import synthetic
+from normlab.data.streaming import decoding, examples
 
 BATCH = 8
 TRAIN, VALIDATION, TEST = 38, 2, 16
@@ -143,7 +144,7 @@ def test_what_is_computed_ahead_is_not_in_the_state(stream):
 
 @pytest.mark.parametrize('option', [{'seed': 1}, {'batch_size': 4}])
 def test_the_state_of_another_order_is_refused(stream, option):
-  with pytest.raises(names.ConfigError, match=f"'{[*option][0]}'"):
+  with pytest.raises(errors.ConfigError, match=f"'{[*option][0]}'"):
     stream().set_state(stream(**option).get_state())
 
 
@@ -165,7 +166,7 @@ def test_a_closed_stream_says_so(stream):
   ],
 )
 def test_batches_that_cannot_be_are_refused(stream, options, allowed):
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     stream(**options)
   text = str(error.value)
   assert f'batch_size={options["batch_size"]}' in text and allowed in text
@@ -246,11 +247,11 @@ def test_colours_tell_the_classes(tmp_path):
 
 
 def test_names_and_splits_that_are_not_there_are_said(folder):
-  with pytest.raises(names.ConfigError, match='not streamed from disk'):
+  with pytest.raises(errors.ConfigError, match='not streamed from disk'):
     data.TrainStream('digits', folder, batch_size=2)
-  with pytest.raises(names.ConfigError, match='is not prepared in data_dir'):
+  with pytest.raises(errors.ConfigError, match='is not prepared in data_dir'):
     data.TrainStream('imagenet2012', folder, batch_size=2)
-  with pytest.raises(names.ConfigError, match="unknown split 'tests'"):
+  with pytest.raises(errors.ConfigError, match="unknown split 'tests'"):
     evaluate(folder, 'tests')
 
 
@@ -269,13 +270,13 @@ def damaged(tmp_path_factory):
 
 
 def test_a_damaged_image_is_named(damaged):
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     take(data.TrainStream('imagenette', damaged, batch_size=9, workers=0), 5)
   text = str(error.value)
   assert "of split 'train' of data set 'imagenette' is damaged" in text
   assert 'cannot identify image file' in text and '\n' not in text
   (row,) = [int(word) for word in text.split() if word.isdigit()]
-  with pytest.raises(names.ConfigError, match=f'example {row} of'):
+  with pytest.raises(errors.ConfigError, match=f'example {row} of'):
     evaluate(damaged, 'train')
 
 
@@ -283,5 +284,5 @@ def test_a_damaged_file_is_said(tmp_path):
   path = jpeg_dataset.write(tmp_path, sizes={'train': 4, 'validation': 4})
   (file,) = pathlib.Path(path).glob('*-train.array_record*')
   file.write_bytes(b'')
-  with pytest.raises(names.ConfigError, match='is damaged: ArrayRecord file'):
+  with pytest.raises(errors.ConfigError, match='is damaged: ArrayRecord file'):
     evaluate(tmp_path, 'train')

@@ -7,8 +7,11 @@ import pandas as pd
 import pytest
 
 from experiments import lr_multipliers
-from normlab import plotting, records, reports
-from normlab.sweeps import hyper, members
+from normlab import records
+from normlab.analysis import plotting
+from normlab.commands import reproduce
+from normlab.sweeps import plan
+from normlab.sweeps.language import hyper
 
 STEPS = (100, 200, 300)
 MULTIPLIERS = (0.1, 1.0, 5.0, 30.0, 100.0)
@@ -186,7 +189,7 @@ def test_runs_are_those_of_the_sweep_with_the_same_config(digits_runs):
   rows = module.get_hyper(hyper)[:: len(module.MULTIPLIERS)][
     : len(module.NORMS)
   ]
-  swept = members.members(module.get_config(), rows)
+  swept = plan.members(module.get_config(), rows)
   assert {member.config.norm.name for member in swept} == set(module.NORMS)
   assert {records.identity(member.config) for member in swept} <= {
     records.identity(run.config) for run in digits_runs
@@ -253,7 +256,7 @@ def write_record(folder, run):
 def test_results_are_written_from_records_alone(tmp_path, capsys, digits_runs):
   for run in digits_runs:
     write_record(tmp_path, run)
-  reports.reproduce(
+  reproduce.reproduce(
     'lr_multipliers',
     lr_multipliers,
     scale='digits',

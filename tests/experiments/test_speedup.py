@@ -6,8 +6,10 @@ import matplotlib.image
 import pandas as pd
 import pytest
 
+import normlab.commands.reproduce
 from experiments import speedup
-from normlab import plotting, records, reports, validation
+from normlab import records, validation
+from normlab.analysis import plotting
 
 STEPS = (100, 200, 300, 400)
 # Accuracy at each step. The baseline is best, 0.80, at 400.
@@ -198,7 +200,7 @@ def test_the_figure_has_diamonds_crosses_and_the_papers_panel(tmp_path):
 
 
 def reproduce(folder):
-  reports.reproduce(
+  normlab.commands.reproduce.reproduce(
     'speedup', speedup, scale='digits', workdir=str(folder), plot_only=True
   )
 

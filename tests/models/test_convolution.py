@@ -8,9 +8,10 @@ from flax import linen as nn
 from jax import lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from normlab.models import blocks, convolution
-from normlab.models.convolution import Forms, choose
-from normlab.models.convolution_forms import (
+from normlab.models import blocks
+from normlab.models.ops import convolution
+from normlab.models.ops.convolution import Forms, choose
+from normlab.models.ops.convolution_forms import (
   DIMENSIONS,
   blocked,
   padded,

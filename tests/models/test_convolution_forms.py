@@ -3,9 +3,14 @@ from convolved import arrays, assert_equal, values_and_gradients
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from normlab.models import convolution_forms as forms
+from normlab.models.ops import convolution_forms
 
-FORMS = (forms.plain, forms.padded, forms.patches, forms.taps)
+FORMS = (
+  convolution_forms.plain,
+  convolution_forms.padded,
+  convolution_forms.patches,
+  convolution_forms.taps,
+)
 
 
 def pairs(low, high):
@@ -29,7 +34,7 @@ def test_all_forms_are_the_convolution(sizes, kernel, strides, padding):
 @pytest.mark.parametrize('strides', [(1, 1), (2, 2)])
 def test_blocks_of_neighbours_are_the_convolution(strides):
   x, k = arrays((2, 3, 16, 2), (3, 2, 2, 3))
-  both = forms.plain, forms.blocked
+  both = convolution_forms.plain, convolution_forms.blocked
   padding = ((1, 1), (0, 1))
   assert_equal(values_and_gradients(both, x, k, strides, padding))
 
@@ -37,5 +42,7 @@ def test_blocks_of_neighbours_are_the_convolution(strides):
 def test_a_kernel_larger_than_the_images_has_no_positions():
   x, k = arrays((2, 2, 3, 1), (3, 3, 1, 1))
   padding = ((0, 0), (0, 0))
-  sizes = forms.out_sizes(x.shape, k.shape, (2, 2), padding)
-  assert sizes == forms.plain(x, k, (2, 2), padding).shape[1:3] == (0, 1)
+  sizes = convolution_forms.out_sizes(x.shape, k.shape, (2, 2), padding)
+  assert (
+    sizes == convolution_forms.plain(x, k, (2, 2), padding).shape[1:3] == (0, 1)
+  )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from normlab.models.dropout import Dropout
+from normlab.models.ops.dropout import Dropout
 
 KEY = jax.random.key(3)
 X = np.random.default_rng(0).normal(size=(8, 33)).astype(np.float32)

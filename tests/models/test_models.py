@@ -1,10 +1,10 @@
 import functools
 
+import flax.errors
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import errors
 from flax import linen as nn
 from traced_models import (
   PAIRS,
@@ -15,7 +15,7 @@ from traced_models import (
   traced,
 )
 
-from normlab import models, names, norms
+from normlab import errors, models, norms
 from normlab.models import blocks
 
 SHAPES = [(8, 8, 1), (9, 7, 3), (32, 32, 3)]
@@ -264,7 +264,7 @@ def test_dropout_draws_in_training_only(name):
   init = functools.partial(model.init, train=False)
   variables = jax.eval_shape(init, jax.random.key(0), images)
   jax.eval_shape(functools.partial(model.apply, train=False), variables, images)
-  with pytest.raises(errors.InvalidRngError, match='dropout'):
+  with pytest.raises(flax.errors.InvalidRngError, match='dropout'):
     jax.eval_shape(
       functools.partial(model.apply, train=True), variables, images
     )
@@ -346,7 +346,7 @@ def test_flax_norm_and_ours_make_the_same_model():
 
 
 def test_unknown_model_lists_the_known_ones():
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     build('incepton')
   text = str(error.value)
   assert "unknown model 'incepton'; did you mean 'inception'?" in text
@@ -354,7 +354,7 @@ def test_unknown_model_lists_the_known_ones():
 
 
 def test_unknown_field_lists_those_of_the_model():
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     build('mlp', width=2)
   text = str(error.value)
   assert "model 'mlp': unknown field 'width'" in text
@@ -363,7 +363,7 @@ def test_unknown_field_lists_those_of_the_model():
 
 
 def test_unknown_activation_lists_the_known_ones():
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     build('cnn', activation='relo')
   text = str(error.value)
   assert "unknown activation 'relo'; did you mean 'relu'?" in text
@@ -423,5 +423,5 @@ def test_hooks_from_two_builds_are_joined():
 
 def test_a_hook_filled_twice_is_an_error():
   both = norms.build(name='weight', mean_only_batch_norm=True)
-  with pytest.raises(names.ConfigError, match="the hook 'kernel_norm'"):
+  with pytest.raises(errors.ConfigError, match="the hook 'kernel_norm'"):
     build('cnn', norm=both, kernel_norm=norms.build(name='spectral'))

@@ -6,7 +6,7 @@ from flax import linen as nn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from normlab.models import pooling
+from normlab.models.ops import pools
 
 
 def flax_max_pool(x):
@@ -20,7 +20,7 @@ def pools_and_gradients(x, weights):
     return (y * weights[:, : y.shape[1], : y.shape[2]]).sum(), y
 
   gradient = jax.grad(weighted, argnums=1, has_aux=True)
-  return gradient(pooling.max_pool, x), gradient(flax_max_pool, x)
+  return gradient(pools.max_pool, x), gradient(flax_max_pool, x)
 
 
 @given(st.integers(1, 7), st.integers(1, 7), st.integers(0, 2**16))
@@ -38,7 +38,7 @@ def test_max_pool_is_that_of_flax(height, width, seed):
 
 
 def test_max_pool_of_negative_values_is_negative():
-  assert (pooling.max_pool(-jnp.ones((1, 5, 4, 1))) == -1).all()
+  assert (pools.max_pool(-jnp.ones((1, 5, 4, 1))) == -1).all()
 
 
 def windows(size, strides, symmetric):
@@ -71,21 +71,19 @@ def test_max_pool_is_the_maximum_of_each_window(
   height, width, strides, symmetric
 ):
   x = image(height, width)
-  y = pooling.max_pool(x, strides=strides, symmetric=symmetric)
+  y = pools.max_pool(x, strides=strides, symmetric=symmetric)
   np.testing.assert_array_equal(y, pooled(x, np.max, strides, symmetric))
 
 
 @pytest.mark.parametrize('height, width', [(4, 5), (1, 2)])
 def test_mean_pool_is_the_mean_of_each_window_without_padding(height, width):
   x = image(height, width)
-  np.testing.assert_allclose(
-    pooling.mean_pool(x), pooled(x, np.mean), rtol=1e-5
-  )
+  np.testing.assert_allclose(pools.mean_pool(x), pooled(x, np.mean), rtol=1e-5)
 
 
 def test_mean_pool_rounds_bfloat16_once():
   x = jnp.asarray(image(4, 4), jnp.bfloat16)
-  y = pooling.mean_pool(x)
+  y = pools.mean_pool(x)
   assert y.dtype == jnp.bfloat16
-  exact = pooling.mean_pool(x.astype(jnp.float32))
+  exact = pools.mean_pool(x.astype(jnp.float32))
   np.testing.assert_array_equal(y, exact.astype(jnp.bfloat16))

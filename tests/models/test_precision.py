@@ -5,7 +5,7 @@ import pytest
 from flax import linen as nn
 from traced_models import PAIRS, build, norm_factory, traced
 
-from normlab import models, names, norms
+from normlab import errors, models, norms
 from normlab.models import blocks, resnet
 
 BLOCKS = (blocks.ConvNormAct, blocks.DenseNormAct, resnet.ResidualBlock)
@@ -92,7 +92,7 @@ def test_kernels_are_normalized_in_float32_and_rounded_once(norm):
 
 
 def test_an_unknown_dtype_lists_the_known_ones():
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     build('cnn', dtype='float16')
   text = str(error.value)
   assert "unknown dtype 'float16'" in text

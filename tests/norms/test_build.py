@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from normlab import names, norms
+from normlab import errors, norms
 
 
 @pytest.mark.parametrize('name', norms.ACTIVATION_NORMS)
@@ -71,7 +71,7 @@ def test_lists_in_lists_become_tuples():
 
 
 def test_an_unknown_name_lists_the_known_ones_and_the_nearest():
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     norms.build(name='bacth')
   assert "unknown norm 'bacth'; did you mean 'batch'?" in str(error.value)
   for name in norms.NORMS:
@@ -79,7 +79,7 @@ def test_an_unknown_name_lists_the_known_ones_and_the_nearest():
 
 
 def test_an_unknown_field_lists_the_known_ones_and_the_nearest():
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     norms.build(name='batch', momentun=0.9)
   assert "norm 'batch'" in str(error.value)
   assert "did you mean 'momentum'?" in str(error.value)
@@ -88,7 +88,7 @@ def test_an_unknown_field_lists_the_known_ones_and_the_nearest():
 
 @pytest.mark.parametrize('field', ['name', 'parent'])
 def test_fields_of_flax_itself_are_not_listed(field):
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     norms.build(name='rms', nothing=0)
   listed = str(error.value).split('known: ')[1].split(' (got')[0].split(', ')
   assert field not in listed

@@ -12,8 +12,8 @@ import norms_reference as reference
 import numpy as np
 import pytest
 
-from normlab import names, norms
-from normlab.norms.running import BatchFields
+from normlab import errors, norms
+from normlab.norms.core.running import BatchFields
 
 # One shape for nearly all: JAX compiles each operation once a shape.
 SHAPE = (4, 3, 8)
@@ -503,7 +503,7 @@ def test_errors_name_the_layer(name):
 
 @every_norm
 def test_a_bad_field_lists_the_known_ones(name):
-  with pytest.raises(names.ConfigError, match='epsilom') as error:
+  with pytest.raises(errors.ConfigError, match='epsilom') as error:
     norms.build(name=name, epsilom=1e-3)
   known = [*norms.fields_of(name), '(none)'][0]
   assert known in str(error.value)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from normlab import models, names, norms
+from normlab import errors, models, norms
 
 
 @pytest.mark.parametrize('name', norms.ACTIVATION_NORMS)
@@ -39,12 +39,12 @@ def test_a_field_of_both_goes_to_both():
 
 
 def test_a_field_of_the_norm_that_is_not_there_is_an_error():
-  with pytest.raises(names.ConfigError, match=r'momentum=0.9 .*=True adds'):
+  with pytest.raises(errors.ConfigError, match=r'momentum=0.9 .*=True adds'):
     norms.build(name='weight', momentum=0.9)
 
 
 def test_the_wrapped_layer_is_no_field():
-  with pytest.raises(names.ConfigError, match='layer_instance'):
+  with pytest.raises(errors.ConfigError, match='layer_instance'):
     norms.build(name='weight', layer_instance=None)
 
 

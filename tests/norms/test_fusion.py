@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, PartitionSpec
 
-from normlab.norms import fusion
+from normlab.norms.core import fusion
 
 X = reference.normal((4, 3, 2, 5))
 SMALL = reference.normal((1, 3, 1, 5), seed=1)

@@ -9,7 +9,7 @@ import trained_models
 from flax import linen as nn
 
 from normlab import norms
-from normlab.norms.mixing import apply_with_mixed_statistics
+from normlab.norms.trained.mixing import apply_with_mixed_statistics
 
 X = trained_models.IMAGES
 SHAPE = (6, 2, 3)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from normlab.norms.moments import moments
+from normlab.norms.core.moments import moments
 
 # One program a shape instead of twenty small ones.
 compiled = jax.jit(moments, static_argnames=('axes', 'center'))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import strategies as st
 from jax.sharding import PartitionSpec
 
-from normlab.norms.moments import moments
-from normlab.norms.pooling import Moments, abs_square, pool, pool_devices
+from normlab.norms.core.moments import moments
+from normlab.norms.core.pooling import Moments, abs_square, pool, pool_devices
 
 # One program a shape instead of twenty small ones.
 compiled = jax.jit(moments, static_argnames=('axes', 'center'))

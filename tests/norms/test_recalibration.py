@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from normlab import norms
-from normlab.norms.recalibration import has_running_statistics, recalibrate
+from normlab.norms.trained.recalibration import (
+  has_running_statistics,
+  recalibrate,
+)
 
 IMAGES = trained_models.IMAGES
 SHAPE = (9, 2, 3)

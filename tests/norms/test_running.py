@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from normlab.norms.running import BatchFields, share_kept
+from normlab.norms.core.running import BatchFields, share_kept
 
 
 class Averages(BatchFields):

@@ -10,7 +10,7 @@ from flax import linen as nn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from normlab.norms.spectral import SpectralNorm, largest_singular_value
+from normlab.norms.kernels.spectral import SpectralNorm, largest_singular_value
 
 X = reference.normal((2, 5, 3))
 KERNEL = reference.normal((3, 4), seed=1)

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from normlab.norms.spectral_penalty import spectral_penalty, spectral_state
+from normlab.norms.kernels.spectral_penalty import (
+  spectral_penalty,
+  spectral_state,
+)
 
 PARAMS = {
   'conv': {'kernel': reference.normal((2, 3, 4)), 'bias': np.ones((4,))},

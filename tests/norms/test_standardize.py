@@ -3,9 +3,9 @@ import norms_reference as reference
 import numpy as np
 import pytest
 
-from normlab.norms.moments import moments
-from normlab.norms.pooling import Moments
-from normlab.norms.standardize import standardize
+from normlab.norms.core.moments import moments
+from normlab.norms.core.pooling import Moments
+from normlab.norms.core.standardize import standardize
 
 
 def test_equals_the_float64_reference():

@@ -10,7 +10,7 @@ from flax import linen as nn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from normlab.norms.weight import WeightNorm
+from normlab.norms.kernels.weight import WeightNorm
 
 X = reference.normal((2, 5, 3))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from normlab.norms.weight_standardization import WeightStandardization
+from normlab.norms.kernels.weight_standardization import WeightStandardization
 
 KERNEL = reference.normal((3, 4), seed=1, mean=0.5)
 

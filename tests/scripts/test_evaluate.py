@@ -3,7 +3,9 @@
 import pytest
 
 from configs import base
-from normlab import checkpoints, records, run
+from normlab import records
+from normlab.journal import checkpoints
+from normlab.training import preparation
 
 
 @pytest.fixture(scope='module')
@@ -17,7 +19,7 @@ def folder(tmp_path_factory):
   record.write_config(config)
   record.write_status('interrupted', step=0)
   saved = checkpoints.Checkpoints(record, keep=1)
-  state = run.initial_state(run.prepare(config))
+  state = preparation.initial_state(preparation.prepare(config))
   saved.save(0, state, checkpoints.Position())
   saved.wait()
   saved.close()

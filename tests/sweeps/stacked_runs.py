@@ -7,16 +7,12 @@ import jax
 import numpy as np
 
 from configs import base
-from normlab import (
-  checkpoint_files,
-  checkpoints,
-  progress,
-  records,
-  run,
-  trainer,
-)
-from normlab.interruption import Interrupted
-from normlab.sweeps.vectorized import Vectorized
+from normlab import records
+from normlab.journal import checkpoint_files, checkpoints
+from normlab.runtime import progress_bar
+from normlab.runtime.interruption import Interrupted
+from normlab.sweeps.runners.stacked.vectorized import Vectorized
+from normlab.training import loop, preparation
 
 # What the members of one group differ in: together, all kinds of numbers.
 NUMBERS = (
@@ -90,8 +86,8 @@ def train_alone(config, path, calls=10**9):
     return watch.stop()
 
   try:
-    return trainer.train(
-      config, str(path), progress=lambda _: progress.Silent(), stop=stop
+    return loop.train(
+      config, str(path), progress=lambda _: progress_bar.Silent(), stop=stop
     )
   except Interrupted:
     return records.Record(path)
@@ -150,6 +146,6 @@ def assert_equal_trees(ours, theirs):
 
 def newest(path, config):
   """The tensors of the newest checkpoint, by name."""
-  like = run.initial_state(run.prepare(config))
+  like = preparation.initial_state(preparation.prepare(config))
   found = checkpoints.restore(records.Record(path), like)
   return checkpoint_files.named(jax.device_get(found.state))

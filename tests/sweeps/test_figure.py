@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from normlab import plotting
-from normlab.sweeps import figure, layout
+from normlab.analysis import plotting
+from normlab.sweeps.results import arrangement, figure
 
 NORM, MULTIPLIER = 'norm.name', 'optimizer.learning_rate_multiplier'
 
@@ -51,7 +51,7 @@ NORMS_BY_RATE = {
 
 
 def arranged(table):
-  return layout.layout(table, table.attrs['overrides'])
+  return arrangement.layout(table, table.attrs['overrides'])
 
 
 def labels(drawn):
@@ -64,7 +64,7 @@ def marks(axes, marker):
 
 def test_norms_are_lines_and_the_multiplier_is_along_x():
   found = arranged(grid(**NORMS_BY_RATE))
-  assert found == layout.Layout(MULTIPLIER, (NORM,), connected=True)
+  assert found == arrangement.Layout(MULTIPLIER, (NORM,), connected=True)
 
 
 def test_the_learning_rate_is_along_x_before_other_numbers():
@@ -114,7 +114,7 @@ def test_a_field_zipped_with_x_makes_no_lines():
     ({'optimizer.learning_rate': 0.1, 'batch_size': 8}, row()),
     ({'optimizer.learning_rate': 0.2, 'batch_size': 16}, row()),
   )
-  assert arranged(table) == layout.Layout(
+  assert arranged(table) == arrangement.Layout(
     'optimizer.learning_rate', (), connected=True
   )
 
@@ -141,7 +141,7 @@ def test_random_draws_are_marks_without_lines():
 
 def test_seeds_alone_are_one_place():
   found = arranged(grid(seed=[0, 1, 2]))
-  assert found == layout.Layout(None, (), connected=True)
+  assert found == arrangement.Layout(None, (), connected=True)
   assert labels(figure.plot(grid(seed=[0, 1, 2]))) == ['all runs']
 
 

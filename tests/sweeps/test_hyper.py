@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from normlab import names
-from normlab.sweeps import hyper
+from normlab import errors
+from normlab.sweeps.language import hyper
 
 A = hyper.sweep('config.a', [1, 2, 3])
 B = hyper.sweep('config.b', ['x', 'y'])
@@ -173,7 +173,7 @@ def test_values_of_a_choice_are_drawn_alike():
   ],
 )
 def test_what_makes_no_rows_is_said_in_one_line(call, words):
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     call()
   assert '\n' not in str(error.value)
   for word in words:

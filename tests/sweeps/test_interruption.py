@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from normlab import interruption
+from normlab.runtime import interruption
 
 SCRIPT = """
 import sys

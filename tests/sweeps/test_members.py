@@ -1,18 +1,19 @@
 import pytest
 
 from configs import base
-from normlab import names, records
-from normlab.sweeps import hyper, members
+from normlab import errors, records
+from normlab.sweeps import plan
+from normlab.sweeps.language import hyper
 
 MULTIPLIER = 'optimizer.learning_rate_multiplier'
 
 
 def find(*rows, config=None):
-  return members.members(config or base.get_config(), rows)
+  return plan.members(config or base.get_config(), rows)
 
 
 def problems(*rows, config=None):
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     find(*rows, config=config)
   return error.value.problems
 
@@ -71,8 +72,8 @@ def test_rows_with_the_same_resolved_config_are_one_run():
     {'label': 'other', MULTIPLIER: 5},
   )
   assert [member.rows for member in found] == [(1,), (2, 3, 4)]
-  assert members.merged_note(found[0]) is None
-  assert 'rows 2-4' in members.merged_note(found[1])
+  assert plan.merged_note(found[0]) is None
+  assert 'rows 2-4' in plan.merged_note(found[1])
 
 
 def test_numbers_of_optional_fields_have_one_type():
@@ -139,14 +140,14 @@ def test_a_row_that_does_not_fit_is_said(row, words):
 
 @pytest.mark.parametrize('rows', [(), [], iter(())])
 def test_an_empty_sweep_is_refused(rows):
-  with pytest.raises(names.ConfigError, match='empty'):
-    members.members(base.get_config(), rows)
+  with pytest.raises(errors.ConfigError, match='empty'):
+    plan.members(base.get_config(), rows)
 
 
 @pytest.mark.parametrize('rows', [None, 5, 'seed', {'seed': 1}, [5], ['seed']])
 def test_what_is_no_rows_is_refused(rows):
-  with pytest.raises(names.ConfigError, match='get_hyper'):
-    members.members(base.get_config(), rows)
+  with pytest.raises(errors.ConfigError, match='get_hyper'):
+    plan.members(base.get_config(), rows)
 
 
 def test_a_long_list_of_overrides_gives_a_name_that_a_folder_can_have():

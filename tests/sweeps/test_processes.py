@@ -6,10 +6,10 @@ import pytest
 from swept_configs import Watch, tiny_config, tiny_runs
 
 from normlab import records
-from normlab.sweeps import processes, worker
-from normlab.sweeps.one_process import OneProcess
-from normlab.sweeps.processes import LocalProcesses
-from normlab.sweeps.worker import Share
+from normlab.sweeps.runners import processes, worker
+from normlab.sweeps.runners.alone import OneProcess
+from normlab.sweeps.runners.processes import LocalProcesses
+from normlab.sweeps.runners.worker import Share
 
 
 @pytest.mark.slow

@@ -6,9 +6,9 @@ from concurrent import futures
 import grpc
 import pytest
 
-from normlab import names
-from normlab.sweeps import ray_address
-from normlab.sweeps.ray_cluster import RayCluster
+from normlab import errors
+from normlab.sweeps.runners.ray import ray_address
+from normlab.sweeps.runners.ray.ray_cluster import RayCluster
 
 
 @contextlib.contextmanager
@@ -23,7 +23,7 @@ def listening(backlog=8):
 def refusal(address, patience=10.0):
   """What is said about an address, and how long it took."""
   start = time.monotonic()
-  with pytest.raises(names.ConfigError) as caught:
+  with pytest.raises(errors.ConfigError) as caught:
     RayCluster(address, patience=patience).check({})
   (problem,) = caught.value.problems
   assert f'--address={address!r}' in problem

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from swept_configs import Watch, tiny_config, tiny_runs
 
-from normlab import names, records
-from normlab.sweeps import ray_cluster
-from normlab.sweeps.one_process import OneProcess
-from normlab.sweeps.ray_cluster import RayCluster
+from normlab import errors, records
+from normlab.sweeps.runners.alone import OneProcess
+from normlab.sweeps.runners.ray import ray_cluster
+from normlab.sweeps.runners.ray.ray_cluster import RayCluster
 
 ON_LOOPBACK = {
   'node_ip_address': '127.0.0.1',
@@ -172,21 +172,21 @@ def test_what_no_node_has_is_an_error_and_not_a_wait(cluster, monkeypatch):
     ({'num_gpus': 1}, 'GPU: 1'),
     ({'resources': {'tpu': 4}}, 'tpu: 4'),
   ]:
-    with pytest.raises(names.ConfigError, match=words) as caught:
+    with pytest.raises(errors.ConfigError, match=words) as caught:
       RayCluster('auto', **asked).check({})
     assert 'its nodes have CPU: 1' in str(caught.value)
 
 
 def test_without_ray_the_error_says_what_to_install(monkeypatch):
   monkeypatch.setitem(sys.modules, 'ray', None)
-  with pytest.raises(names.ConfigError, match=r"pip install -e '.\[ray\]'"):
+  with pytest.raises(errors.ConfigError, match=r"pip install -e '.\[ray\]'"):
     RayCluster().check({})
 
 
 def test_the_runner_is_imported_without_ray():
   code = (
     'import sys; sys.modules["ray"] = sys.modules["grpc"] = None; '
-    'import normlab.sweeps.ray_cluster'
+    'import normlab.sweeps.runners.ray.ray_cluster'
   )
   subprocess.run([sys.executable, '-c', code], check=True)
 

@@ -1,8 +1,8 @@
 import pytest
 
-from normlab import names
-from normlab.sweeps import ray_resources
-from normlab.sweeps.ray_cluster import RayCluster
+from normlab import errors
+from normlab.sweeps.runners.ray import ray_resources
+from normlab.sweeps.runners.ray.ray_cluster import RayCluster
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from normlab.sweeps.ray_cluster import RayCluster
   ],
 )
 def test_amounts_that_no_task_can_have_are_refused(asked):
-  with pytest.raises(names.ConfigError, match=f'--{[*asked][0]}=.*allowed'):
+  with pytest.raises(errors.ConfigError, match=f'--{[*asked][0]}=.*allowed'):
     RayCluster('127.0.0.1:1', **asked).check({})
 
 

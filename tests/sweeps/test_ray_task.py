@@ -2,7 +2,7 @@ import contextlib
 import threading
 
 from normlab import records
-from normlab.sweeps import ray_task
+from normlab.sweeps.runners.ray import ray_task
 
 
 def test_a_folder_that_a_dying_process_holds_is_waited_for(

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from normlab.records import METRICS, STATUS, Record, RecordError
-from normlab.sweeps import results
+from normlab.sweeps.results import outcomes
 
 MULTIPLIER = 'optimizer.learning_rate_multiplier'
 
@@ -48,7 +48,7 @@ def runs(make_run):
 
 
 def test_one_row_a_run_with_its_overrides_in_front(runs):
-  table = results.table(runs)
+  table = outcomes.table(runs)
   assert list(table.columns[:3]) == ['norm.name', MULTIPLIER, 'status']
   assert table['norm.name'].tolist() == ['none', 'batch', 'none', 'rms']
   assert table['status'].tolist() == ['done', 'done', 'diverged', 'failed']
@@ -57,7 +57,7 @@ def test_one_row_a_run_with_its_overrides_in_front(runs):
 
 
 def test_outcomes_are_those_of_the_validations(runs):
-  table = results.table(runs)
+  table = outcomes.table(runs)
   assert table['steps'].tolist() == [30, 30, 13, 0]
   assert table['best_accuracy'].tolist()[:3] == [0.75, 0.875, 0.25]
   assert table['final_accuracy'].tolist()[:3] == [0.625, 0.875, 0.25]
@@ -67,21 +67,21 @@ def test_outcomes_are_those_of_the_validations(runs):
 
 
 def test_the_target_is_the_best_of_the_first_run_that_has_one(runs):
-  table = results.table(runs)
+  table = outcomes.table(runs)
   assert (table.attrs['target'], table.attrs['target_of']) == (0.75, 'run0')
   assert table['steps_to_target'].tolist()[:3] == [20, 10, math.inf]
-  later = results.table([runs[3], runs[1], runs[0]])
+  later = outcomes.table([runs[3], runs[1], runs[0]])
   assert (later.attrs['target'], later.attrs['target_of']) == (0.875, 'run1')
 
 
 def test_a_target_can_be_given(runs):
-  table = results.table(runs, target=0.8)
+  table = outcomes.table(runs, target=0.8)
   assert (table.attrs['target'], table.attrs['target_of']) == (0.8, None)
   assert table['steps_to_target'].tolist()[:3] == [math.inf, 20, math.inf]
 
 
 def test_whether_an_unfinished_run_gets_there_is_not_known(make_run):
-  table = results.table(
+  table = outcomes.table(
     [
       make_run({}, [0.5, 0.75], 'running'),
       make_run({}, [0.25], 'interrupted'),
@@ -95,15 +95,15 @@ def test_whether_an_unfinished_run_gets_there_is_not_known(make_run):
 
 def test_an_unfinished_run_is_no_baseline(make_run):
   runs = [make_run({}, [0.9], 'running'), make_run({}, [0.5])]
-  assert results.table(runs).attrs['target'] == 0.5
+  assert outcomes.table(runs).attrs['target'] == 0.5
 
 
 def test_runs_that_are_absent_are_rows(tmp_path):
-  table = results.table([({'seed': 0}, Record(tmp_path / 'nowhere'))])
+  table = outcomes.table([({'seed': 0}, Record(tmp_path / 'nowhere'))])
   assert table['status'].tolist() == ['absent']
   assert math.isnan(table.attrs['target'])
   assert table['steps_to_target'].isna().all()
-  assert 'no target' in results.markdown(table)
+  assert 'no target' in outcomes.markdown(table)
 
 
 def damage_status(path):
@@ -122,7 +122,7 @@ def cut_metrics(path):
 @pytest.mark.parametrize('damage', [damage_status, damage_row, cut_metrics])
 def test_a_damaged_run_has_failed_and_the_others_are_there(runs, damage):
   damage(runs[0][1].path)
-  table = results.table(runs)
+  table = outcomes.table(runs)
   assert table['status'].tolist() == ['failed', 'done', 'diverged', 'failed']
   assert 'is damaged' in table['error'][0] and '\n' not in table['error'][0]
   assert table.attrs['target_of'] == 'run1'
@@ -130,19 +130,19 @@ def test_a_damaged_run_has_failed_and_the_others_are_there(runs, damage):
 
 def test_a_file_in_the_place_of_a_run_is_a_row(tmp_path):
   (tmp_path / 'file').touch()
-  table = results.table([({'seed': 0}, Record(tmp_path / 'file'))])
+  table = outcomes.table([({'seed': 0}, Record(tmp_path / 'file'))])
   assert table['status'].tolist() == ['absent']
 
 
 @pytest.mark.parametrize('value', [None, 'x', True])
 def test_an_accuracy_that_is_no_number_is_damage(make_run, value):
-  table = results.table([make_run({}, [0.5, value])])
+  table = outcomes.table([make_run({}, [0.5, value])])
   assert table['status'].tolist() == ['failed']
   assert 'line 3 has the accuracy' in table['error'][0]
 
 
 def test_an_override_that_a_run_lacks_is_none(make_run):
-  table = results.table(
+  table = outcomes.table(
     [
       make_run({'batch_size': 8}, [0.5]),
       make_run({'model.widths': (4,)}, [0.5]),
@@ -153,7 +153,7 @@ def test_an_override_that_a_run_lacks_is_none(make_run):
 
 
 def test_markdown_is_for_people(runs):
-  text = results.markdown(results.table(runs))
+  text = outcomes.markdown(outcomes.table(runs))
   header, _, first, second, third, fourth, _, target = text.splitlines()
   assert 'learning rate multiplier' in header and 'norm ' in header
   assert '75.00%' in first and '20' in first
@@ -165,31 +165,31 @@ def test_markdown_is_for_people(runs):
 
 
 def test_markdown_leaves_out_what_no_run_has(runs):
-  text = results.markdown(results.table(runs[:2]))
+  text = outcomes.markdown(outcomes.table(runs[:2]))
   assert 'error' not in text and 'diverged' not in text
 
 
 def test_fields_of_the_same_name_keep_their_path(make_run):
   overrides = {'norm.momentum': 0.9, 'optimizer.momentum': 0.5}
-  text = results.markdown(results.table([make_run(overrides, [0.5])]))
+  text = outcomes.markdown(outcomes.table([make_run(overrides, [0.5])]))
   assert 'norm.momentum' in text and 'optimizer.momentum' in text
 
 
 def test_files_are_written_with_full_precision(make_run, tmp_path):
   runs = [make_run({MULTIPLIER: 0.1 + 0.2, 'seed': 0}, [1 / 3])]
-  table = results.table(runs)
-  results.write(table, tmp_path / 'sweep')
+  table = outcomes.table(runs)
+  outcomes.write(table, tmp_path / 'sweep')
   written = {path.name for path in (tmp_path / 'sweep').iterdir()}
-  assert written == set(results.FILES)
+  assert written == set(outcomes.FILES)
   csv = pd.read_csv(tmp_path / 'sweep' / 'sweep.csv')
   assert csv[MULTIPLIER][0] == 0.1 + 0.2
   assert csv['best_accuracy'][0] == 1 / 3
   text = (tmp_path / 'sweep' / 'sweep.md').read_text()
-  assert text == f'{results.markdown(table)}\n'
+  assert text == f'{outcomes.markdown(table)}\n'
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(runs, tmp_path):
   (tmp_path / 'file').touch()
   with pytest.raises(RecordError, match='cannot be written') as error:
-    results.write(results.table(runs), tmp_path / 'file')
+    outcomes.write(outcomes.table(runs), tmp_path / 'file')
   assert '\n' not in str(error.value)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import stacked_runs as stacked
 
-from normlab import evaluation, run
-from normlab.sweeps import stack as stack_lib
-from normlab.sweeps import stackable
+from normlab.sweeps.runners.stacked import stackable, stacks
+from normlab.training import evaluation, preparation
 
 STEPS = 3
 # What all tests share, so that they share its programs too.
@@ -90,19 +89,19 @@ CASES = {
 }
 
 
-mesh_of = stack_lib.mesh_of
+mesh_of = stacks.mesh_of
 
 
 @pytest.fixture(autouse=True)
 def one_device(monkeypatch):
-  monkeypatch.setattr(stack_lib, 'mesh_of', lambda members: mesh_of(1))
+  monkeypatch.setattr(stacks, 'mesh_of', lambda members: mesh_of(1))
 
 
 @functools.cache
 def prepared(text):
   """A run, and its state before the first step."""
-  ready = run.prepare(stacked.config(**json.loads(text)))
-  return ready, jax.device_get(run.initial_state(ready))
+  ready = preparation.prepare(stacked.config(**json.loads(text)))
+  return ready, jax.device_get(preparation.initial_state(ready))
 
 
 def alone(fields):
@@ -110,7 +109,7 @@ def alone(fields):
   ready, before = prepared(json.dumps(fields))
   state, rows = jax.device_put(before), []
   for step in range(STEPS):
-    state, means = run.run_steps(ready, state, step, 1)
+    state, means = preparation.run_steps(ready, state, step, 1)
     rows.extend(means.rows())
   return jax.device_get(state), rows
 
@@ -118,7 +117,7 @@ def alone(fields):
 def make_stack(members, step=0):
   """The members before a step."""
   runs = [prepared(json.dumps(fields)) for fields in members]
-  return stack_lib.Stack(
+  return stacks.Stack(
     [ready for ready, _ in runs],
     [before.replace(step=np.int32(step)) for _, before in runs],
   )
@@ -182,7 +181,7 @@ def flat(state):
 
 def test_evaluations_are_those_of_the_members_alone(monkeypatch):
   """On several devices, with each kind of statistics, and the average."""
-  monkeypatch.setattr(stack_lib, 'mesh_of', lambda members: mesh_of(2))
+  monkeypatch.setattr(stacks, 'mesh_of', lambda members: mesh_of(2))
   statistics = ('running', 'batch', 'recalibrated')
   one, other = pair(eval_statistics=statistics, recalibration_examples=64)
   members = [{**one, 'norm.epsilon': 1e-3}, {**other, 'norm.epsilon': 0.5}]

@@ -3,7 +3,7 @@
 import pytest
 from stacked_runs import config
 
-from normlab.sweeps import stackable
+from normlab.sweeps.runners.stacked import stackable
 from normlab.validation import fields
 
 

@@ -6,8 +6,11 @@ import pandas as pd
 import pytest
 from swept_configs import tiny_config
 
-from normlab import names, records, trainer
-from normlab.sweeps import command, results, sweep
+from normlab import errors, records
+from normlab.commands import sweep
+from normlab.sweeps import folder
+from normlab.sweeps.results import outcomes
+from normlab.training import loop
 
 FILE = """
 from configs import base
@@ -30,7 +33,7 @@ def file(tmp_path):
 def run(file, workdir, **arguments):
   arguments = {'runner': {'name': 'one_process'}, **arguments}
   config = arguments.pop('config', None) or tiny_config()
-  return command.sweep(config, file, str(workdir), **arguments)
+  return sweep.sweep(config, file, str(workdir), **arguments)
 
 
 def contents(folder):
@@ -45,7 +48,7 @@ def test_a_sweep_is_trained_written_and_not_trained_again(
   file, tmp_path, capsys
 ):
   workdir = tmp_path / 'sweep'
-  assert run(file, workdir) == command.DONE
+  assert run(file, workdir) == sweep.DONE
   printed = capsys.readouterr()
   assert 'rows 2-3 have the same config' in printed.err
   table = pd.read_csv(workdir / 'sweep.csv')
@@ -55,10 +58,10 @@ def test_a_sweep_is_trained_written_and_not_trained_again(
     *table['run']
   }
   assert '| diverged |' in printed.out and 'sweep.png' in printed.out
-  for name in results.FILES:
+  for name in outcomes.FILES:
     assert (workdir / name).stat().st_size
   before = contents(workdir)
-  assert run(file, workdir) == command.DONE
+  assert run(file, workdir) == sweep.DONE
   assert contents(workdir) == before
 
 
@@ -66,16 +69,16 @@ def test_rows_in_another_order_are_the_same_sweep(file, tmp_path):
   rows = [{'seed': 0}, {'config.seed': 1, 'norm.name': 'batch'}]
   folder = tmp_path / 'sweep'
   for listed in (rows, rows[::-1]):
-    planned = sweep.plan(tiny_config(), listed)
-    sweep.check_usable(folder, planned)
+    planned = folder.plan(tiny_config(), listed)
+    folder.check_usable(folder, planned)
     folder.mkdir(exist_ok=True)
-    sweep.write_plan(folder, planned)
+    folder.write_plan(folder, planned)
 
 
 def test_a_folder_of_another_sweep_is_refused_and_left_alone(file, tmp_path):
   workdir = tmp_path / 'sweep'
   workdir.mkdir()
-  sweep.write_plan(workdir, sweep.plan(tiny_config(), [{'seed': 7}]))
+  folder.write_plan(workdir, folder.plan(tiny_config(), [{'seed': 7}]))
   before = contents(workdir)
   for dry_run in (False, True):
     with pytest.raises(records.RecordError, match='another sweep') as error:
@@ -86,10 +89,10 @@ def test_a_folder_of_another_sweep_is_refused_and_left_alone(file, tmp_path):
 
 def test_a_sweep_of_another_config_says_the_field(tmp_path):
   rows = [{'seed': 1}, {'seed': 2}]
-  sweep.write_plan(tmp_path, sweep.plan(tiny_config(), rows))
-  longer = sweep.plan(tiny_config(total_steps=5), rows)
+  folder.write_plan(tmp_path, folder.plan(tiny_config(), rows))
+  longer = folder.plan(tiny_config(total_steps=5), rows)
   with pytest.raises(records.RecordError, match='total_steps is 4 there, 5'):
-    sweep.check_usable(tmp_path, longer)
+    folder.check_usable(tmp_path, longer)
 
 
 @pytest.mark.parametrize('name', ['sweep.csv', 'sweep.png', records.CONFIG])
@@ -120,9 +123,9 @@ def test_a_run_without_a_result_is_listed_and_told_by_the_status(
   file, tmp_path, capsys
 ):
   workdir = tmp_path / 'sweep'
-  planned = sweep.plan(tiny_config(), sweep.rows_of(file))
+  planned = folder.plan(tiny_config(), folder.rows_of(file))
   with records.Record(workdir / planned[0].name).locked():
-    assert run(file, workdir) == command.INCOMPLETE
+    assert run(file, workdir) == sweep.INCOMPLETE
   table = pd.read_csv(workdir / 'sweep.csv')
   assert list(table['status']) == ['failed', 'done', 'diverged', 'diverged']
   assert 'in use by another process' in table['error'][0]
@@ -132,15 +135,15 @@ def test_a_run_that_cannot_be_read_is_listed_and_told_by_the_status(
   file, tmp_path, capsys
 ):
   workdir = tmp_path / 'sweep'
-  planned = sweep.plan(tiny_config(), sweep.rows_of(file))
+  planned = folder.plan(tiny_config(), folder.rows_of(file))
   damaged = workdir / planned[0].name / records.CONFIG
   damaged.parent.mkdir(parents=True)
   damaged.write_text('{')
-  assert run(file, workdir, dry_run=True) == command.DONE
+  assert run(file, workdir, dry_run=True) == sweep.DONE
   printed = capsys.readouterr().out
   assert f"left out: '{damaged}' is damaged" in printed
   assert '4 runs, 3 of them to train' in printed
-  assert run(file, workdir) == command.INCOMPLETE
+  assert run(file, workdir) == sweep.INCOMPLETE
   table = pd.read_csv(workdir / 'sweep.csv')
   assert list(table['status']) == ['failed', 'done', 'diverged', 'diverged']
   assert f"'{damaged}' is damaged" in table['error'][0]
@@ -148,18 +151,18 @@ def test_a_run_that_cannot_be_read_is_listed_and_told_by_the_status(
 
 
 def test_a_run_is_refused_in_the_folder_of_a_sweep(tmp_path):
-  sweep.write_plan(tmp_path, sweep.plan(tiny_config(), [{'seed': 7}]))
+  folder.write_plan(tmp_path, folder.plan(tiny_config(), [{'seed': 7}]))
   before = contents(tmp_path)
   with pytest.raises(records.RecordError, match=r'holds sweep\.json but no'):
-    trainer.train(tiny_config(), str(tmp_path))
+    loop.train(tiny_config(), str(tmp_path))
   assert contents(tmp_path) == before
 
 
 def test_a_plan_that_cannot_be_written_is_one_line(tmp_path):
-  planned = sweep.plan(tiny_config(), [{'seed': 7}])
+  planned = folder.plan(tiny_config(), [{'seed': 7}])
   (tmp_path / records.SWEEP).mkdir()
   with pytest.raises(records.RecordError, match='cannot be written') as error:
-    sweep.write_plan(tmp_path, planned)
+    folder.write_plan(tmp_path, planned)
   assert str(tmp_path / records.SWEEP) in str(error.value)
   assert [path.name for path in tmp_path.iterdir()] == [records.SWEEP]
 
@@ -168,7 +171,7 @@ def test_a_dry_run_says_runs_groups_and_time_and_writes_nothing(
   file, tmp_path, capsys
 ):
   workdir = tmp_path / 'sweep'
-  assert run(file, workdir, dry_run=True) == command.DONE
+  assert run(file, workdir, dry_run=True) == sweep.DONE
   printed = capsys.readouterr().out
   assert '4 runs, 4 of them to train, one after another' in printed
   assert '| 2, 3 |' in ' '.join(printed.split())
@@ -204,7 +207,7 @@ def test_a_dry_run_measures_what_is_left_only(file, tmp_path, capsys):
 def test_a_file_that_gives_no_sweep_is_one_line(tmp_path, text, words):
   file = tmp_path / 'swept.py'
   file.write_text(text)
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     run(file, tmp_path / 'sweep')
   assert '\n' not in str(error.value)
   assert all(word in str(error.value) for word in words), error.value
@@ -221,13 +224,13 @@ def test_a_file_that_gives_no_sweep_is_one_line(tmp_path, text, words):
   ],
 )
 def test_an_option_of_another_runner_is_refused(file, tmp_path, options, words):
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     run(file, tmp_path / 'sweep', runner=options)
   assert all(word in str(error.value) for word in words), error.value
 
 
 def test_the_plan_says_what_each_run_overrides(tmp_path):
-  planned = sweep.plan(tiny_config(), [{'config.seed': 3}])
-  sweep.write_plan(tmp_path, planned)
+  planned = folder.plan(tiny_config(), [{'config.seed': 3}])
+  folder.write_plan(tmp_path, planned)
   stored = json.loads((tmp_path / records.SWEEP).read_text())
   assert list(stored['runs'].values()) == [{'seed': 3}]

@@ -7,12 +7,13 @@ import pathlib
 import pytest
 from swept_configs import tiny_config, tiny_runs
 
-from normlab import interruption, names, records
-from normlab.sweeps.one_process import OneProcess
-from normlab.sweeps.processes import LocalProcesses
-from normlab.sweeps.runner import Ended
+from normlab import errors, records
+from normlab.runtime import interruption
+from normlab.sweeps.runners.alone import OneProcess
+from normlab.sweeps.runners.interface import Ended
+from normlab.sweeps.runners.processes import LocalProcesses
+from normlab.sweeps.runners.stacked.vectorized import Vectorized
 from normlab.sweeps.train_all import train_all
-from normlab.sweeps.vectorized import Vectorized
 
 
 class Scripted:
@@ -97,7 +98,7 @@ def test_an_interruption_says_how_many_runs_are_left(tmp_path):
 def test_everything_is_checked_before_the_first_run(tmp_path):
   runner = Scripted()
   bad = {str(tmp_path / 'bad'): tiny_config(-1)}
-  with pytest.raises(names.ConfigError, match='seed'):
+  with pytest.raises(errors.ConfigError, match='seed'):
     train_all(tiny_runs(tmp_path, 0) | bad, runner=runner)
   assert not runner.attempts and not list(tmp_path.iterdir())
 
@@ -105,9 +106,9 @@ def test_everything_is_checked_before_the_first_run(tmp_path):
 def test_a_runner_that_cannot_run_leaves_nothing_behind(tmp_path):
   class Without(Scripted):
     def check(self, runs):
-      raise names.ConfigError('no cluster')
+      raise errors.ConfigError('no cluster')
 
-  with pytest.raises(names.ConfigError, match='no cluster'):
+  with pytest.raises(errors.ConfigError, match='no cluster'):
     train_all(tiny_runs(tmp_path, 0), runner=Without())
   assert not list(tmp_path.iterdir())
 

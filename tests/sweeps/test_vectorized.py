@@ -7,8 +7,8 @@ import stacked_runs as stacked
 from stacked_runs import NUMBERS
 
 from normlab import records
-from normlab.journal import Journal
-from normlab.sweeps import stack, stackable
+from normlab.journal.journals import Journal
+from normlab.sweeps.runners.stacked import stackable, stacks
 
 
 @pytest.fixture(scope='module')
@@ -21,7 +21,7 @@ def statuses(runs):
   return [records.Record(path).status['status'] for path in runs]
 
 
-mesh_of = stack.mesh_of
+mesh_of = stacks.mesh_of
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def two_devices(monkeypatch):
 
 
 def on_devices(monkeypatch, number):
-  monkeypatch.setattr(stack, 'mesh_of', lambda n: mesh_of(min(n, number)))
+  monkeypatch.setattr(stacks, 'mesh_of', lambda n: mesh_of(min(n, number)))
 
 
 @pytest.mark.parametrize('number', [2, 8])
@@ -195,7 +195,7 @@ def test_what_is_too_much_as_one_program_is_trained_in_parts(
   def fail(*args):
     raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: out of memory')
 
-  monkeypatch.setattr(stack.Stack, 'run_steps', fail)
+  monkeypatch.setattr(stacks.Stack, 'run_steps', fail)
   runs = stacked.group(tmp_path)
   assert stacked.train(runs) == dict.fromkeys(runs)
   for path, fields in zip(runs, NUMBERS, strict=True):

@@ -3,7 +3,7 @@
 import ml_collections
 
 from configs import base
-from normlab import names, validation
+from normlab import errors, validation
 
 
 def changed(fields):
@@ -21,7 +21,7 @@ def problems(config):
   """The lines of the error; none for a config that can be trained."""
   try:
     validation.check(config)
-  except names.ConfigError as error:
+  except errors.ConfigError as error:
     assert str(error) == '\n'.join(error.problems)
     assert not [line for line in error.problems if '\n' in line or not line]
     return list(error.problems)

@@ -5,7 +5,7 @@ import math
 import pytest
 from config_cases import changed, problems
 
-from normlab import names
+from normlab import errors
 
 NAN = math.nan
 POSITIVE = 'must be a finite number above 0, in float32'
@@ -277,13 +277,13 @@ SEVERAL = [
 ]
 
 
-@pytest.mark.parametrize('fields, part', ONE, ids=names.shown)
+@pytest.mark.parametrize('fields, part', ONE, ids=errors.shown)
 def test_one_problem_is_one_line(fields, part):
   (line,) = problems(changed(fields))
   assert part in line
 
 
-@pytest.mark.parametrize('fields, parts', SEVERAL, ids=names.shown)
+@pytest.mark.parametrize('fields, parts', SEVERAL, ids=errors.shown)
 def test_all_problems_are_said_at_once_in_order(fields, parts):
   lines = problems(changed(fields))
   assert len(lines) == len(parts), lines

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from config_cases import changed, problems
 
-from normlab import names
+from normlab import errors
 
 NAN, INF = math.nan, math.inf
 WHOLE = 'must be a whole number of at least 1, in int32'
@@ -188,7 +188,7 @@ def test_the_table_is_large():
   assert len(BAD) > 80
 
 
-@pytest.mark.parametrize('fields, part', BAD, ids=names.shown)
+@pytest.mark.parametrize('fields, part', BAD, ids=errors.shown)
 def test_a_bad_value_is_one_line(fields, part):
   (line,) = problems(changed(fields))
   assert part in line

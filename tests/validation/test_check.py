@@ -8,7 +8,8 @@ import pytest
 from config_cases import changed, problems
 
 from configs import base
-from normlab import data, evaluation, names, records, validation
+from normlab import data, errors, records, validation
+from normlab.training import evaluation
 from normlab.validation import rules
 
 INF = math.inf
@@ -39,14 +40,14 @@ GOOD = [
 ]
 
 
-@pytest.mark.parametrize('fields', GOOD, ids=names.shown)
+@pytest.mark.parametrize('fields', GOOD, ids=errors.shown)
 def test_good_config_passes(fields):
   assert validation.check(changed(fields)).sizes['train'] == 1_077
 
 
 def test_a_config_that_is_no_config_is_refused():
   with pytest.raises(
-    names.ConfigError, match='is a dict; must be a ConfigDict'
+    errors.ConfigError, match='is a dict; must be a ConfigDict'
   ):
     validation.check({})
 
@@ -67,7 +68,7 @@ def test_a_config_from_json_passes():
 def test_fields_are_checked_without_the_data_set():
   absent = {'data.name': 'mnist', 'data.data_dir': '/nowhere'}
   validation.check_complete(changed(absent))
-  with pytest.raises(names.ConfigError) as error:
+  with pytest.raises(errors.ConfigError) as error:
     validation.check_complete(changed({**absent, 'seed': -1}))
   assert [line.split('=')[0] for line in error.value.problems] == [
     'config.seed',
@@ -75,7 +76,7 @@ def test_fields_are_checked_without_the_data_set():
     "'/nowhere'; prepare it once: python scripts/prepare_data.py mnist "
     '--data_dir',
   ]
-  with pytest.raises(names.ConfigError, match='must be a ConfigDict'):
+  with pytest.raises(errors.ConfigError, match='must be a ConfigDict'):
     validation.check_complete({})
 
 
@@ -116,7 +117,7 @@ def test_a_streamed_set_has_the_fields_of_its_images(photographs):
       'least 1, in int32',
     ),
   ],
-  ids=names.shown,
+  ids=errors.shown,
 )
 def test_a_streamed_set_has_its_own_limits(photographs, fields, line):
   assert problems(changed(photographs | fields)) == [line]

@@ -9,7 +9,7 @@ from config_cases import changed
 from ml_collections import config_dict
 
 from configs import base
-from normlab import names, records
+from normlab import errors, records
 from normlab.validation import fields
 
 NAN, INF = math.nan, math.inf
@@ -168,7 +168,7 @@ def test_other_values_are_refused_with_field_value_and_what_is_allowed(field):
   rule = fields.FIELDS[field]
   for value in VALUES[field][1] + WRONG_TYPES[TYPES[field]]:
     line = (
-      f'config.{field}={names.shown(value)} is not allowed: must be '
+      f'config.{field}={errors.shown(value)} is not allowed: must be '
       f'{rule.allowed}'
     )
     assert rule.problem(field, value) == line

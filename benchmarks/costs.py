@@ -1,0 +1,118 @@
+"""What the time of a compiled training step goes into, from a trace of it."""
+
+import collections
+import pathlib
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+
+import jax
+
+from benchmarks.timing import Stepper
+
+# The first pattern that an operation's names match says its kind. The names are
+# paths in the traced program: 'jit(train_steps)/transpose(jvp(CNN))/layer1/...';
+# 'transpose' there is the backward pass.
+KINDS = {
+  'convolution gradients': r'transpose\(jvp.*/conv|^unnamed convolution$',
+  'convolutions': r'/conv',
+  'norms': r'/norm|BatchNorm',
+  'pooling': r'max_pool|mean_pool|downsample/',
+  'rest of the model': r'jvp\(',
+  'batch, optimizer, metrics': r'.',
+}
+UNNAMED = 'copies'
+
+INSTRUCTION = re.compile(r'^\s*(?:ROOT )?%?([\w.\-]+) = (.*)$')
+COMPUTATION = re.compile(r'^(ENTRY )?%?([\w.\-]+) .*\{$')
+CALLED = re.compile(r'(?:calls|to_apply)=%?([\w.\-]+)')
+NAME = re.compile(r'op_name="([^"]*)"')
+
+
+def by_kind(stepper: Stepper, steps: int) -> dict[str, float]:
+  """Seconds a step of each kind of operation, the largest first.
+
+  Operations may run beside each other: the sum is then more than the step.
+
+  Args:
+    stepper: has run before, and has a `program_text`.
+    steps: to trace, at least.
+  """
+  kinds = kinds_of(stepper.program_text())
+  seconds: dict[str, float] = collections.Counter()
+  for operation, duration in traced(stepper, steps):
+    if operation in kinds:  # Others are inside of these.
+      seconds[kinds[operation]] += duration
+  made = stepper.steps * stepper.calls(steps)
+  largest = sorted(seconds, key=seconds.__getitem__, reverse=True)
+  return {kind: seconds[kind] / made for kind in largest}
+
+
+def traced(stepper: Stepper, steps: int) -> Iterator[tuple[str, float]]:
+  """The compiled operations that ran, with seconds each."""
+  with tempfile.TemporaryDirectory() as folder:
+    with jax.profiler.trace(folder):
+      stepper.run(steps)
+    (path,) = pathlib.Path(folder).rglob('*.xplane.pb')
+    data = jax.profiler.ProfileData.from_file(str(path))
+  for plane in data.planes:
+    for line in plane.lines:
+      for event in line.events:
+        operation = dict(event.stats).get('hlo_op')
+        if operation is not None:
+          yield operation, event.duration_ns / 1e9
+
+
+def kinds_of(program_text: str) -> dict[str, str]:
+  """The kind of each operation of a program that XLA runs by itself.
+
+  Args:
+    program_text: the compiled program, as XLA writes it.
+  """
+  computations = dict(computations_of(program_text))
+  return {
+    operation: kind_of(names_in(text, computations))
+    for operation, text in computations.pop('ENTRY').items()
+  }
+
+
+def kind_of(names: str) -> str:
+  """The kind of an operation, from the names in it."""
+  found = (
+    kind for kind, rule in KINDS.items() if re.search(rule, names, re.MULTILINE)
+  )
+  return next(found, UNNAMED)
+
+
+def names_in(text: str, computations: Mapping[str, Mapping[str, str]]) -> str:
+  """The names of an operation, or where it has none those of its parts."""
+  if name := NAME.search(text):
+    return name[1]
+  if ' convolution(' in text:
+    return 'unnamed convolution'  # XLA drops the name of a kernel's gradient.
+  called = CALLED.search(text)
+  parts = computations.get(called[1], {}) if called else {}
+  return '\n'.join(names_in(part, computations) for part in parts.values())
+
+
+def computations_of(program_text: str) -> Iterator[tuple[str, dict[str, str]]]:
+  """The computations of a program by name: instructions by name.
+
+  The one that is the program is called 'ENTRY'.
+  """
+  found: dict[str, str] = {}
+  for line in program_text.splitlines():
+    if head := COMPUTATION.match(line):
+      found = {}
+      yield 'ENTRY' if head[1] else head[2], found
+    elif instruction := INSTRUCTION.match(line):
+      found[instruction[1]] = instruction[2]
+
+
+def sentence(seconds: Mapping[str, float]) -> str:
+  """The shares of the kinds, as 'convolutions 60% (1.2 ms), norms ...'."""
+  total = sum(seconds.values())
+  return ', '.join(
+    f'{kind} {time / total:.0%} ({1e3 * time:.2f} ms)'
+    for kind, time in seconds.items()
+  )

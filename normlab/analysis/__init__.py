@@ -1,0 +1,1 @@
+"""Tables of runs, curves, plots and result files: reads records, trains nothing."""

@@ -1,0 +1,56 @@
+"""Result files: a table, a text and a figure beside each other, all or none."""
+
+import errno
+import os
+import pathlib
+import shutil
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from normlab import records
+from normlab.analysis import plotting
+
+SUFFIXES = ('.csv', '.md', '.png', '.svg')
+
+
+def write(
+  path: pathlib.Path, *, table: pd.DataFrame, text: str, figure: Figure
+) -> None:
+  """Writes `path` with each of `SUFFIXES`; its folder is created if missing.
+
+  The files are written in a hidden folder and moved at the end: a failure
+  leaves those of before. What a process leaves that was killed meanwhile, the
+  next one removes.
+
+  Args:
+    path: without a suffix.
+    table: as CSV.
+    text: as Markdown.
+    figure: as PNG and SVG.
+
+  Raises:
+    records.RecordError: a file cannot be written; says which, or the folder.
+  """
+  names = [path.name + suffix for suffix in SUFFIXES]
+  places = {name: path.with_name(name) for name in names}
+  hidden = path.with_name(f'.{path.name}.tmp')
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for place in filter(pathlib.Path.is_dir, places.values()):
+      raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), place)
+    shutil.rmtree(hidden, ignore_errors=True)
+    hidden.mkdir()
+    table.to_csv(hidden / f'{path.name}.csv', index=False)
+    (hidden / f'{path.name}.md').write_text(text, encoding='utf-8')
+    plotting.save(figure, hidden / path.name)
+    for name, place in places.items():
+      (hidden / name).replace(place)
+  except OSError as error:
+    name = pathlib.Path(error.filename or '').name
+    raise records.RecordError(
+      f'{str(places.get(name, path.parent))!r} cannot be written: '
+      f'{error.strerror}'
+    ) from error
+  finally:
+    shutil.rmtree(hidden, ignore_errors=True)

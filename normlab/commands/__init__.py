@@ -1,0 +1,1 @@
+"""What the scripts do: one module a script, under the same name."""

@@ -1,0 +1,54 @@
+"""What stands between a command line and a sweep: words and exit status."""
+
+import contextlib
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ml_collections
+
+from normlab.sweeps import folder, forecast
+from normlab.sweeps.results import outcomes
+from normlab.sweeps.runners import choice
+from normlab.training.estimate import without_cache
+
+DONE, INCOMPLETE = 0, 1
+
+
+def sweep(
+  config: ml_collections.ConfigDict,
+  file: str,
+  workdir: str,
+  *,
+  runner: Mapping[str, Any],
+  target: float | None = None,
+  dry_run: bool = False,
+  stop: Callable[[], bool] = lambda: False,
+) -> int:
+  """Carries out a sweep, prints its table, and returns the exit status.
+
+  Args:
+    config: as in `configs/base.py`.
+    file: of the config, whose `get_hyper` says what is swept.
+    workdir: folder of the sweep.
+    runner: 'name' and the options of `runners.build`.
+    target: see `sweep.sweep`.
+    dry_run: prints the runs, their groups and the time; trains none.
+    stop: whether to save all states and end.
+
+  Raises:
+    errors.ConfigError, records.RecordError, InterruptedSweep: as `sweep.sweep`.
+  """
+  with without_cache() if dry_run else contextlib.nullcontext():
+    planned = folder.plan(config, folder.rows_of(file))
+    chosen = choice.build(runs=planned, **runner)
+    if dry_run:
+      print(forecast.report(planned, workdir, chosen))
+      return DONE
+  table = folder.sweep(
+    planned, workdir, runner=chosen, target=target, stop=stop
+  )
+  print(outcomes.markdown(table))
+  for name in outcomes.FILES:
+    print(f'wrote {pathlib.Path(workdir) / name}')
+  return DONE if table['status'].isin(outcomes.FINISHED).all() else INCOMPLETE

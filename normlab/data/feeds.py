@@ -1,0 +1,290 @@
+"""What gives a run its examples: from the devices' memory, or streamed.
+
+Both feeds have the same methods; which one a run has is a matter of its data
+set. `inputs` are those of a compiled call (`training_step.Inputs`).
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+
+from normlab import data
+from normlab.data import Batch
+from normlab.program.programs import Program
+from normlab.runtime import devices
+
+
+class Resident(NamedTuple):
+  """Inputs of a call, out of a split that all devices hold.
+
+  Attributes:
+    split: all training examples.
+    orders: int32 [epochs, examples], of the epochs of this call.
+    first: the first step of the call, from 0.
+  """
+
+  split: Batch
+  orders: jax.Array
+  first: np.ndarray
+
+  def batch(
+    self, step: jax.Array, i: int | jax.Array, program: Program
+  ) -> Batch:
+    """The batch of a step (from 0)."""
+    del i
+    rows = data.rows_of_step(self.orders, self.first, step, program.batch_size)
+    if program.mesh is not None:
+      sharding = devices.sharded(program.mesh)
+      rows = jax.lax.with_sharding_constraint(rows, sharding)
+    return self.split.take(rows)
+
+
+class Streamed(NamedTuple):
+  """Inputs of a call that were read for it.
+
+  Attributes:
+    batches: [steps, batch, ...], sharded over the devices.
+  """
+
+  batches: Batch
+
+  def batch(
+    self, step: jax.Array, i: int | jax.Array, program: Program
+  ) -> Batch:
+    """The i-th batch of the call."""
+    del step, program
+    return self.batches.take(i)
+
+
+class MemoryFeed:
+  """A data set that fits the devices, shuffled on them: nothing to restore."""
+
+  def __init__(
+    self,
+    splits: dict[str, data.Split],
+    key: jax.Array,
+    batch_size: int,
+    mesh: Mesh,
+  ):
+    """Moves the splits to the devices.
+
+    Args:
+      splits: 'train' and others.
+      key: of the order of the training examples.
+      batch_size: examples a step.
+      mesh: the devices.
+    """
+    self.pixels = data.pixel_statistics(splits['train'].images)
+    self._mesh = mesh
+    self._batch_size = batch_size
+    self._splits = {
+      name: devices.replicate(Batch(split.images, split.labels), mesh)
+      for name, split in splits.items()
+    }
+    self._shuffled = self._order_of(key)
+
+  def reordered(self, key: jax.Array) -> 'MemoryFeed':
+    """The same examples in memory, in the order of another key.
+
+    Args:
+      key: of a run, or [members] of several, whose orders are then stacked.
+    """
+    other = copy.copy(self)
+    other._shuffled = self._order_of(key)
+    return other
+
+  def on_mesh(self, mesh: Mesh) -> 'MemoryFeed':
+    """The same examples on other devices, in the same order."""
+    other = copy.copy(self)
+    other._mesh = mesh
+    other._splits = devices.replicate(self._splits, mesh)
+    return other
+
+  def _order_of(self, key: jax.Array) -> data.Shuffled:
+    number = len(self._splits['train'].labels)
+    return data.Shuffled(key, number, self._batch_size)
+
+  def inputs(self, first: int, count: int) -> Resident:
+    """The examples of `count` steps from `first` (0)."""
+    return Resident(
+      self._splits['train'],
+      self._shuffled.orders(first, count),
+      np.int32(first),
+    )
+
+  @property
+  def image_shape(self) -> tuple[int, ...]:
+    """[height, width, channels]."""
+    return self._splits['train'].images.shape[1:]
+
+  def eval_batches(
+    self, split: str, batch_size: int
+  ) -> Iterator[tuple[Batch, jax.Array]]:
+    """Every example of a split once, and which of a batch are to be counted."""
+    examples = self._splits[split]
+    number = len(examples.labels)
+    size = devices.whole_shards(min(batch_size, number), self._mesh)
+    for rows, valid in data.ordered_rows(number, size):
+      own = devices.own_part(rows), devices.own_part(valid)
+      rows, valid = devices.shard(own, self._mesh)
+      yield _take(examples, rows), valid
+
+  def training_batches(self, count: int, batch_size: int) -> Iterator[Batch]:
+    """The first `count` training examples, not augmented.
+
+    As many as the devices can share alike, and at least one each.
+    """
+    examples = self._splits['train']
+    number = len(examples.labels)
+    shards = max(1, min(count, number) // self._mesh.size)
+    count = shards * self._mesh.size
+    size = devices.whole_shards(min(batch_size, count), self._mesh)
+    for start in range(0, count, size):
+      rows = np.arange(start, min(start + size, count), dtype=np.int32)
+      rows %= number  # There may be fewer examples than devices.
+      yield _take(examples, devices.shard(devices.own_part(rows), self._mesh))
+
+  def state(self) -> dict[str, Any]:
+    """What `restore` needs: nothing, as the step says it all."""
+    return {}
+
+  def restore(self, state: dict[str, Any]) -> None:
+    """Continues after the batches that were given at `state`."""
+
+  def start(self) -> None:
+    """Nothing to begin."""
+
+  def close(self) -> None:
+    """Nothing to end."""
+
+
+@jax.jit
+def _take(examples: Batch, rows: jax.Array) -> Batch:
+  return examples.take(rows)
+
+
+class StreamFeed:
+  """A data set that is read from disk while the run trains."""
+
+  def __init__(self, config: ml_collections.ConfigDict, mesh: Mesh):
+    """Opens the stream of training batches; reads nothing yet."""
+    self.pixels = data.pixel_statistics_of(config.data.name)
+    self._mesh = mesh
+    self._section = section = config.data
+    self._read = {
+      'name': section.name,
+      'data_dir': section.data_dir,
+      'image_size': section.image_size,
+      'workers': section.workers,
+      'process_index': jax.process_index(),
+      'process_count': jax.process_count(),
+    }
+    self._train = data.TrainStream(
+      **self._read,
+      batch_size=config.batch_size,
+      min_crop_area=section.min_crop_area,
+      random_flip=section.random_flip,
+      seed=config.seed,
+    )
+
+  def inputs(self, first: int, count: int) -> Streamed:
+    """The next `count` batches."""
+    del first  # The stream knows where it is.
+    batches = [next(self._train) for _ in range(count)]
+    stacked = jax.tree.map(lambda *parts: np.stack(parts), *batches)
+    return Streamed(devices.shard(stacked, self._mesh, axis=1))
+
+  @property
+  def image_shape(self) -> tuple[int, ...]:
+    """[height, width, channels]."""
+    section = self._section
+    described = data.describe(
+      section.name, section.data_dir, section.image_size
+    )
+    return described.image_shape
+
+  def eval_batches(
+    self, split: str, batch_size: int
+  ) -> Iterator[tuple[Batch, jax.Array]]:
+    """Every example of a split once, and which of a batch are to be counted."""
+    return self._ordered(split, batch_size)
+
+  def training_batches(self, count: int, batch_size: int) -> Iterator[Batch]:
+    """The first `count` training examples, not augmented, in whole batches."""
+    size = devices.whole_shards(min(batch_size, count), self._mesh)
+    limit = max(1, count // size) * size
+    for batch, valid in self._ordered('train', size, limit=limit):
+      if valid.all():  # The split may have fewer examples.
+        yield batch
+
+  def state(self) -> dict[str, Any]:
+    """Where the stream is: of the next batch that is not given yet."""
+    return self._train.get_state()
+
+  def restore(self, state: dict[str, Any]) -> None:
+    """Continues after the batches that were given at `state`."""
+    self._train.set_state(state)
+
+  def start(self) -> None:
+    """Begins to read, in the background."""
+    self._train.start()
+
+  def close(self) -> None:
+    """Ends the workers."""
+    self._train.close()
+
+  def _ordered(
+    self, split: str, batch_size: int, **limit: int
+  ) -> Iterator[tuple[Batch, jax.Array]]:
+    size = devices.whole_shards(batch_size, self._mesh)
+    for batch, valid in data.eval_batches(
+      split=split, batch_size=size, **self._read, **limit
+    ):
+      yield devices.shard((Batch(*batch), valid), self._mesh)
+
+
+Feed = MemoryFeed | StreamFeed
+
+
+class Stopped(Exception):
+  """An evaluation was told to end."""
+
+
+class Stoppable:
+  """A feed whose examples of an evaluation end when the run is told to."""
+
+  def __init__(self, feed: Feed, stop: Callable[[], bool]):
+    """Takes a feed, and what says whether to end."""
+    self._feed = feed
+    self._stop = stop
+
+  def eval_batches(
+    self, split: str, batch_size: int
+  ) -> Iterator[tuple[Batch, jax.Array]]:
+    """As of the feed.
+
+    Raises:
+      Stopped: told to end.
+    """
+    for item in self._feed.eval_batches(split, batch_size):
+      self._check()
+      yield item
+
+  def training_batches(self, count: int, batch_size: int) -> Iterator[Batch]:
+    """As of the feed.
+
+    Raises:
+      Stopped: told to end.
+    """
+    for batch in self._feed.training_batches(count, batch_size):
+      self._check()
+      yield batch
+
+  def _check(self) -> None:
+    if self._stop():
+      raise Stopped

@@ -1,0 +1,1 @@
+"""Data sets by name: embedded, or prepared by TFDS."""

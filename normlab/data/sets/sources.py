@@ -1,0 +1,270 @@
+"""Data sets by name: what they are, their splits, and reading them whole."""
+
+import dataclasses
+import functools
+import importlib.util
+import pathlib
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from normlab import errors, registry
+from normlab.data import images
+from normlab.data.batching import Pixels
+from normlab.data.sets import digits
+from normlab.data.sets.prepared import (
+  find,
+  folder_of,
+  own_temporary_folder,
+  prepared_builder,
+  quiet,
+  unreadable,
+)
+
+# Examples taken from the end of the training split for validation: but for the
+# digits, no source has a validation split of its own.
+VALIDATION_SIZE = 5_000
+SLICES_WITHOUT_VALIDATION = {
+  'train': f'train[:-{VALIDATION_SIZE}]',
+  'validation': f'train[-{VALIDATION_SIZE}:]',
+  'test': 'test',
+}
+
+DATASETS: dict[str, str] = {
+  'digits': 'embedded: 1,797 handwritten digits, 8x8x1, 10 classes',
+  'mnist': '70,000 handwritten digits, 28x28x1, 10 classes',
+  'fashion_mnist': '70,000 pieces of clothing, 28x28x1, 10 classes',
+  'cifar10': '60,000 photographs, 32x32x3, 10 classes',
+  'cifar100': '60,000 photographs, 32x32x3, 100 classes',
+  'imagenette': 'streamed: 13,394 photographs of ImageNet, 10 classes',
+  'imagenet2012': 'streamed: 1,331,167 photographs, 1,000 classes',
+}
+
+# Sets that stay on disk, with the share of their training split, from its end,
+# that is for validation. TFDS has written it in random order. The labels of
+# ImageNet's own test split are not public: its validation split is for tests.
+STREAMED = {'imagenette': 0.05, 'imagenet2012': 0.01}
+
+# The usual ones, of ImageNet's training images.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# Files that nobody may distribute, and that TFDS looks for in its manual_dir.
+MANUAL_FILES = {
+  'imagenet2012': ('ILSVRC2012_img_train.tar', 'ILSVRC2012_img_val.tar')
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """Examples in memory.
+
+  Attributes:
+    images: uint8 [examples, height, width, channels].
+    labels: int32 [examples].
+  """
+
+  images: np.ndarray
+  labels: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+  """What is known of a data set without reading it.
+
+  Attributes:
+    sizes: number of examples of 'train', 'validation' and 'test'.
+    image_shape: (height, width, channels).
+    num_classes: number of labels.
+    streamed: whether it stays on disk.
+  """
+
+  sizes: dict[str, int]
+  image_shape: tuple[int, int, int]
+  num_classes: int
+  streamed: bool = False
+
+
+def is_streamed(name: str) -> bool:
+  """Whether a data set is streamed from disk; False for unknown names."""
+  return name.split('/')[0] in STREAMED
+
+
+def check_name(name: str, *, streamed: bool | None = None) -> bool:
+  """Whether a data set stays on disk.
+
+  Args:
+    name: a key of `DATASETS`; a streamed set also takes NAME/CONFIG and
+      NAME/VERSION, as TFDS has them ('imagenette/160px-v2').
+    streamed: what it must be; None is either.
+
+  Raises:
+    errors.ConfigError: an unknown name, or not what it must be.
+  """
+  base = name.split('/')[0]
+  if base not in STREAMED:
+    base = name
+  registry.lookup('data set', base, DATASETS)
+  if streamed is not None and (base in STREAMED) != streamed:
+    known = [n for n in DATASETS if (n in STREAMED) == streamed]
+    raise errors.ConfigError(
+      f'data set {name!r} is {"not " if streamed else ""}streamed from disk; '
+      f'allowed here are: {", ".join(known)}'
+    )
+  return base in STREAMED
+
+
+def describe(
+  name: str, data_dir: str | None = None, image_size: int | None = None
+) -> Description:
+  """Sizes and shapes of a data set; reads its metadata, writes nothing.
+
+  Args:
+    name: a key of `DATASETS`, or as `check_name` takes it.
+    data_dir: where TFDS prepared it; None is `default_data_dir()`.
+    image_size: height and width to which a streamed set is cropped, in pixels;
+      None is 224. Other sets have a size of their own.
+
+  Raises:
+    errors.ConfigError: an unknown name, or a data set that is not prepared; says
+      the command that prepares it.
+  """
+  streamed = check_name(name)
+  if name == 'digits':
+    return Description(
+      dict(digits.SIZES), digits.IMAGE_SHAPE, digits.NUM_CLASSES
+    )
+  info = prepared_builder(name, data_dir).info
+  sizes = {
+    split: info.splits[part].num_examples
+    for split, part in slices(name, info).items()
+  }
+  shape = tuple(info.features['image'].shape)
+  if streamed:
+    shape = (image_size or images.SIZE,) * 2 + (3,)
+  classes = info.features['label'].num_classes
+  return Description(sizes, shape, classes, streamed)
+
+
+def slices(name: str, info: tfds.core.DatasetInfo) -> dict[str, str]:
+  """Our splits in TFDS's notation ('train[:100]'); they never overlap."""
+  if not check_name(name):
+    return SLICES_WITHOUT_VALIDATION
+  share = STREAMED[name.split('/')[0]]
+  held_out = max(1, round(share * info.splits['train'].num_examples))
+  return {
+    'train': f'train[:-{held_out}]',
+    'validation': f'train[-{held_out}:]',
+    'test': 'validation',
+  }
+
+
+def pixel_statistics_of(name: str) -> Pixels:
+  """The usual mean and deviation of a streamed set, without reading it.
+
+  Raises:
+    errors.ConfigError: not a streamed set.
+  """
+  check_name(name, streamed=True)
+  return Pixels(np.float32(IMAGENET_MEAN), np.float32(IMAGENET_STD))
+
+
+# One data set stays in memory: the runs of a sweep mostly share it.
+@functools.lru_cache(maxsize=1)
+def load(name: str, data_dir: str | None = None) -> dict[str, Split]:
+  """Reads a data set: 'train', 'validation' and 'test', which never overlap.
+
+  TFDS has no validation split of these: the last 5,000 training examples are it.
+
+  Args:
+    name: a key of `DATASETS`.
+    data_dir: where TFDS prepared it; None is `default_data_dir()`. The digits
+      need none.
+
+  Raises:
+    errors.ConfigError: as `describe`; a streamed set; damaged examples.
+  """
+  check_name(name, streamed=False)
+  if name == 'digits':
+    return {split: Split(*arrays) for split, arrays in digits.splits().items()}
+  builder = prepared_builder(name, data_dir)
+  parts = slices(name, builder.info)
+  try:
+    return {split: read(builder, part) for split, part in parts.items()}
+  except Exception as error:  # array_record and TFDS raise what they like.
+    problem = errors.one_line(str(error)) or type(error).__name__
+    raise unreadable(name, data_dir, builder.data_path, problem) from error
+
+
+def read(builder: tfds.core.DatasetBuilder, split: str) -> Split:
+  """Reads one split, in TFDS's own notation ('train[:100]')."""
+  with quiet():
+    source = builder.as_data_source(split=split)
+    # Asking for all rows at once is twice as fast as one after another.
+    examples = source.__getitems__(range(len(source)))
+  images = np.stack([example['image'] for example in examples])
+  labels = np.array([example['label'] for example in examples], np.int32)
+  return Split(images, labels)
+
+
+def prepare(name: str, data_dir: str | None = None) -> str:
+  """Downloads a data set and writes it as array_record; returns where it is.
+
+  Args:
+    name: a key of `DATASETS`.
+    data_dir: where to; None is `default_data_dir()`.
+
+  Raises:
+    errors.ConfigError: an unknown name, a folder that cannot be written
+      or holds a damaged copy, TensorFlow is missing, with which TFDS
+      unpacks the downloads, or files that must be downloaded by hand.
+  """
+  check_name(name)
+  if name == 'digits':
+    return str(digits.file())  # Embedded: there is nothing to do.
+  folder = folder_of(data_dir)
+  if find(name, folder):
+    return str(prepared_builder(name, data_dir).data_path)
+  if importlib.util.find_spec('tensorflow') is None:
+    raise errors.ConfigError(
+      f'preparing {name!r} needs the prepare extra, once: pip install -e '
+      "'.[prepare]' (reading what is prepared does not)"
+    )
+  check_manual_files(name, folder)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise errors.ConfigError(
+      f'data_dir {str(folder)!r} cannot be written: {error.strerror}'
+    ) from error
+  with own_temporary_folder():
+    builder = tfds.builder(
+      name, data_dir=str(folder), file_format='array_record'
+    )
+  if builder.data_path.exists():
+    # TFDS would take it for prepared.
+    raise unreadable(
+      name, data_dir, builder.data_path, 'dataset_info.json is missing'
+    )
+  builder.download_and_prepare()
+  return str(builder.data_path)
+
+
+def check_manual_files(name: str, folder: pathlib.Path) -> None:
+  """Files that must be downloaded by hand are where TFDS looks for them.
+
+  Raises:
+    errors.ConfigError: some are missing.
+  """
+  manual_dir = folder / 'downloads' / 'manual'
+  missing = [
+    file
+    for file in MANUAL_FILES.get(name.split('/')[0], ())
+    if not (manual_dir / file).exists()
+  ]
+  if missing:
+    raise errors.ConfigError(
+      f'preparing {name!r} needs {" and ".join(missing)} in '
+      f"{str(manual_dir)!r} (TFDS's manual_dir): download them from "
+      'https://image-net.org, by hand'
+    )

@@ -1,0 +1,210 @@
+"""What a run writes down, so that it can be continued as if nothing had been.
+
+The rows of the record, TensorBoard's events and the checkpoints belong together:
+a checkpoint knows how many rows were written before it, and a run that resumes
+takes off the rows after it, which it then writes again.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from normlab import records
+from normlab.journal import checkpoints
+from normlab.journal.checkpoints import Position, Restored
+from normlab.journal.writers import (
+  EVENTS_SUFFIX,
+  JsonLinesWriter,
+  TensorBoardWriter,
+  Values,
+)
+from normlab.program import training_step
+from normlab.runtime import distributed
+
+
+class Mark(NamedTuple):
+  """What a checkpoint says beside the state.
+
+  Attributes:
+    step: updates so far.
+    position: where the record stood.
+    accuracy: on the validation split; None where it was not evaluated.
+  """
+
+  step: int
+  position: Position
+  accuracy: float | None
+
+
+class Journal:
+  """Writes the record of one run; in one process of several, the first."""
+
+  def __init__(self, record: records.Record, *, keep_checkpoints: int):
+    """Names what is written to; nothing is opened yet.
+
+    Args:
+      record: of the run, whose config is written.
+      keep_checkpoints: how many of the newest are kept.
+    """
+    self._record = record
+    self._checkpoints = checkpoints.Checkpoints(record, keep=keep_checkpoints)
+    self._writes = distributed.is_primary()
+    # Lines of metrics.jsonl.
+    self.rows = 0
+    # Step and accuracy of the newest evaluation, and of the best.
+    self._newest = self._best = 0, -1.0
+    self._start = time.monotonic()
+
+  def resume(
+    self, like: training_step.TrainState, warn: Callable[[str], None]
+  ) -> Restored:
+    """Opens the record behind its newest whole checkpoint.
+
+    Args:
+      like: the state before the first step.
+      warn: is told of checkpoints that cannot be used.
+
+    Returns:
+      The checkpoint; for a run without, the state before the first step.
+    """
+    found = self._checkpoints.newest_whole(like, warn)
+    found = found or Restored(0, like, Position())
+    self.rows = found.position.rows
+    self._start = time.monotonic() - found.position.seconds
+    if self._writes:
+      self._record.cut(found.position.rows, found.step)
+      self._open()
+    # All processes save the best together.
+    distributed.wait_for_all('rows are cut')
+    for row in self._record.metrics():
+      self._note_best(row['step'], row['split'], row)
+    return found
+
+  def _open(self) -> None:
+    record = self._record
+    # Events that were not on disk yet are lost with the process: those of all
+    # rows are written anew.
+    for stale in record.path.glob(f'events.*{EVENTS_SUFFIX}'):
+      stale.unlink()
+    self._metrics = JsonLinesWriter(record.path / records.METRICS)
+    self._timing = JsonLinesWriter(record.path / records.TIMING)
+    self._events = TensorBoardWriter(record.path)
+    for row in (*record.metrics(), *record.timing()):
+      values = {k: v for k, v in row.items() if k not in ('step', 'split')}
+      self._events.write(row['step'], row['split'], values)
+
+  @property
+  def seconds(self) -> float:
+    """Of training so far, over all its processes one after another."""
+    return time.monotonic() - self._start
+
+  def write(self, step: int, split: str, values: Values) -> None:
+    """Writes the metrics of one split after `step` updates."""
+    self.rows += 1
+    self._note_best(step, split, values)
+    if self._writes:
+      self._metrics.write(step, split, values)
+      self._events.write(step, split, values)
+
+  def write_timing(self, step: int, values: Mapping[str, float]) -> None:
+    """Writes how fast training is."""
+    if self._writes:
+      values = {**values, 'seconds': round(self.seconds, 3)}
+      self._timing.write(step, 'train', values)
+      self._events.write(step, 'train', values)
+
+  def is_best(self, step: int) -> bool:
+    """Whether no evaluation before that of `step` was as good."""
+    return self._best[0] == step
+
+  def save(
+    self, step: int, state: training_step.TrainState, **where: Any
+  ) -> None:
+    """Starts to write a checkpoint.
+
+    Args:
+      step: updates so far.
+      state: after them.
+      **where: as of `mark`.
+
+    Raises:
+      RecordError: this or an earlier checkpoint cannot be written.
+    """
+    self.save_at(self.mark(step, **where), state)
+
+  def mark(
+    self,
+    step: int,
+    *,
+    window: tuple[dict[str, float], ...] = (),
+    stream: dict | None = None,
+    rows_before_evaluation: int | None = None,
+  ) -> Mark:
+    """Where the record stands now, for a checkpoint that may be written later.
+
+    Args:
+      step: updates so far.
+      window: values of the steps since the last training row.
+      stream: where the stream of examples is.
+      rows_before_evaluation: for a step whose evaluation was not finished; it
+        is made again when the run is continued.
+    """
+    due = rows_before_evaluation is not None
+    position = Position(
+      rows=rows_before_evaluation if due else self.rows,
+      window=window,
+      seconds=self.seconds,
+      stream=stream or {},
+      evaluation_due=due,
+    )
+    evaluated, accuracy = self._newest
+    is_known = evaluated == step and not due
+    return Mark(step, position, accuracy if is_known else None)
+
+  def save_at(self, mark: Mark, state: training_step.TrainState) -> None:
+    """Starts to write the checkpoint of a mark.
+
+    Raises:
+      RecordError: this or an earlier checkpoint cannot be written.
+    """
+    if mark.step in self._checkpoints.available():
+      return
+    if self._writes:
+      # The checkpoint says that these rows are there.
+      self._metrics.sync()
+    self._checkpoints.save(
+      mark.step, state, mark.position, accuracy=mark.accuracy
+    )
+
+  def restore(
+    self, like: training_step.TrainState, most: int
+  ) -> Restored | None:
+    """The newest checkpoint of at most `most` updates; None without one."""
+    self._checkpoints.wait()
+    for step in reversed(self._checkpoints.available()):
+      if step <= most:
+        return self._checkpoints.read(step, like)
+    return None
+
+  def wait(self) -> None:
+    """Returns when everything is on disk.
+
+    Raises:
+      RecordError: it cannot be written.
+    """
+    self._checkpoints.wait()
+
+  def close(self) -> None:
+    """Closes all files."""
+    self._checkpoints.close()
+    if self._writes and hasattr(self, '_events'):
+      for writer in (self._metrics, self._timing, self._events):
+        with contextlib.suppress(OSError):  # It was raised by a write.
+          writer.close()
+
+  def _note_best(self, step: int, split: str, values: Values) -> None:
+    if split == 'validation':
+      self._newest = step, values['accuracy']
+      if self._newest[1] > self._best[1]:
+        self._best = self._newest

@@ -1,0 +1,1 @@
+"""Moments, standardization and fields: what the layers are made of."""

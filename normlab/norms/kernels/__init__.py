@@ -1,0 +1,1 @@
+"""Norms of kernels: of a layer, not of an activation."""

@@ -1,0 +1,1 @@
+"""What is compiled, and nothing else: pure functions."""

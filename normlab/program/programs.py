@@ -1,0 +1,189 @@
+"""What of a run is compiled, and which numbers it is given.
+
+A `Program` holds the choices that shape the compiled step; the numbers of the
+optimizer are its arguments. Two runs with equal programs compile once.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import ml_collections
+import numpy as np
+import optax
+from flax import linen as nn
+from jax.sharding import Mesh
+
+from normlab import data, models, norms
+from normlab.data import Augmentation
+from normlab.program import optim
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """The static part of a training step; hashable, for `jax.jit`.
+
+  Attributes:
+    model: maps images and `train` to logits.
+    optimizer: a key of `optim.OPTIMIZERS`.
+    augmentation: of the training images.
+    batch_size: examples a step.
+    microbatches: parts of a batch, one after the other.
+    log_layer_norms: whether the norms of each tensor are among the metrics.
+    mesh: the devices that share a batch; None is one device.
+  """
+
+  model: nn.Module
+  optimizer: str
+  augmentation: Augmentation = Augmentation()
+  batch_size: int = 32
+  microbatches: int = 1
+  log_layer_norms: bool = False
+  mesh: Mesh | None = None
+
+  def with_numbers(self, hyper: 'Hyper') -> 'Program':
+    """The program with the numbers of a model that are arguments of the step.
+
+    Only for use inside the step: it is no longer hashable.
+    """
+    if not hyper.model and not hyper.norm:
+      return self
+    model = model_with_numbers(self.model, hyper)
+    return dataclasses.replace(self, model=model)
+
+
+class Hyper(NamedTuple):
+  """The numbers of a training step, learning rate aside: a pytree.
+
+  Attributes:
+    optimizer: float32 scalars, the other arguments of `optim.build`.
+    ema_decay: float32, of the moving average of the parameters; None is none.
+    label_smoothing: float32, of the training loss; None is none.
+    model: float32 scalars by their field of the model, which are constants of
+      a program, except for one of runs that differ in them.
+    norm: likewise, by their field of the norm.
+  """
+
+  optimizer: dict[str, np.ndarray]
+  ema_decay: np.ndarray | None = None
+  label_smoothing: np.ndarray | None = None
+  model: dict[str, np.ndarray] = {}
+  norm: dict[str, np.ndarray] = {}
+
+
+def build(
+  config: ml_collections.ConfigDict,
+  num_classes: int,
+  mesh: Mesh | None = None,
+) -> Program:
+  """The program of a config.
+
+  Args:
+    config: as in `configs/base.py`.
+    num_classes: of the data set.
+    mesh: the devices that share a batch.
+
+  Raises:
+    errors.ConfigError: an unknown name, or a field that its owner lacks.
+  """
+  return Program(
+    model=build_model(config, num_classes),
+    optimizer=config.optimizer.name,
+    augmentation=augmentation(config),
+    batch_size=config.batch_size,
+    microbatches=config.microbatches,
+    log_layer_norms=config.log_layer_norms,
+    mesh=mesh if mesh is not None and mesh.size > 1 else None,
+  )
+
+
+def build_model(
+  config: ml_collections.ConfigDict, num_classes: int
+) -> nn.Module:
+  """The model of a config, with its norm.
+
+  Raises:
+    errors.ConfigError: an unknown name, or a field that its owner lacks.
+  """
+  hooks = norms.build(name=config.norm.name, **set_fields(config.norm))
+  return models.build(
+    name=config.model.name,
+    num_classes=num_classes,
+    **hooks,
+    **set_fields(config.model),
+  )
+
+
+def augmentation(config: ml_collections.ConfigDict) -> Augmentation:
+  """What a step does to its images; streamed ones come augmented."""
+  if data.is_streamed(config.data.name):
+    return Augmentation()
+  return Augmentation(config.data.random_crop, config.data.random_flip)
+
+
+def hyperparameters(
+  config: ml_collections.ConfigDict, arguments: Iterable[str] = ()
+) -> Hyper:
+  """The numbers of a step, learning rate aside: float32 scalars.
+
+  Args:
+    config: as in `configs/base.py`.
+    arguments: paths of fields that are set, as 'norm.momentum', which are to be
+      arguments of the step and not constants of the program.
+  """
+  fields = set_fields(config.optimizer)
+  del fields['learning_rate'], fields['learning_rate_multiplier']
+  added = {'model': {}, 'norm': {}}
+  for path in arguments:
+    section, name = path.split('.')
+    added[section][name] = np.float32(config[section][name])
+  return Hyper(
+    {name: np.float32(value) for name, value in fields.items()},
+    ema_decay=as_number(config.ema_decay),
+    label_smoothing=as_number(config.label_smoothing),
+    **added,
+  )
+
+
+def as_number(value: float | None) -> np.float32 | None:
+  """In float32, where it is set."""
+  return None if value is None else np.float32(value)
+
+
+def model_with_numbers(model: nn.Module, hyper: Hyper) -> nn.Module:
+  """The model with its numbers, and those of its norms, from `hyper`."""
+  hooks = {
+    hook: factory.with_numbers(hyper.norm)
+    for hook in ('norm', 'kernel_norm')
+    if (factory := getattr(model, hook)) is not None
+  }
+  return model.clone(**hooks, **hyper.model)
+
+
+def build_schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
+  """The factor on the learning rate, as a function of the step.
+
+  Raises:
+    errors.ConfigError: an unknown schedule, or a field missing or unknown.
+  """
+  return optim.build_schedule(
+    name=config.schedule.name,
+    total_steps=config.total_steps,
+    **set_fields(config.schedule),
+  )
+
+
+def learning_rates(config: ml_collections.ConfigDict) -> optim.LearningRates:
+  """The learning rate of each step."""
+  optimizer = config.optimizer
+  peak = optimizer.learning_rate * optimizer.learning_rate_multiplier
+  return optim.LearningRates(peak, build_schedule(config), config.total_steps)
+
+
+def set_fields(section: ml_collections.ConfigDict) -> dict[str, object]:
+  """The fields of a section that are set, without its name."""
+  return {
+    name: value
+    for name, value in section.items()
+    if name != 'name' and value is not None
+  }

@@ -1,0 +1,329 @@
+"""Training steps: pure functions, top level.
+
+`jit`, donation and input/output belong to the caller.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from normlab.data import Batch, Pixels
+from normlab.program import metrics, optim
+from normlab.program.programs import Hyper, Program
+
+# Microbatches that are not a loop on CPU.
+MOST_UNROLLED = 16
+
+Params = Any
+Means = dict[str, jax.Array]
+
+
+class TrainState(struct.PyTreeNode):
+  """All that a training step changes.
+
+  Attributes:
+    step: updates so far, int32.
+    params: the model's parameters.
+    model_state: its other collections (running statistics and the like); empty
+      for models without state.
+    opt_state: the optimizer's state.
+    ema: moving average of the parameters; None is none.
+  """
+
+  step: jax.Array
+  params: Params
+  model_state: dict[str, Any]
+  opt_state: optax.OptState
+  ema: Params | None = None
+
+
+class Inputs(Protocol):
+  """The examples of a call, a pytree: see `feeds`."""
+
+  def batch(
+    self, step: jax.Array, i: int | jax.Array, program: Program
+  ) -> Batch:
+    """The batch of a step (from 0), which is the call's i-th."""
+
+
+def init_state(
+  key: jax.Array, images: jax.Array, hyper: Hyper, *, program: Program
+) -> TrainState:
+  """The state before the first step.
+
+  Args:
+    key: of the initial parameters.
+    images: float [batch, height, width, channels]; only the shape matters.
+    hyper: the optimizer's numbers.
+    program: model and optimizer.
+  """
+  variables = dict(program.model.init(key, images, train=False))
+  params = variables.pop('params')
+  optimizer = optim.build(
+    name=program.optimizer, learning_rate=0.0, **hyper.optimizer
+  )
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    params=params,
+    model_state=variables,
+    opt_state=optimizer.init(params),
+    ema=None if hyper.ema_decay is None else params,
+  )
+
+
+def train_step(
+  state: TrainState,
+  batch: Batch,
+  pixels: Pixels,
+  learning_rate: jax.Array,
+  hyper: Hyper,
+  key: jax.Array,
+  *,
+  program: Program,
+) -> tuple[TrainState, Means]:
+  """One update.
+
+  Args:
+    state: before the update.
+    batch: the examples of this step.
+    pixels: what standardizes them.
+    learning_rate: of this step.
+    hyper: the other numbers.
+    key: of the run; the step number is folded in here.
+    program: model, optimizer and augmentation.
+
+  Returns:
+    The new state; and the batch's mean 'loss' and 'accuracy' before the update,
+    and the 'gradient_norm', of all parameters together.
+  """
+  program = program.with_numbers(hyper)
+  augment_key, model_key = keys_of_step(key, state.step)
+  images = program.augmentation(augment_key, batch.images)
+  examples = pixels.standardize(images), batch.labels
+  gradient, means, model_state = accumulated_gradient(
+    state.params,
+    state.model_state,
+    examples,
+    model_key,
+    program=program,
+    label_smoothing=hyper.label_smoothing,
+  )
+  optimizer = optim.build(
+    name=program.optimizer, learning_rate=learning_rate, **hyper.optimizer
+  )
+  updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+  params = optax.apply_updates(state.params, updates)
+  new = TrainState(
+    step=state.step + 1,
+    params=params,
+    model_state=model_state,
+    opt_state=opt_state,
+    ema=None
+    if state.ema is None
+    else moving_average(state.ema, params, hyper.ema_decay),
+  )
+  each = program.log_layer_norms
+  return new, means | euclidean_norms('gradient_norm', gradient, each=each)
+
+
+def train_steps(
+  state: TrainState,
+  inputs: Inputs,
+  pixels: Pixels,
+  learning_rates: jax.Array,
+  hyper: Hyper,
+  key: jax.Array,
+  *,
+  program: Program,
+) -> tuple[TrainState, Means]:
+  """Some updates in one program; more than one is for accelerators.
+
+  XLA's CPU backend runs a convolution inside a loop many times slower.
+
+  Args:
+    state: before the updates.
+    inputs: the examples of all steps.
+    pixels: what standardizes them.
+    learning_rates: [steps].
+    hyper: the other numbers.
+    key: of the run.
+    program: model, optimizer and augmentation.
+
+  Returns:
+    The new state, and each step's means: [steps].
+  """
+
+  def one(state: TrainState, i: int | jax.Array, rate: jax.Array):
+    batch = inputs.batch(state.step, i, program)
+    return train_step(state, batch, pixels, rate, hyper, key, program=program)
+
+  return repeated(one, state, learning_rates)
+
+
+def repeated(
+  step: Callable[..., tuple[Any, Means]],
+  state: Any,
+  learning_rates: jax.Array,
+) -> tuple[Any, Means]:
+  """Makes a step for each learning rate.
+
+  Args:
+    step: of the state, the number of the step in this call and its learning
+      rate; returns the new state and the means.
+    state: before the steps.
+    learning_rates: [steps].
+
+  Returns:
+    The state after them, and each step's means: [steps].
+  """
+  count = len(learning_rates)
+  if count > 1:
+    every = jnp.arange(count), learning_rates
+    return jax.lax.scan(lambda s, at: step(s, *at), state, every)
+  state, means = step(state, 0, learning_rates[0])
+  return state, jax.tree.map(lambda x: x[None], means)
+
+
+def accumulated_gradient(
+  params: Params,
+  model_state: dict[str, Any],
+  examples: tuple[jax.Array, jax.Array],
+  key: jax.Array,
+  *,
+  program: Program,
+  label_smoothing: jax.Array | None = None,
+) -> tuple[Params, Means, dict[str, Any]]:
+  """Gradient and metrics of a batch, one microbatch after the other.
+
+  Each microbatch is normalized with statistics of its own, and moves the running
+  statistics on (arXiv:1702.03275, section 4.2).
+
+  Args:
+    params: of the model.
+    model_state: its other collections.
+    examples: images [batch, ...] and labels [batch].
+    key: of dropout and of noise.
+    program: the model and the number of microbatches.
+    label_smoothing: as of `training_means`.
+
+  Returns:
+    The mean gradient, the mean metrics, and the other collections at the end.
+  """
+  parts = program.microbatches
+  gradient_of_part = functools.partial(
+    gradient_of, program=program, label_smoothing=label_smoothing
+  )
+  if parts == 1:
+    return gradient_of_part(params, model_state, examples, key)
+
+  def add(carried: tuple[Any, ...], i: jax.Array):
+    sums, model_state = carried
+    # Every parts-th example: a batch that is sharded stays where it is.
+    part = jax.tree.map(lambda x: split(x, parts)[:, i], examples)
+    *terms, model_state = gradient_of_part(
+      params, model_state, part, jax.random.fold_in(key, i)
+    )
+    return (jax.tree.map(jnp.add, sums, terms), model_state), None
+
+  shapes = jax.eval_shape(
+    lambda: gradient_of_part(params, model_state, examples, key)
+  )
+  zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), list(shapes[:2]))
+  # On a CPU a loop would run the convolutions many times slower; a hundred
+  # copies of the network would not compile in time.
+  unroll = jax.default_backend() == 'cpu' and parts <= MOST_UNROLLED
+  (sums, model_state), _ = jax.lax.scan(
+    add, (zeros, model_state), jnp.arange(parts), unroll=unroll
+  )
+  gradient, means = jax.tree.map(lambda x: x / parts, sums)
+  return gradient, means, model_state
+
+
+def split(x: jax.Array, parts: int) -> jax.Array:
+  """[batch, ...] as [batch / parts, parts, ...]."""
+  return x.reshape(-1, parts, *x.shape[1:])
+
+
+def gradient_of(
+  params: Params,
+  model_state: dict[str, Any],
+  examples: tuple[jax.Array, jax.Array],
+  key: jax.Array,
+  *,
+  program: Program,
+  label_smoothing: jax.Array | None = None,
+) -> tuple[Params, Means, dict[str, Any]]:
+  """Gradient of the mean loss, the metrics, and the model's new state."""
+  images, labels = examples
+
+  def loss(params: Params) -> tuple[jax.Array, Any]:
+    logits, new_state = program.model.apply(
+      {'params': params, **model_state},
+      images,
+      train=True,
+      mutable=list(model_state),
+      rngs=rngs(key),
+    )
+    means = training_means(logits, labels, label_smoothing)
+    return means['loss'], (means, dict(new_state))
+
+  gradient, (means, new_state) = jax.grad(loss, has_aux=True)(params)
+  return gradient, means, new_state
+
+
+def training_means(
+  logits: jax.Array, labels: jax.Array, label_smoothing: jax.Array | None
+) -> Means:
+  """The mean metrics of a batch; the 'loss' is what training lowers.
+
+  Args:
+    logits: [batch, classes].
+    labels: int32 [batch].
+    label_smoothing: share of the target that is spread over all classes; None
+      is none.
+  """
+  values = metrics.per_example(logits, labels)
+  if label_smoothing is not None:
+    values['loss'] = metrics.smoothed(values['loss'], logits, label_smoothing)
+  return metrics.mean(values)
+
+
+def keys_of_step(key: jax.Array, step: jax.Array) -> jax.Array:
+  """The keys of a step's augmentation and of its model."""
+  return jax.random.split(jax.random.fold_in(key, step))
+
+
+def rngs(key: jax.Array) -> dict[str, jax.Array]:
+  """The keys that a model and its norms ask for in training."""
+  return {'dropout': key, 'noise': jax.random.fold_in(key, 1)}
+
+
+def moving_average(old: Params, new: Params, decay: jax.Array) -> Params:
+  """decay * old + (1 - decay) * new."""
+  return jax.tree.map(lambda o, n: o + (1 - decay) * (n - o), old, new)
+
+
+def euclidean_norms(name: str, tree: Params, *, each: bool) -> Means:
+  """The Euclidean norm of all tensors together.
+
+  Args:
+    name: of the norm in the result.
+    tree: of parameters or gradients.
+    each: adds the norm of each tensor, as 'gradient_norm/layer1/conv/kernel'.
+  """
+  found = {name: optax.tree.norm(tree)}
+  if each:
+    for path, tensor in named_leaves(tree):
+      found[f'{name}/{path}'] = optax.tree.norm(tensor)
+  return found
+
+
+def named_leaves(tree: Any) -> Iterator[tuple[str, Any]]:
+  """The leaves of a tree with their paths, as 'layer1/conv/kernel'."""
+  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    yield jax.tree_util.keystr(path, simple=True, separator='/'), leaf

@@ -1,0 +1,278 @@
+"""The runs of a sweep: the rows of `get_hyper` put into the config, and checked."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import ml_collections
+
+from normlab import errors, records, registry, validation
+from normlab.validation import fields
+
+PREFIX = 'config.'
+# Of a folder's name, in front of the hash: file systems take 255.
+LONGEST_LABEL = 150
+
+
+class Member(NamedTuple):
+  """One run of a sweep.
+
+  Attributes:
+    rows: the rows that ask for it, from 1; most runs have one.
+    overrides: path of a field to its value, as 'norm.name': 'batch'.
+    config: with the overrides.
+    name: of its folder, in the work directory of the sweep.
+  """
+
+  rows: tuple[int, ...]
+  overrides: dict[str, Any]
+  config: ml_collections.ConfigDict
+  name: str
+
+
+def members(
+  config: ml_collections.ConfigDict, rows: Iterable[Mapping[str, Any]]
+) -> list[Member]:
+  """The runs of a sweep, each different from all others.
+
+  Rows with the same resolved config are one member.
+
+  Args:
+    config: what the rows override, as in `configs/base.py`.
+    rows: of `hyper`: keys, with or without 'config.' in front, to values.
+
+  Raises:
+    errors.ConfigError: no rows; or every bad key and value, and every config
+      that cannot be trained, with the rows that have it.
+  """
+  listed = checked_rows(rows)
+  configs, problems = [], []
+  for number, row in enumerate(listed, start=1):
+    overridden, found = override(config, row)
+    configs.append(overridden)
+    problems += [(problem, number) for problem in found or refused(overridden)]
+  if problems:
+    raise errors.ConfigError(*by_problem(problems, len(listed)))
+  return named(listed, configs)
+
+
+def checked_rows(rows: Any) -> list[dict[str, Any]]:
+  """The rows, with keys as paths in the config.
+
+  Raises:
+    errors.ConfigError: no rows, or something else than rows.
+  """
+  if not isinstance(rows, Iterable) or isinstance(rows, str | Mapping):
+    raise errors.ConfigError(
+      f'get_hyper returns {errors.shown(rows)}; must be rows, as hyper.sweep, '
+      'hyper.product and the like make them'
+    )
+  listed = list(rows)
+  if not listed:
+    raise errors.ConfigError(
+      'the sweep is empty: get_hyper returns no rows; must be one at least'
+    )
+  for number, row in enumerate(listed, start=1):
+    if not isinstance(row, Mapping):
+      raise errors.ConfigError(
+        f'row {number} of get_hyper is {errors.shown(row)}; must be a '
+        'dictionary of overrides'
+      )
+  return [dict(row) for row in listed]
+
+
+def override(
+  config: ml_collections.ConfigDict, row: Mapping[Any, Any]
+) -> tuple[ml_collections.ConfigDict, list[str]]:
+  """The config with the overrides of a row, and what is wrong with those.
+
+  Args:
+    config: is left as it is.
+    row: key to value.
+  """
+  changed, problems = config.copy_and_resolve_references(), []
+  kinds = records.types(config)
+  seen: dict[str, Any] = {}
+  for key, value in row.items():
+    path = key.removeprefix(PREFIX) if isinstance(key, str) else key
+    if path in seen:
+      problem = f'config.{path} is set twice, as {key!r} and as {seen[path]!r}'
+    else:
+      problem = set_field(changed, path, value, kinds, key)
+    seen[path] = key
+    problems += [problem] if problem else []
+  return changed, problems
+
+
+def set_field(
+  config: ml_collections.ConfigDict,
+  path: Any,
+  value: Any,
+  kinds: Mapping[str, type],
+  key: Any,
+) -> str | None:
+  """Sets a field; why it cannot be set, in one line, or None.
+
+  Args:
+    config: to be changed.
+    path: of the field.
+    value: of the field.
+    kinds: path to type, of all fields.
+    key: what the row calls the field.
+  """
+  if path not in kinds:
+    if isinstance(path, str) and path in fields.SECTIONS:
+      return f'config.{path} is a section; set its fields, as {path}.name'
+    return unknown(key, path, kinds)
+  *sections, name = path.split('.')
+  if isinstance(value, bool) and kinds[path] in (int, float):
+    # It would become 1, or 1.0.
+    return fields.FIELDS[path].problem(path, value)
+  owner = config
+  for section in sections:
+    owner = owner[section]
+  value = converted(value, kinds[path])
+  try:
+    owner[name] = value
+  except (TypeError, ValueError, OverflowError) as error:
+    rule = fields.FIELDS.get(path)
+    problem = rule and rule.problem(path, value)
+    return problem or (
+      f'config.{path}={errors.shown(value)} is not allowed: '
+      f'{errors.one_line(str(error))}'
+    )
+  return None
+
+
+def unknown(key: Any, path: Any, known: Iterable[str]) -> str:
+  """Says that there is no such field, and which is the nearest."""
+  near = registry.nearest(path, known) if isinstance(path, str) else None
+  hint = f'did you mean {near!r}?' if near else 'configs/base.py lists them'
+  return f'unknown config field {errors.shown(key)}; {hint}'
+
+
+def converted(value: Any, kind: type) -> Any:
+  """A whole number as float where that is the type of the field.
+
+  The same run must not have two names, for 5 and for 5.0.
+  """
+  if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    try:
+      return float(value)
+    except OverflowError:  # The rule of the field says what is wrong.
+      return value
+  return tuple(value) if isinstance(value, list) else value
+
+
+def refused(config: ml_collections.ConfigDict) -> Sequence[str]:
+  """Why a config cannot be trained, one line each."""
+  try:
+    validation.check(config)
+  except errors.ConfigError as error:
+    return error.problems
+  return ()
+
+
+def by_problem(problems: Iterable[tuple[str, int]], total: int) -> list[str]:
+  """Each problem once, in the order found, with all rows that have it.
+
+  Args:
+    problems: lines, each with the number of its row.
+    total: number of all rows.
+  """
+  rows: dict[str, list[int]] = {}
+  for problem, number in problems:
+    rows.setdefault(problem, []).append(number)
+  return [
+    f'{in_rows(numbers, total)}: {problem}' for problem, numbers in rows.items()
+  ]
+
+
+def in_rows(numbers: Sequence[int], total: int) -> str:
+  """Row numbers in words: 'row 3', 'rows 1-4, 7', 'all 12 rows'."""
+  if len(numbers) == 1:
+    return f'row {numbers[0]}'
+  if len(numbers) == total:
+    return f'all {total} rows'
+  # Neighbours have the same difference to their place in the list.
+  runs = itertools.groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])
+  parts = []
+  for _, run in runs:
+    found = [number for _, number in run]
+    ends = [str(found[0]), str(found[-1])]
+    parts.append('-'.join(ends[: min(len(found), 2)]))
+  return f'rows {", ".join(parts)}'
+
+
+def named(
+  rows: Sequence[Mapping[str, Any]],
+  configs: Sequence[ml_collections.ConfigDict],
+) -> list[Member]:
+  """The members, in the order of their first rows; equal configs are one."""
+  numbers: dict[str, list[int]] = {}
+  flat: dict[str, dict[str, Any]] = {}
+  for number, config in enumerate(configs, start=1):
+    key = records.identity(config)
+    numbers.setdefault(key, []).append(number)
+    flat.setdefault(key, records.flatten(config))
+  swept = swept_fields(list(flat.values()))
+  found = []
+  for key, own in numbers.items():
+    config = configs[own[0] - 1]
+    overrides = {path: flat[key][path] for path in paths(rows[own[0] - 1])}
+    config.label = label_of(config.label, {p: flat[key][p] for p in swept})
+    name = records.run_name(config)
+    found.append(Member(tuple(own), overrides, config, name))
+  return found
+
+
+def paths(row: Mapping[str, Any]) -> list[str]:
+  """The fields that a row sets."""
+  return [key.removeprefix(PREFIX) for key in row]
+
+
+def swept_fields(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+  """The fields in which the members differ, in the order of the config.
+
+  Not those that a row names: the name of a run must not depend on whether a
+  default is written down.
+  """
+  first = configs[0]
+  return [
+    path
+    for path in fields.FIELDS
+    if path not in records.WITHOUT_EFFECT
+    and any(config[path] != first[path] for config in configs)
+  ]
+
+
+def label_of(label: str, swept: Mapping[str, Any]) -> str:
+  """What a person may want to know of a run, in front of its hash.
+
+  Args:
+    label: of the config.
+    swept: the fields in which the members of the sweep differ.
+  """
+  lasts = [path.rpartition('.')[2] for path in swept]
+  parts = [label]
+  # The seed last: runs that differ in it alone stand beside each other.
+  for path in sorted(swept, key='seed'.__eq__):
+    value = swept[path]
+    if value is None:  # The default; what the others have is in their names.
+      continue
+    section, _, last = path.rpartition('.')
+    short = section if last == 'name' else last
+    is_clear = last == 'name' or lasts.count(last) == 1
+    text = f'{value:.6g}' if isinstance(value, float) else f'{value}'
+    # A plus has no place in a name; 1e+30 and 1e-30 do.
+    text = text.replace('e+', 'e')
+    parts.append(f'{short if is_clear else path}={text}')
+  return '-'.join(parts)[:LONGEST_LABEL].rstrip('-')
+
+
+def merged_note(member: Member) -> str | None:
+  """Says that several rows are one run; None where it has one row."""
+  if len(member.rows) == 1:
+    return None
+  others = in_rows(member.rows, 0)
+  return f'{others} have the same config: one run, {member.name}'

@@ -1,0 +1,1 @@
+"""What came of a sweep: its table and its figure."""

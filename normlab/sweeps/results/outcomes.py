@@ -1,0 +1,256 @@
+"""What came of a sweep: a table, one row a run, and its files."""
+
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from normlab import errors
+from normlab.analysis import curves, outputs
+from normlab.records import FINISHED, Record, RecordError
+from normlab.sweeps.results import figure
+
+__all__ = ['FILES', 'FINISHED', 'markdown', 'table', 'write']
+
+FILES = tuple(f'sweep{suffix}' for suffix in outputs.SUFFIXES)
+# Columns behind the overrides, in this order.
+OUTCOMES = (
+  'status',
+  'steps',
+  'best_accuracy',
+  'final_accuracy',
+  'steps_to_target',
+  'diverged_at',
+  'error',
+  'run',
+)
+NOTHING = '\N{EN DASH}'
+
+Runs = Sequence[tuple[Mapping[str, Any], Record]]
+
+
+def table(
+  runs: Runs,
+  *,
+  target: float | None = None,
+  problems: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+  """One row a run, in the order of the runs.
+
+  Args:
+    runs: the overrides of each, as 'norm.name': 'batch', and its record.
+    target: accuracy in [0, 1]; None is the best of the first run that has one,
+      which is to be the baseline.
+    problems: run folder to what went wrong when it was trained just now, which
+      its record cannot always say: another process may have it.
+
+  Returns:
+    A column an override, None where a run has none; then
+      status: done, diverged, failed, interrupted, running, absent; a run whose
+        record is damaged has failed, and its error says why;
+      steps: made so far;
+      best_accuracy, final_accuracy: of its validations, NaN without one;
+      steps_to_target: the first evaluated step with at least the target;
+        infinite for a run that ended without it, NaN for one that can go on;
+      diverged_at: a step, NaN;
+      error: of a failed run, None;
+      run: the name of its folder.
+    In `attrs`: 'overrides', their columns; 'target', NaN where no run has an
+    accuracy; 'target_of', the run that it is the best of, None where it was
+    given.
+  """
+  read = [reading(record) for _, record in runs]
+  for (_, record), (outcome, _) in zip(runs, read, strict=True):
+    if problem := (problems or {}).get(str(record.path)):
+      outcome |= {'status': 'failed', 'error': problem}
+  target_of = None
+  if target is None:
+    baseline = next((r for r in read if has_accuracy(r[0])), None)
+    target = math.nan if baseline is None else baseline[0]['best_accuracy']
+    target_of = None if baseline is None else baseline[0]['run']
+  for outcome, evaluations in read:
+    outcome['steps_to_target'] = steps_to(target, outcome, evaluations)
+  paths = dict.fromkeys(path for row, _ in runs for path in row)
+  columns = {path: column([row.get(path) for row, _ in runs]) for path in paths}
+  columns |= {
+    name: column([outcome[name] for outcome, _ in read]) for name in OUTCOMES
+  }
+  found = pd.DataFrame(columns)
+  found.attrs = {
+    'overrides': list(paths),
+    'target': float(target),
+    'target_of': target_of,
+  }
+  return found
+
+
+Reading = tuple[dict[str, Any], pd.DataFrame]
+
+
+def reading(record: Record) -> Reading:
+  """What a record says of its run, and its evaluations; read once."""
+  status, rows, damage = {'status': 'failed'}, [], None
+  try:
+    status = record.status
+    rows = record.metrics()
+    record.check_whole()
+  except RecordError as error:
+    status = {**status, 'status': 'failed'}
+    damage = errors.one_line(str(error))
+  validations = [row for row in rows if row.get('split') == 'validation']
+  evaluations = pd.DataFrame(
+    {name: [number(row.get(name)) for row in validations] for name in CURVE}
+  )
+  accuracy = evaluations['accuracy']
+  name, step = str(status['status']), status.get('step')
+  outcome = {
+    'status': name,
+    'steps': step if isinstance(step, int) else last_step(rows),
+    'best_accuracy': accuracy.max(),
+    'final_accuracy': accuracy.iloc[-1] if len(accuracy) else math.nan,
+    'diverged_at': float(step) if name == 'diverged' and step else math.nan,
+    'error': damage or status.get('error'),
+    'run': record.path.name,
+  }
+  return outcome, evaluations
+
+
+# What is read of an evaluation.
+CURVE = ('step', 'accuracy')
+
+
+def last_step(rows: Sequence[Mapping[str, Any]]) -> int:
+  """The step of the last row; 0 without one."""
+  step = rows[-1].get('step') if rows else None
+  return step if isinstance(step, int) else 0
+
+
+def number(value: Any) -> float:
+  """As float; NaN for a metric that was not finite, or is damaged."""
+  is_number = isinstance(value, int | float) and not isinstance(value, bool)
+  return float(value) if is_number else math.nan
+
+
+def has_accuracy(outcome: Mapping[str, Any]) -> bool:
+  """Whether the run was evaluated, and has its result."""
+  is_finished = outcome['status'] in FINISHED
+  return is_finished and not math.isnan(outcome['best_accuracy'])
+
+
+def steps_to(
+  target: float, outcome: Mapping[str, Any], evaluations: pd.DataFrame
+) -> float:
+  """See 'steps_to_target' of `table`."""
+  if math.isnan(target):
+    return math.nan
+  steps = curves.steps_to_match(evaluations, target)
+  never = math.isinf(steps)
+  return math.nan if never and outcome['status'] not in FINISHED else steps
+
+
+def column(values: Sequence[Any]) -> pd.Series:
+  """Values as they are: a whole number beside None does not become a float."""
+  return pd.Series(values, dtype=object if None in values else None)
+
+
+def markdown(table: pd.DataFrame) -> str:
+  """The table for people, with what the steps are counted to below it."""
+  shown = pd.DataFrame(index=table.index)
+  for path, header in short(table.attrs['overrides']).items():
+    shown[header] = [override_text(value) for value in table[path]]
+  shown['status'] = table['status']
+  for name, text in TEXTS.items():
+    if name in ALWAYS or table[name].notna().any():
+      shown[name.replace('_', ' ')] = [text(value) for value in table[name]]
+  text = shown.to_markdown(index=False, disable_numparse=True)
+  return f'{text}\n\n{target_text(table)}'
+
+
+ALWAYS = ('steps', 'best_accuracy', 'final_accuracy', 'steps_to_target', 'run')
+
+
+def short(paths: Sequence[str]) -> dict[str, str]:
+  """Each path, and as much of it as tells it from the others."""
+  lasts = [path.rpartition('.')[2] for path in paths]
+  found = {}
+  for path, last in zip(paths, lasts, strict=True):
+    section = path.rpartition('.')[0]
+    alone = section if last == 'name' and section else last
+    is_clear = lasts.count(last) == 1 or last == 'name'
+    found[path] = alone.replace('_', ' ') if is_clear else path
+  return found
+
+
+def override_text(value: Any) -> str:
+  """An override in a cell of a table."""
+  if value is None or value != value:
+    return NOTHING
+  return f'{value:.6g}' if isinstance(value, float) else cell(value)
+
+
+def cell(value: Any) -> str:
+  """Text that does not end the cell or the line of a Markdown table."""
+  return errors.one_line(str(value)).replace('|', '\\|')
+
+
+def percent_text(value: float) -> str:
+  """An accuracy."""
+  return NOTHING if math.isnan(value) else f'{value:.2%}'
+
+
+def steps_text(value: float) -> str:
+  """A number of steps."""
+  if math.isinf(value):
+    return 'never'
+  return NOTHING if math.isnan(value) else f'{value:.0f}'
+
+
+def error_text(value: str | None) -> str:
+  """What went wrong."""
+  return cell(value) if isinstance(value, str) else NOTHING
+
+
+def run_text(value: str) -> str:
+  """A folder, of a long name the hash: the columns say the rest."""
+  text = cell(value)
+  return text if len(text) <= 40 else f'\N{HORIZONTAL ELLIPSIS}{text[-11:]}'
+
+
+TEXTS = {
+  'steps': steps_text,
+  'best_accuracy': percent_text,
+  'final_accuracy': percent_text,
+  'steps_to_target': steps_text,
+  'diverged_at': steps_text,
+  'error': error_text,
+  'run': run_text,
+}
+
+
+def target_text(table: pd.DataFrame) -> str:
+  """The sentence below the table."""
+  target, owner = table.attrs['target'], table.attrs['target_of']
+  if math.isnan(target):
+    return 'No run has an accuracy yet, so there is no target.'
+  whose = f', the best of `{owner}`' if owner else ''
+  return f'Accuracies are of the validation split; the target is {target:.2%}{whose}.'
+
+
+def write(table: pd.DataFrame, folder: str | pathlib.Path) -> None:
+  """Writes `FILES`: all of them, or none.
+
+  Args:
+    table: from `table`.
+    folder: of the sweep; created where it is missing.
+
+  Raises:
+    RecordError: they cannot be written.
+  """
+  outputs.write(
+    pathlib.Path(folder, 'sweep'),
+    table=table,
+    text=f'{markdown(table)}\n',
+    figure=figure.plot(table),
+  )

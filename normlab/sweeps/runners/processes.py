@@ -1,0 +1,130 @@
+"""Trains runs beside each other, in processes that each have their share.
+
+A small network does not fill two cores: so two runs beside each other, on a core
+each, end sooner than one after the other on both.
+"""
+
+import collections
+import contextlib
+import itertools
+import os
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing import connection
+from typing import TypeVar
+
+import jax
+
+from normlab.sweeps.runners import estimates
+from normlab.sweeps.runners.interface import Ended, Estimate, Runs, Watch
+from normlab.sweeps.runners.worker import Share, Worker
+
+T = TypeVar('T')
+
+# Seconds between two looks at the runs.
+POLL_EVERY = 0.25
+# Seconds that runs have to save their states; less than the process itself has
+# (`interruption.PATIENCE`).
+PATIENCE = 6.0
+
+
+class LocalProcesses:
+  """A pool of processes, each kept to some cores or to one GPU.
+
+  They share the compilation cache, and within a process runs with equal
+  programs compile once. A process that dies takes one run with it, which has
+  failed then, and is replaced.
+  """
+
+  def __init__(self, processes: int | None = None):
+    """Starts nothing yet.
+
+    Args:
+      processes: runs beside each other; None is one a core, or one a GPU.
+    """
+    self._processes = processes
+
+  def describe(self) -> str:
+    """In words."""
+    number = self._processes or default_processes()
+    return f'{number} at a time, a process each'
+
+  def estimate(self, group: Runs) -> Estimate:
+    """How long some runs of one program would take."""
+    number = self._processes or default_processes()
+    with estimates.kept_to(shares(number)[0].cores):
+      return estimates.one_by_one(group, at_a_time=min(number, len(group)))
+
+  def check(self, runs: Runs) -> None:
+    """Everything that a run needs is here."""
+
+  def train(self, runs: Runs, watch: Watch) -> Iterator[Ended]:
+    """Trains each run; see `interface.Runner`."""
+    waiting = collections.deque(runs.items())
+    number = min(self._processes or default_processes(), len(runs))
+    with ending([Worker(share) for share in shares(number)]) as workers:
+      while waiting or any(w.path for w in workers):
+        for one in workers:
+          if waiting and one.path is None:
+            path, config = waiting.popleft()
+            one.give(path, config)
+            watch.started(path)
+        connection.wait([w.connection for w in workers if w.path], POLL_EVERY)
+        watch.poll()
+        if watch.stop():
+          return
+        yield from (w.take() for w in workers if w.has_ended())
+
+
+@contextlib.contextmanager
+def ending(workers: list[Worker]) -> Iterator[list[Worker]]:
+  """Ends the processes with the block: they save what they have, in seconds."""
+  try:
+    yield workers
+  finally:
+    for one in workers:
+      one.end()
+    deadline = time.monotonic() + PATIENCE
+    for one in workers:
+      one.join(deadline - time.monotonic())
+
+
+def default_processes() -> int:
+  """One a usable core on CPU; one a GPU."""
+  if jax.default_backend() == 'cpu':
+    return len(usable_cores())
+  return jax.local_device_count()
+
+
+def shares(processes: int) -> list[Share]:
+  """What of the machine each process may use.
+
+  Each core, or GPU, goes to one process; more processes than there are share.
+  """
+  if jax.default_backend() == 'cpu':
+    parts = dealt(usable_cores(), processes)
+    return [Share(cores=tuple(part)) for part in parts]
+  parts = dealt(visible_gpus(jax.local_device_count()), processes)
+  return [Share(gpu=','.join(part)) for part in parts]
+
+
+def dealt(items: Sequence[T], hands: int) -> list[list[T]]:
+  """The items in equal parts, as far as that goes, none of them empty."""
+  if hands >= len(items):
+    return [[items[i % len(items)]] for i in range(hands)]
+  ends = [len(items) * i // hands for i in range(hands + 1)]
+  return [list(items[first:last]) for first, last in itertools.pairwise(ends)]
+
+
+def visible_gpus(count: int) -> list[str]:
+  """The names of the GPUs that this process sees, for CUDA_VISIBLE_DEVICES."""
+  named = os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',')
+  known = [name.strip() for name in named if name.strip()]
+  return known[:count] if len(known) >= count else list(map(str, range(count)))
+
+
+def usable_cores() -> list[int]:
+  """The CPU cores that this process may use."""
+  if hasattr(os, 'sched_getaffinity'):
+    return sorted(os.sched_getaffinity(0))
+  return list(range(os.cpu_count() or 1))

@@ -1,0 +1,269 @@
+"""Trains runs on a Ray cluster: each run a task, with its share of a node.
+
+Results come through the work directory, so it must lie on a file system that
+all nodes share, under the same path; normlab must be installed on all of them.
+"""
+
+import contextlib
+import math
+import os
+import pathlib
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+import normlab
+from normlab import errors
+from normlab.sweeps.runners import estimates
+from normlab.sweeps.runners.alone import in_one_line
+from normlab.sweeps.runners.interface import Ended, Estimate, Runs, Watch
+from normlab.sweeps.runners.processes import usable_cores
+from normlab.sweeps.runners.ray import ray_address
+from normlab.sweeps.runners.ray.ray_resources import (
+  Room,
+  check_amounts,
+  lacking,
+  runs_at_a_time,
+)
+from normlab.sweeps.runners.ray.ray_task import train_task
+
+# Seconds between two looks at the runs.
+POLL_EVERY = 0.5
+# Seconds that runs have to save their states; less than the process itself has
+# (`interruption.PATIENCE`).
+PATIENCE = 6.0
+# Nodes or workers that may die under a run before it has failed.
+RETRIES = 3
+# Passed on to the workers, so that a program is compiled once.
+PASSED_ON = (
+  'JAX_COMPILATION_CACHE_DIR',
+  'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS',
+)
+# Longer texts of Ray are cut.
+LONGEST = 300
+
+
+class RayCluster:
+  """Runs as tasks on a Ray cluster, of which this machine is a node.
+
+  A run whose worker or node dies is continued elsewhere from its checkpoint.
+  The cluster goes on when the runs have ended.
+  """
+
+  def __init__(
+    self,
+    address: str = 'auto',
+    *,
+    num_cpus: float = 1,
+    num_gpus: float = 0,
+    resources: Mapping[str, float] | None = None,
+    patience: float = ray_address.PATIENCE,
+  ):
+    """Connects to nothing yet.
+
+    Args:
+      address: 'auto' for the cluster of this machine, or HOST:PORT of the head.
+      num_cpus: that a run takes; also how many threads it computes with.
+      num_gpus: that a run takes; a part of one is allowed.
+      resources: further ones that a run takes, by the cluster's names for them.
+      patience: seconds that the cluster has to answer.
+    """
+    self._address = address
+    self._patience = patience
+    self._num_cpus, self._num_gpus = num_cpus, num_gpus
+    self._resources = {**(resources or {})}
+    self._at_a_time: int | None = None  # Known when the cluster has answered.
+
+  def describe(self) -> str:
+    """In words."""
+    number = '' if self._at_a_time is None else f'{self._at_a_time} at a time '
+    return f'{number}on the Ray cluster'
+
+  def estimate(self, group: Runs) -> Estimate:
+    """How long some runs of one program would take, on nodes like this one."""
+    at_a_time = min(self._at_a_time or 1, len(group))
+    with estimates.kept_to(usable_cores()[: threads(self._num_cpus)]):
+      return estimates.one_by_one(group, at_a_time=at_a_time)
+
+  def check(self, runs: Runs) -> None:
+    """Makes sure that the cluster answers, and that a node can train a run.
+
+    Raises:
+      errors.ConfigError: otherwise; see `interface.Runner`.
+    """
+    check_amounts(self._num_cpus, self._num_gpus, self._resources)
+    with self._connected() as ray:
+      nodes = ray.nodes()
+    if problem := lacking(self._asked(), nodes):
+      raise errors.ConfigError(problem)
+    self._at_a_time = runs_at_a_time(self._asked(), nodes)
+
+  def train(self, runs: Runs, watch: Watch) -> Iterator[Ended]:
+    """Trains each run; see `interface.Runner`."""
+    with self._connected() as ray:
+      room = Room(ray, self._asked())
+      tasks = Tasks(ray, self._task(ray), runs)
+      try:
+        while tasks.paths:
+          yield from tasks.ended(watch)
+          watch.poll()
+          if watch.stop():
+            return
+          if problem := room.problem():
+            yield from (Ended(path, problem) for path in tasks.paths.values())
+            return
+      finally:
+        tasks.end()
+
+  def _asked(self) -> dict[str, float]:
+    """The resources of a run, by Ray's names for them."""
+    amounts = {'CPU': self._num_cpus, 'GPU': self._num_gpus, **self._resources}
+    return {name: amount for name, amount in amounts.items() if amount}
+
+  def _task(self, ray: ModuleType) -> Any:
+    options = {
+      'num_cpus': self._num_cpus,
+      'num_gpus': self._num_gpus,
+      'resources': self._resources,
+      # Of workers and nodes that die. An exception is the run's own.
+      'max_retries': RETRIES,
+      'retry_exceptions': False,
+      'num_returns': 'streaming',
+    }
+    return ray.remote(**options)(train_task)
+
+  def _variables(self) -> dict[str, str]:
+    """The environment of the workers; Ray itself shows them their GPUs."""
+    found = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+    # The code of this process, whichever the environment was made for.
+    found['PYTHONPATH'] = str(pathlib.Path(normlab.__file__).parents[1])
+    # What XLA's CPU client takes for the number of cores.
+    found['NPROC'] = str(threads(self._num_cpus))
+    if not self._num_gpus and not self._resources:
+      found['JAX_PLATFORMS'] = 'cpu'  # Or a run might take GPUs of others.
+    if 0 < self._num_gpus < 1:
+      # JAX takes three quarters of a GPU's memory, unless it is told.
+      fraction = f'{0.9 * self._num_gpus:.4f}'
+      found['XLA_PYTHON_CLIENT_MEM_FRACTION'] = fraction
+    return found
+
+  @contextlib.contextmanager
+  def _connected(self) -> Iterator[ModuleType]:
+    ray = imported()
+    address = ray_address.reachable(self._address, patience=self._patience)
+    with sigterm_kept():
+      try:
+        ray.init(
+          address=address,
+          log_to_driver=False,
+          logging_level='ERROR',
+          runtime_env={'env_vars': self._variables()},
+        )
+      except Exception as error:  # Another version of Ray, for example.
+        raise errors.ConfigError(
+          f'--address={errors.shown(self._address)}: {cut(in_one_line(error))}; '
+          'this machine must be a node of the cluster, with its versions of Ray '
+          'and Python'
+        ) from error
+    try:
+      yield ray
+    finally:
+      ray.shutdown()
+
+
+class Tasks:
+  """The runs that have not ended, as tasks.
+
+  Attributes:
+    paths: run folder of each task.
+  """
+
+  def __init__(self, ray: ModuleType, task: Any, runs: Runs):
+    """Hands all runs to the cluster, which starts them as it has room."""
+    self._ray = ray
+    self._started: set[str] = set()
+    self.paths = {
+      task.remote(config, os.path.abspath(path)): path
+      for path, config in runs.items()
+    }
+
+  def ended(self, watch: Watch) -> Iterator[Ended]:
+    """The runs that ended while it waited; says which have started."""
+    waiting = [*self.paths]
+    ready, _ = self._ray.wait(
+      waiting, num_returns=len(waiting), timeout=POLL_EVERY, fetch_local=False
+    )
+    for task in ready:
+      path = self.paths[task]
+      try:
+        problem = self._ray.get(next(task))
+      except (self._ray.exceptions.RayError, StopIteration) as error:
+        del self.paths[task]
+        yield Ended(path, lost(error))
+        continue
+      if path in self._started:
+        del self.paths[task]
+        yield Ended(path, problem)
+      else:
+        self._started.add(path)
+        watch.started(path)
+
+  def end(self) -> None:
+    """Ends the tasks: they save what they have, in seconds."""
+    if not self.paths:
+      return
+    for task in self.paths:
+      self._ray.cancel(task)  # Is a Ctrl-C to it.
+    ends = [task.completed() for task in self.paths]
+    self._ray.wait(
+      ends, num_returns=len(ends), timeout=PATIENCE, fetch_local=False
+    )
+    for task in self.paths:
+      self._ray.cancel(task, force=True)  # Nothing if it has ended.
+
+
+def threads(num_cpus: float) -> int:
+  """How many a run computes with."""
+  return max(1, math.ceil(num_cpus))
+
+
+def imported() -> ModuleType:
+  """The module `ray`.
+
+  Raises:
+    errors.ConfigError: it is not installed.
+  """
+  try:
+    import ray
+  except ImportError:
+    raise errors.ConfigError(
+      "runner 'ray' needs the extra: pip install -e '.[ray]'"
+    ) from None
+  return ray
+
+
+@contextlib.contextmanager
+def sigterm_kept() -> Iterator[None]:
+  """Keeps this process' answer to SIGTERM, which Ray replaces."""
+  handler = signal.getsignal(signal.SIGTERM)
+  try:
+    yield
+  finally:
+    if threading.current_thread() is threading.main_thread():
+      signal.signal(signal.SIGTERM, handler)
+
+
+def lost(error: BaseException) -> str:
+  """Why the cluster has no result of a run."""
+  cause = getattr(error, 'cause', None)
+  if isinstance(cause, Exception):  # In a task, which Ray does not try again.
+    return f'failed on the cluster: {cut(in_one_line(cause))}'
+  text = cut(in_one_line(error))
+  return f'lost on the cluster, {RETRIES} retries included: {text}'
+
+
+def cut(text: str) -> str:
+  """The text, if it is not too long for an error."""
+  return text if len(text) <= LONGEST else f'{text[: LONGEST - 3]}...'

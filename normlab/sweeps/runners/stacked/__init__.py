@@ -1,0 +1,1 @@
+"""Runs that differ in numbers alone, as one program."""

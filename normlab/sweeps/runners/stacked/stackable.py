@@ -1,0 +1,137 @@
+"""Which fields of a config may differ between the members of a stack."""
+
+import itertools
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import ml_collections
+
+from normlab import data, records
+from normlab.sweeps.runners.interface import Runs
+
+# Numbers that are computed outside the compiled step, or are arguments of it.
+OUTSIDE = (
+  'seed',
+  'ema_decay',
+  'label_smoothing',
+  'optimizer.learning_rate',
+  'optimizer.learning_rate_multiplier',
+  'optimizer.weight_decay',
+  'optimizer.clip_norm',
+  'optimizer.momentum',
+  'optimizer.decay',
+  'optimizer.beta1',
+  'optimizer.beta2',
+  'optimizer.epsilon',
+)
+# What a learning rate follows from: any schedule beside any other.
+SCHEDULE = (
+  'schedule.name',
+  'schedule.warmup_steps',
+  'schedule.decay_rate',
+  'schedule.decay_steps',
+  'schedule.boundaries',
+  'schedule.final_fraction',
+)
+# Numbers that are constants of the program of a lone run, and become arguments
+# where the members of a stack differ in them.
+ARGUMENTS = (
+  'model.dropout',
+  'norm.epsilon',
+  'norm.momentum',
+  'norm.r_max',
+  'norm.d_max',
+  'norm.schedule_scale',
+  'norm.mean_range',
+  'norm.max_std',
+  'norm.mean_jitter',
+  'norm.std_jitter',
+)
+# Of the initial parameters alone, which each member makes with its own program.
+INITIAL = ('norm.alpha_init',)
+
+STACKABLE = (*OUTSIDE, *SCHEDULE, *ARGUMENTS, *INITIAL)
+# Fields that do nothing in a run that can be stacked.
+IGNORED = ('label', 'data.workers')
+
+Config = ml_collections.ConfigDict
+
+
+def groups(runs: Runs, *, most: int | None = None) -> list[Runs]:
+  """The runs in groups that can each be one compiled program.
+
+  Args:
+    runs: run folder to config.
+    most: runs in a group; None is any number.
+
+  Returns:
+    The groups in the order of their first runs; a run that cannot be stacked,
+    or has nobody to be stacked with, is alone.
+  """
+  found: dict[Any, dict[str, Config]] = {}
+  for path, config in runs.items():
+    key = kind(config) if can_be_stacked(config) else path
+    found.setdefault(key, {})[path] = config
+  return [part for group in found.values() for part in even_parts(group, most)]
+
+
+def even_parts(runs: Runs, most: int | None) -> list[Runs]:
+  """The runs in as few parts of at most `most` as there can be, even ones."""
+  number = -(-len(runs) // (most or len(runs)))
+  ends = [len(runs) * i // number for i in range(number + 1)]
+  items = list(runs.items())
+  return [dict(items[i:j]) for i, j in itertools.pairwise(ends)]
+
+
+def can_be_stacked(config: Config) -> bool:
+  """Whether a run can be stacked at all, whatever the others are."""
+  return (
+    not data.is_streamed(config.data.name)
+    and config.num_devices in (None, 1)
+    and not config.profile
+    and not config.debug_nans
+    and jax.process_count() == 1
+  )
+
+
+def kind(config: Config) -> str:
+  """Equal for runs whose difference is in numbers that may be stacked."""
+  flat = records.flatten(records.resolved(config))
+  return json.dumps(
+    {
+      field: shared(field, value)
+      for field, value in flat.items()
+      if field not in IGNORED and field not in SCHEDULE
+    }
+  )
+
+
+def shared(field: str, value: Any) -> Any:
+  """What of a field must be the same in all members of a stack.
+
+  Of a number that may differ, whether there is one: None is another program, or
+  a default that the program's own code has.
+  """
+  return value is None if field in STACKABLE else value
+
+
+def arguments(configs: Sequence[Config]) -> tuple[str, ...]:
+  """The constants of the members' programs that must be arguments of theirs."""
+  return tuple(
+    path
+    for path in ARGUMENTS
+    if len({value(config, path) for config in configs}) > 1
+  )
+
+
+def initial(config: Config) -> tuple[Any, ...]:
+  """What of a config the initial parameters depend on, beside the seed."""
+  return tuple(value(config, path) for path in INITIAL)
+
+
+def value(config: Config, path: str) -> Any:
+  """The value of a field in a section, by its path."""
+  section, name = path.split('.')
+  return config[section][name]

@@ -1,0 +1,156 @@
+"""A run of a stack: its folder, its rows, and how it ends."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import ml_collections
+
+from normlab import records
+from normlab.journal.journals import Journal, Mark
+from normlab.program import programs, training_step
+from normlab.runtime import progress_bar
+from normlab.runtime.interruption import Interrupted
+from normlab.sweeps.runners.alone import in_one_line
+from normlab.sweeps.runners.interface import Ended
+from normlab.training import claiming, loop, preparation
+from normlab.training.training_rows import DivergedError, TrainRows
+
+
+class Start(NamedTuple):
+  """Where a run is continued.
+
+  Attributes:
+    step: updates so far.
+    evaluation_due: whether this step is still to be evaluated.
+  """
+
+  step: int
+  evaluation_due: bool
+
+
+class Member:
+  """What of a run in a stack is its own.
+
+  Attributes:
+    path: its folder.
+    config: of the run.
+    journal: likewise.
+    ready: the run as it would be alone, on one device.
+    start: where it was when it was opened.
+    files: what is open of the run; its end writes the status.
+    unsaved_best: where its best evaluation was, if that is not saved yet.
+    rows: writes its training rows.
+    ended: how it has ended; None before.
+    interrupted: whether it has ended to be continued later.
+  """
+
+  def __init__(self, path: str, config: ml_collections.ConfigDict):
+    """Writes nothing yet."""
+    self.path, self.config = path, config
+    self.ended: Ended | None = None
+    self.interrupted = False
+    self._record = records.Record(path)
+    self.journal = Journal(
+      self._record, keep_checkpoints=config.keep_checkpoints
+    )
+    self.files = contextlib.ExitStack()
+    self.unsaved_best: Mark | None = None
+
+  def open(
+    self, beside: preparation.Run | None, initializer: programs.Program | None
+  ) -> None:
+    """Takes the folder and reads the newest checkpoint.
+
+    Args:
+      beside: an opened run of the stack.
+      initializer: a program with the same initial parameters, compiled already.
+    """
+    with self.guarded():
+      if not claiming.taken(self._record, self.config, self.files):
+        self.end()
+        return
+      self.files.enter_context(contextlib.closing(self.journal))
+      self.files.enter_context(
+        claiming.recorded(self._record, self.config, self.journal)
+      )
+      self.ready = preparation.prepare(on_one_device(self.config), beside)
+      own = self.ready.program
+      state = preparation.initial_state(
+        self.ready._replace(program=initializer or own)
+      )
+      found = self.journal.resume(state, progress_bar.Silent().warn)
+      self.start = Start(found.step, found.position.evaluation_due)
+      # The memory of the devices is for the stack.
+      self._state = jax.device_get(found.state)
+      self.rows = TrainRows(
+        self.config,
+        self.journal,
+        progress_bar.Silent(),
+        self.ready.learning_rates,
+        found.position.window,
+      )
+
+  def taken_state(self) -> training_step.TrainState:
+    """The state at the start, on the host; it is not kept any longer."""
+    state, self._state = self._state, None
+    return state
+
+  @contextlib.contextmanager
+  def guarded(self) -> Iterator[None]:
+    """A block whose exceptions end this run, and not the others."""
+    try:
+      yield
+    except Exception as error:
+      self.end(error)
+
+  def save(
+    self, step: int, state: training_step.TrainState, **where: int
+  ) -> None:
+    """Starts to write a checkpoint; see `Journal.save`."""
+    self.journal.save(step, state, window=self.rows.window, **where)
+
+  def diverge(
+    self, error: DivergedError, frozen: training_step.TrainState
+  ) -> None:
+    """Ends as a run alone whose loss is not finite.
+
+    Args:
+      error: says when that was.
+      frozen: the state whose loss it was.
+    """
+    with self.guarded():
+      loop.keep_last_finite(self.ready, self.journal, error, frozen)
+      self.end(error)
+
+  def interrupt(self, step: int) -> None:
+    """Ends, to be continued behind its newest checkpoint."""
+    with self.guarded():
+      self.journal.wait()
+      self.end(Interrupted(step))
+
+  def end(self, error: Exception | None = None) -> None:
+    """Writes down how the run ends, and closes its files."""
+    problem = None
+    try:
+      with self.files:
+        if error is not None:
+          raise error
+    except Interrupted:
+      self.interrupted = True
+    except DivergedError:
+      pass
+    except Exception as failure:
+      problem = in_one_line(failure)
+    self.ended = Ended(self.path, problem)
+
+
+def on_one_device(
+  config: ml_collections.ConfigDict,
+) -> ml_collections.ConfigDict:
+  """The config of the run with a device of its own."""
+  alone = config.copy_and_resolve_references()
+  with alone.unlocked():
+    alone.num_devices = 1
+  return alone

@@ -1,0 +1,160 @@
+"""Several runs as one compiled program, over states that are stacked.
+
+Every array has the members in front, [members, ...]; on several devices each has
+its share of them, and they tell each other nothing.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax.sharding import Mesh, PartitionSpec
+
+from normlab import data
+from normlab.data.feeds import Resident
+from normlab.program import metrics, training_step
+from normlab.program.programs import Hyper, Program
+from normlab.training import evaluation, preparation
+
+Tree = TypeVar('Tree')
+AXIS = 'members'
+
+
+class Stacked(struct.PyTreeNode):
+  """The members as training changes them.
+
+  Attributes:
+    state: of each member.
+    alive: bool [members]; False from the step on whose loss was not finite, and
+      the state then remains what it was before that step.
+  """
+
+  state: training_step.TrainState
+  alive: jax.Array
+
+
+@functools.partial(
+  jax.jit, static_argnames=('program', 'mesh'), donate_argnames='members'
+)
+def train_steps(
+  members: Stacked,
+  inputs: Resident,
+  pixels: data.Pixels,
+  learning_rates: jax.Array,
+  hyper: Hyper,
+  keys: jax.Array,
+  *,
+  program: Program,
+  mesh: Mesh,
+) -> tuple[Stacked, preparation.CallMeans]:
+  """`member_steps` of all members, compiled; their states are donated."""
+  step = over_members(
+    functools.partial(member_steps, program=program),
+    (0, Resident(None, 0, None), None, 0, 0, 0),
+    mesh,
+  )
+  return step(members, inputs, pixels, learning_rates, hyper, keys)
+
+
+def member_steps(
+  member: Stacked,
+  inputs: Resident,
+  pixels: data.Pixels,
+  learning_rates: jax.Array,
+  hyper: Hyper,
+  key: jax.Array,
+  *,
+  program: Program,
+) -> tuple[Stacked, preparation.CallMeans]:
+  """`training_step.train_steps` of one member, which ends where its loss does.
+
+  Args:
+    member: before the updates.
+    inputs: the examples of all steps.
+    pixels: what standardizes them.
+    learning_rates: [steps].
+    hyper: the other numbers.
+    key: of the run.
+    program: model, optimizer and augmentation.
+
+  Returns:
+    The member after the updates, and the metrics of each.
+  """
+
+  def one(old: Stacked, i: int | jax.Array, rate: jax.Array):
+    batch = inputs.batch(old.state.step, i, program)
+    new, means = training_step.train_step(
+      old.state, batch, pixels, rate, hyper, key, program=program
+    )
+    alive = old.alive & jnp.isfinite(means['loss'])
+    kept = jax.tree.map(functools.partial(jnp.where, alive), new, old.state)
+    return Stacked(kept, alive), means
+
+  member, means = training_step.repeated(one, member, learning_rates)
+  return member, preparation.as_call_means(means)
+
+
+@functools.partial(jax.jit, static_argnames=('program', 'by_batch', 'mesh'))
+def batch_totals(
+  networks: evaluation.Variables,
+  batch: data.Batch,
+  valid: jax.Array,
+  pixels: data.Pixels,
+  hyper: Hyper,
+  *,
+  program: Program,
+  by_batch: bool,
+  mesh: Mesh,
+) -> metrics.Totals:
+  """`evaluation.totals_of` of each member's network on the same batch."""
+
+  def one(network, batch, valid, pixels, hyper):
+    model = program.with_numbers(hyper).model
+    return evaluation.totals_of(
+      network, batch, valid, pixels, model=model, by_batch=by_batch
+    )
+
+  every = over_members(one, (0, None, None, None, 0), mesh)
+  return every(networks, batch, valid, pixels, hyper)
+
+
+@functools.partial(jax.jit, static_argnames='each')
+def parameter_norms(
+  params: training_step.Params, *, each: bool
+) -> training_step.Means:
+  """`preparation.parameter_norms` of each member."""
+  one = functools.partial(
+    training_step.euclidean_norms, 'parameter_norm', each=each
+  )
+  return jax.vmap(one)(params)
+
+
+def over_members(
+  function: Callable[..., Tree], in_axes: tuple[Any, ...], mesh: Mesh
+) -> Callable[..., Tree]:
+  """A function of one member as one of all, vectorized on each device.
+
+  Args:
+    function: of arrays; may be called while tracing only.
+    in_axes: of its arguments, 0 where they are stacked, None where they are
+      shared.
+    mesh: the devices that share the members.
+  """
+  vectorized = jax.vmap(function, in_axes=in_axes)
+  if mesh.size == 1:
+    return vectorized
+  specs = jax.tree.map(
+    lambda axis: PartitionSpec(*([] if axis is None else [AXIS])),
+    in_axes,
+    is_leaf=lambda axis: axis is None,
+  )
+  return jax.shard_map(
+    vectorized,
+    mesh=mesh,
+    in_specs=specs,
+    out_specs=PartitionSpec(AXIS),
+    check_vma=False,
+  )

@@ -1,0 +1,63 @@
+"""What a run is about to train: parameters, devices, data."""
+
+import math
+from typing import Any
+
+import jax
+
+from normlab import data
+from normlab.program import training_step
+from normlab.training import preparation
+
+# Longer tables are cut in the middle.
+MOST_ROWS = 60
+
+
+def describe(ready: preparation.Run, state: training_step.TrainState) -> str:
+  """The parameters as a table, the devices, and the size of the data.
+
+  Args:
+    ready: the run.
+    state: with its parameters.
+  """
+  config = ready.config
+  sizes = data.describe(config.data.name, config.data.data_dir).sizes
+  counts = ', '.join(f'{n:,} {split}' for split, n in sizes.items())
+  shape = '×'.join(map(str, ready.data.image_shape))
+  epochs = config.total_steps * config.batch_size / sizes['train']
+  devices = ready.mesh.devices.ravel()
+  return '\n'.join(
+    [
+      parameter_table(state.params),
+      f'devices: {len(devices)} of {jax.device_count()} '
+      f'({devices[0].device_kind}), '
+      f'{config.batch_size // len(devices)} examples of a batch on each',
+      f'data: {config.data.name}, {shape}, examples: {counts}',
+      f'training: {config.total_steps:,} steps of {config.batch_size} examples, '
+      f'{epochs:.1f} epochs',
+    ]
+  )
+
+
+def parameter_table(params: Any) -> str:
+  """One line a tensor: path, shape, numbers; then their sum."""
+  rows = [
+    (path, '×'.join(map(str, x.shape)) or 'scalar', f'{x.size:,}')
+    for path, x in training_step.named_leaves(params)
+  ]
+  total = sum(math.prod(x.shape) for x in jax.tree.leaves(params))
+  if len(rows) > MOST_ROWS:
+    half = MOST_ROWS // 2
+    left_out = (f'... {len(rows) - 2 * half} more ...', '', '')
+    rows = [*rows[:half], left_out, *rows[-half:]]
+  rows = [
+    ('parameters', 'shape', 'numbers'),
+    *rows,
+    ('total', '', f'{total:,}'),
+  ]
+  path, shape, numbers = (
+    max(map(len, column)) for column in zip(*rows, strict=True)
+  )
+  return '\n'.join(
+    f'{row[0]:<{path}}  {row[1]:>{shape}}  {row[2]:>{numbers}}' for row in rows
+  )

@@ -1,0 +1,134 @@
+"""Goes back to the last state of a run whose numbers were all finite.
+
+Training does not stop to look at every tensor. When a loss is not finite, the
+steps since the newest checkpoint are made again, one at a time, and looked at.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from normlab.journal.checkpoints import Position, Restored
+from normlab.journal.journals import Journal
+from normlab.program import training_step
+from normlab.training import preparation
+
+
+def last_finite(
+  ready: preparation.Run, journal: Journal, most: int
+) -> tuple[int, training_step.TrainState]:
+  """The newest state whose tensors are all finite.
+
+  Args:
+    ready: the run; its stream of examples stands at the next step afterwards.
+    journal: its checkpoints.
+    most: updates that the state may have at most.
+
+  Returns:
+    Updates so far, and the state after them.
+  """
+  state = preparation.initial_state(ready)
+  found = journal.restore(state, most) or Restored(0, state, Position())
+  at, state = found.step, found.state
+  stream = found.position.stream or ready.start
+  ready.data.restore(stream)
+  while at < most:
+    before = _copy(state)
+    state, _ = preparation.run_steps(ready, state, at, 1)
+    if not all_finite(state):
+      ready.data.restore(stream)
+      return at, before
+    at, stream = at + 1, ready.data.state()
+  return at, state
+
+
+def first_nonfinite(
+  ready: preparation.Run, state: training_step.TrainState, at: int
+) -> str | None:
+  """The first tensor of a step that is not finite.
+
+  Args:
+    ready: the run, whose stream of examples stands at this step.
+    state: before the step.
+    at: updates so far.
+
+  Returns:
+    As 'activation layer1/norm', 'loss', 'gradient layer1/conv/kernel',
+    'parameter ...', 'model_state ...' or 'opt_state ...' after the update; None
+    where all are finite.
+  """
+  inputs = ready.data.inputs(at, 1)
+  for kind, tensors in _tensors_of_step(ready, state, inputs, at):
+    for path, leaf in tensors:
+      if not bool(jnp.isfinite(leaf).all()):
+        return f'{kind} {path}'.strip()
+  return None
+
+
+def _tensors_of_step(
+  ready: preparation.Run, state: training_step.TrainState, inputs: Any, at: int
+) -> Iterator[tuple[str, Iterable[tuple[str, jax.Array]]]]:
+  program = ready.program
+  batch = inputs.batch(state.step, 0, program)
+  augment_key, model_key = training_step.keys_of_step(ready.key, state.step)
+  images = program.augmentation(augment_key, batch.images)
+  images = ready.pixels.standardize(images)
+  paths = []
+
+  def forward(params: Any) -> tuple[jax.Array, list[Any]]:
+    with outputs_recorded() as outputs:
+      logits, _ = program.model.apply(
+        {'params': params, **state.model_state},
+        images,
+        train=True,
+        mutable=list(state.model_state),
+        rngs=training_step.rngs(model_key),
+      )
+    paths[:] = [path for path, _ in outputs]
+    means = training_step.training_means(
+      logits, batch.labels, ready.hyper.label_smoothing
+    )
+    return means['loss'], [output for _, output in outputs]
+
+  grad = jax.jit(jax.value_and_grad(forward, has_aux=True))
+  (loss, outputs), gradient = grad(state.params)
+  yield 'activation', list(zip(paths, outputs, strict=True))
+  yield 'loss', [('', loss)]
+  yield 'gradient', training_step.named_leaves(gradient)
+  new, _ = preparation.run_inputs(ready, _copy(state), at, inputs)
+  yield 'parameter', training_step.named_leaves(new.params)
+  yield 'model_state', training_step.named_leaves(new.model_state)
+  yield 'opt_state', training_step.named_leaves(new.opt_state)
+
+
+@contextlib.contextmanager
+def outputs_recorded() -> Iterator[list[tuple[str, jax.Array]]]:
+  """Lists the path and output of every module, in the order they are done."""
+  found = []
+
+  def record(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+    output = call(*args, **kwargs)
+    if context.method_name == '__call__':
+      path = '/'.join(context.module.path) or 'logits'
+      found.extend((path, leaf) for leaf in jax.tree.leaves(output))
+    return output
+
+  with nn.intercept_methods(record):
+    yield found
+
+
+@jax.jit
+def all_finite(state: training_step.TrainState) -> jax.Array:
+  """Whether all numbers of a state are finite."""
+  return jnp.all(
+    jnp.array([jnp.isfinite(x).all() for x in jax.tree.leaves(state)])
+  )
+
+
+@jax.jit
+def _copy(state: training_step.TrainState) -> training_step.TrainState:
+  return jax.tree.map(jnp.copy, state)

@@ -1,0 +1,326 @@
+"""What a trained network does on a split: its metrics, and its predictions."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from normlab import data, norms, registry
+from normlab.program import metrics, training_step
+from normlab.training import preparation
+
+T = TypeVar('T')
+Variables = dict[str, Any]
+
+# What the norms normalize with, by the name in `config.eval_statistics`.
+STATISTICS: dict[str, str] = {
+  'running': 'the averages that training kept',
+  'batch': 'those of each batch that is evaluated, without dropout',
+  'recalibrated': 'those of training examples, with the weights as they are',
+}
+SPLITS = ('train', 'validation', 'test')
+
+
+def evaluate(
+  ready: preparation.Run,
+  state: training_step.TrainState,
+  split: str,
+  *,
+  statistics: Sequence[str] | None = None,
+  batch_size: int | None = None,
+) -> dict[str, float | list[float | None]]:
+  """The metrics on a whole split, each example once.
+
+  Args:
+    ready: program and data.
+    state: the parameters, their moving average, and the running statistics.
+    split: of `SPLITS`.
+    statistics: of `STATISTICS`; default: `config.eval_statistics`.
+    batch_size: examples at a time; default: `config.eval_batch_size`, and for
+      the statistics of each batch `config.batch_size`, as in training.
+
+  Returns:
+    'loss', 'accuracy', 'ece' and 'class_accuracy' as `metrics.summarize` says,
+    with the first of the statistics; the same with the suffix '_batch', say,
+    with each of the others; and with '_ema' where the state has a moving
+    average of the parameters, with the first.
+  """
+  config = ready.config
+  columns = columns_of(
+    config.eval_statistics if statistics is None else statistics,
+    has_average=state.ema is not None,
+  )
+  sums = column_totals(
+    ready,
+    split,
+    columns,
+    network_of=functools.partial(variables, ready, state),
+    count=functools.partial(
+      batch_totals, pixels=ready.pixels, model=ready.program.model
+    ),
+    batch_size=batch_size,
+  )
+  return summarized(sums)
+
+
+class Column(NamedTuple):
+  """What some columns of a row were evaluated with.
+
+  Attributes:
+    statistics: of `STATISTICS`.
+    ema: whether with the moving average of the parameters.
+  """
+
+  statistics: str
+  ema: bool
+
+
+def columns_of(
+  statistics: Sequence[str], *, has_average: bool
+) -> dict[str, Column]:
+  """The columns of a row by their suffix, see `evaluate`."""
+  for name in statistics:
+    registry.lookup('statistics', name, STATISTICS)
+  first, *others = statistics
+  columns = {'': Column(first, ema=False)}
+  columns |= {f'_{name}': Column(name, ema=False) for name in others}
+  if has_average:
+    columns['_ema'] = Column(first, ema=True)
+  return columns
+
+
+def column_totals(
+  ready: preparation.Run,
+  split: str,
+  columns: Mapping[str, Column],
+  *,
+  network_of: Callable[..., Variables],
+  count: Callable[..., metrics.Totals],
+  batch_size: int | None = None,
+) -> dict[str, metrics.Totals]:
+  """The totals of a split by the suffix of their columns.
+
+  Args:
+    ready: config and data.
+    split: of `SPLITS`.
+    columns: as of `columns_of`.
+    network_of: from `statistics` and `ema` of a column what its network is.
+    count: from a network, a batch, which of its examples are valid, and
+      `by_batch`, the totals of the batch, as `totals_of`.
+    batch_size: as of `evaluate`.
+  """
+  config, sums = ready.config, {}
+  # Reading a batch can take longer than evaluating it: once for all columns.
+  for by_batch, default in (
+    (False, config.eval_batch_size),
+    (True, config.batch_size),
+  ):
+    networks = {
+      suffix: network_of(column.statistics, ema=column.ema)
+      for suffix, column in columns.items()
+      if (column.statistics == 'batch') == by_batch
+    }
+    if networks:
+      batches = ready.data.eval_batches(split, batch_size or default)
+      counted = functools.partial(count, by_batch=by_batch)
+      sums |= add_up(networks, batches, counted)
+  return {suffix: sums[suffix] for suffix in columns}
+
+
+def summarized(
+  sums: Mapping[str, metrics.Totals],
+) -> dict[str, float | list[float | None]]:
+  """The metrics of a row, from the totals by the suffix of their columns."""
+  return {
+    f'{metric}{suffix}': value
+    for suffix, totals in sums.items()
+    for metric, value in metrics.summarize(totals).items()
+  }
+
+
+def predict(
+  ready: preparation.Run,
+  state: training_step.TrainState,
+  split: str,
+  *,
+  batch_size: int,
+  statistics: str = 'running',
+  ema: bool = False,
+) -> np.ndarray:
+  """The logits of a whole split.
+
+  With running or recalibrated statistics, those of an example depend on the
+  others of its batch by rounding alone: programs for batches of another size
+  sum in another order.
+
+  Args:
+    ready: program and data.
+    state: parameters and running statistics.
+    split: of `SPLITS`.
+    batch_size: examples at a time.
+    statistics: of `STATISTICS`.
+    ema: with the moving average of the parameters, which the state has.
+
+  Returns:
+    float32 [examples, classes], in the order of the split.
+  """
+  registry.lookup('statistics', statistics, STATISTICS)
+  network = variables(ready, state, statistics, ema=ema)
+  rows = []
+  for batch, valid in ready.data.eval_batches(split, batch_size):
+    logits = batch_logits(
+      network,
+      batch.images,
+      ready.pixels,
+      model=ready.program.model,
+      by_batch=statistics == 'batch',
+    )
+    # Each process has the examples of its own devices.
+    logits, valid = multihost_utils.process_allgather(
+      (logits, valid), tiled=True
+    )
+    rows.append(logits[valid])
+  return np.concatenate(rows)
+
+
+def variables(
+  ready: preparation.Run,
+  state: training_step.TrainState,
+  statistics: str,
+  *,
+  ema: bool,
+) -> Variables:
+  """What the model is applied with, recalibrated if asked.
+
+  The moving average of the parameters has no statistics of its own: 'running'
+  are those of the parameters that were averaged.
+  """
+  params = state.ema if ema else state.params
+  network = {'params': params, **state.model_state}
+  if statistics != 'recalibrated':
+    return network
+  count = ready.config.recalibration_examples
+  size = min(count, ready.config.eval_batch_size)
+  batches = Inputs(list(ready.data.training_batches(count, size)), ready.pixels)
+  return norms.recalibrate(ready.program.model, network, batches)
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+  """The images of batches as the model takes them, made anew in each pass.
+
+  Recalibration takes many passes; a byte a pixel is a quarter of the memory.
+
+  Attributes:
+    batches: with images as uint8.
+    pixels: what standardizes them.
+  """
+
+  batches: Sequence[data.Batch]
+  pixels: data.Pixels
+
+  def __iter__(self) -> Iterator[jax.Array]:
+    """Yields float32 [batch, height, width, channels]."""
+    for batch in self.batches:
+      yield standardized(self.pixels, batch.images)
+
+
+@jax.jit
+def standardized(pixels: data.Pixels, images: jax.Array) -> jax.Array:
+  """The images as the model takes them."""
+  return pixels.standardize(images)
+
+
+def add_up(
+  networks: dict[str, Variables],
+  batches: Iterable[tuple[data.Batch, jax.Array]],
+  count: Callable[..., metrics.Totals],
+) -> dict[str, metrics.Totals]:
+  """The totals of some networks over the same batches, in float64."""
+
+  def parts() -> Iterator[dict[str, metrics.Totals]]:
+    for batch, valid in batches:
+      yield {
+        name: count(network, batch, valid) for name, network in networks.items()
+      }
+
+  fetched = (
+    jax.tree.map(np.float64, jax.device_get(part))
+    for part in one_ahead(parts())
+  )
+  return functools.reduce(
+    lambda sums, part: jax.tree.map(np.add, sums, part), fetched
+  )
+
+
+def one_ahead(items: Iterable[T]) -> Iterator[T]:
+  """Yields each item after the next is made, so that the device never waits."""
+  for item, _ in itertools.pairwise(itertools.chain(items, [None])):
+    yield item
+
+
+def logits_of(
+  network: Variables,
+  images: jax.Array,
+  pixels: data.Pixels,
+  *,
+  model: Any,
+  by_batch: bool,
+) -> jax.Array:
+  """The predictions for a batch.
+
+  Args:
+    network: the model's variables.
+    images: uint8 [batch, height, width, channels].
+    pixels: what standardizes them.
+    model: maps images to logits.
+    by_batch: normalizes with the statistics of the batch, and not with those
+      in `network`.
+
+  Returns:
+    float32 [batch, classes].
+  """
+  x = pixels.standardize(images)
+  if by_batch:
+    logits = norms.apply_with_mixed_statistics(
+      model, network, x, source_count=0
+    )
+  else:
+    logits = model.apply(network, x, train=False)
+  return logits.astype(np.float32)
+
+
+def totals_of(
+  network: Variables,
+  batch: data.Batch,
+  valid: jax.Array,
+  pixels: data.Pixels,
+  *,
+  model: Any,
+  by_batch: bool,
+) -> metrics.Totals:
+  """The totals of a batch; arguments as of `logits_of`.
+
+  Args:
+    network: the model's variables.
+    batch: images and labels.
+    valid: bool [batch]; False where an example only fills the batch up.
+    pixels: what standardizes the images.
+    model: maps images to logits.
+    by_batch: normalizes with the statistics of the batch.
+  """
+  logits = logits_of(
+    network, batch.images, pixels, model=model, by_batch=by_batch
+  )
+  return metrics.totals(logits, batch.labels, valid)
+
+
+# Jitted once for the process: runs with equal models share what is compiled.
+_jit = functools.partial(jax.jit, static_argnames=('model', 'by_batch'))
+batch_logits = _jit(logits_of)
+batch_totals = _jit(totals_of)

@@ -1,0 +1,259 @@
+"""Training rows, from the metrics of calls of any length."""
+
+import math
+
+import numpy as np
+import pytest
+
+from configs import base
+from normlab.runtime import progress_bar
+from normlab.training import training_rows
+from normlab.training.preparation import CallMeans
+from normlab.training.training_rows import Clock, DivergedError, TrainLog
+
+RATES = np.linspace(1, 0.1, 10, dtype=np.float32)
+LOSSES = [5.0, 4.0, 3.0, 2.5, 2.0, 1.5, 1.0, 0.75, 0.5, 0.25]
+
+
+class Journal:
+  """Remembers its rows."""
+
+  def __init__(self):
+    self.rows, self.timing = [], []
+
+  def write(self, step, split, values):
+    assert split == 'train'
+    self.rows.append((step, values))
+
+  def write_timing(self, step, values):
+    self.timing.append((step, values['images_per_second']))
+
+
+class Display(progress_bar.Silent):
+  """Remembers what it is told."""
+
+  def __init__(self):
+    self.steps, self.notes = [], []
+
+  def step(self, step, values):
+    self.steps.append((step, values['loss']))
+
+  def note(self, text):
+    self.notes.append(text)
+
+
+class Seconds:
+  """A clock that stands until it is moved."""
+
+  def __init__(self):
+    self.now = 100.0
+
+  def __call__(self):
+    return self.now
+
+
+@pytest.fixture
+def seconds(monkeypatch):
+  seconds = Seconds()
+  monkeypatch.setattr(training_rows.time, 'monotonic', seconds)
+  return seconds
+
+
+def make(log_every=4, window=(), log_layer_norms=False):
+  config = base.get_config()
+  config.total_steps, config.log_every = 10, log_every
+  config.log_layer_norms = log_layer_norms
+  config.batch_size = 16
+  journal, display = Journal(), Display()
+  log = TrainLog(config, journal, display, RATES, window)
+  return log, journal, display
+
+
+def call(log, first, count, losses=LOSSES):
+  """The metrics of some steps, in one call."""
+  values = np.array(losses[first : first + count], np.float32)
+  means = CallMeans(
+    ('gradient_norm', 'loss'), np.stack([10 * values, values], axis=1)
+  )
+  log.add(first, means, params_after(first + count))
+
+
+def params_after(step):
+  return {'layer1': {'kernel': np.full(4, step, np.float32)}}
+
+
+def mean(first, end):
+  return sum(LOSSES[first:end]) / (end - first)
+
+
+@pytest.mark.parametrize('counts', [[1] * 10, [3, 1, 4, 2], [4, 4, 2]])
+def test_row_is_the_mean_over_the_steps_since_the_row_before(counts):
+  log, journal, display = make()
+  first = 0
+  for count in counts:
+    call(log, first, count)
+    first += count
+  log.flush()
+  assert [step for step, _ in journal.rows] == [4, 8, 10]
+  for (step, row), begin in zip(journal.rows, (0, 4, 8), strict=True):
+    assert row['loss'] == pytest.approx(mean(begin, step))
+    assert row['gradient_norm'] == pytest.approx(10 * mean(begin, step))
+    assert row['learning_rate'] == float(RATES[step - 1])
+    # Of the parameters at the row: 4 equal numbers.
+    assert row['parameter_norm'] == 2 * step
+  assert display.steps == list(enumerate(LOSSES, start=1))
+  assert log.window == ()
+
+
+def test_row_is_written_after_the_next_call(seconds):
+  log, journal, display = make()
+  call(log, 0, 4)
+  assert journal.rows == [] and display.steps == []
+  call(log, 4, 2)
+  assert [step for step, _ in journal.rows] == [4]
+  assert [step for step, _ in display.steps] == [1, 2, 3, 4]
+
+
+def test_metrics_between_rows_are_fetched_now_and_then(seconds):
+  log, _, display = make()
+  call(log, 0, 1)
+  call(log, 1, 1)
+  assert display.steps == []
+  seconds.now += 2 * training_rows.FETCH_EVERY
+  # Those of this call may still be computed.
+  call(log, 2, 1)
+  assert [step for step, _ in display.steps] == [1, 2]
+  log.flush()
+  log.flush()
+  assert [step for step, _ in display.steps] == [1, 2, 3]
+
+
+def test_metrics_are_fetched_before_too_many_calls_are_in_flight(
+  seconds, monkeypatch
+):
+  monkeypatch.setattr(training_rows, 'MOST_PENDING', 3)
+  log, _, display = make(log_every=10)
+  fetched = []
+  for step in range(8):
+    call(log, step, 1)
+    fetched.append(len(display.steps))
+  assert fetched == [0, 0, 0, 3, 3, 3, 6, 6]
+
+
+def test_norm_of_each_tensor_is_in_the_row_if_asked():
+  log, journal, _ = make(log_layer_norms=True)
+  call(log, 0, 4)
+  log.flush()
+  ((_, row),) = journal.rows
+  assert row['parameter_norm/layer1/kernel'] == 8
+
+
+@pytest.mark.parametrize('stop', [1, 3, 4, 6, 9])
+def test_log_continues_behind_the_steps_of_its_window(stop):
+  whole, expected, _ = make()
+  before, first_rows, _ = make()
+  for step in range(10):
+    call(whole, step, 1)
+    if step < stop:
+      call(before, step, 1)
+  whole.flush()
+  before.flush()
+  assert len(before.window) == stop % 4
+  after, last_rows, _ = make(window=before.window)
+  for step in range(stop, 10):
+    call(after, step, 1)
+  after.flush()
+  assert first_rows.rows + last_rows.rows == expected.rows
+
+
+@pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize('counts', [[1] * 10, [4, 4, 2]])
+def test_loss_that_is_not_finite_is_a_divergence_at_its_step(value, counts):
+  log, journal, display = make()
+  losses = LOSSES[:5] + [value] * 5
+  first = 0
+  with pytest.raises(DivergedError, match='train loss .* at step 6$') as error:
+    for count in counts:
+      call(log, first, count, losses)
+      first += count
+    log.flush()
+  assert (error.value.step, error.value.split) == (6, 'train')
+  assert error.value.details == {}
+  # What was before it is not lost, and nothing after it is written.
+  assert [step for step, _ in journal.rows] == [4]
+  assert [step for step, _ in display.steps] == [1, 2, 3, 4, 5]
+
+
+def test_norm_that_is_not_finite_is_no_divergence():
+  log, journal, _ = make(log_every=1)
+  means = CallMeans(('gradient_norm', 'loss'), np.array([[np.inf, 1]]))
+  log.add(0, means, params_after(1))
+  log.flush()
+  assert journal.rows[0][1]['gradient_norm'] == math.inf
+
+
+def test_error_names_the_split():
+  error = DivergedError(3, 'validation')
+  assert str(error) == 'the validation loss is not finite at step 3'
+
+
+def test_speed_is_of_the_steps_since_the_row_before(seconds):
+  log, journal, _ = make()
+  for step in range(8):
+    call(log, step, 1)
+    seconds.now += 0.5 if step < 4 else 0.25
+  log.flush()
+  # Steps of 16 examples, of a half and of a quarter of a second.
+  (first, slow), (second, fast) = journal.timing
+  assert (first, second) == (4, 8)
+  assert slow == pytest.approx(16 / 0.5)
+  assert fast == pytest.approx(16 / 0.25)
+
+
+def test_evaluations_are_not_in_the_speed(seconds):
+  log, journal, _ = make()
+  call(log, 0, 4)
+  seconds.now += 2
+  with log.paused():
+    seconds.now += 1_000
+  log.flush()
+  assert journal.timing == [(4, 16 * 4 / 2)]
+
+
+def test_pause_before_the_first_step_is_no_error(seconds):
+  log, _, _ = make()
+  with log.paused():
+    seconds.now += 5
+
+
+def test_time_that_is_left_is_said_once(seconds):
+  log, _, display = make(log_every=2)
+  for step in range(10):
+    call(log, step, 1)
+    seconds.now += 1
+  log.flush()
+  (note,) = display.notes
+  # The first row was written after the third call was dispatched.
+  assert note == (
+    'speed: 16 images a second, 1000.0 ms a step; about 8 s of training left, '
+    'without evaluations'
+  )
+
+
+def test_clock_counts_steps_since_it_was_asked(seconds):
+  clock = Clock(10)
+  seconds.now += 2
+  assert clock.steps_per_second(14) == 2
+  seconds.now += 10
+  clock.skip(8)
+  assert clock.steps_per_second(15) == 0.5
+  assert clock.steps_per_second(15) == 0
+
+
+@pytest.mark.parametrize(
+  'step, every, due', [(4, 4, True), (5, 4, False), (8, 4, True), (3, 1, True)]
+)
+def test_what_happens_every_few_steps_is_due_at_their_multiples(
+  step, every, due
+):
+  assert training_rows.is_due(step, every) == due
