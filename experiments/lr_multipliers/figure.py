@@ -18,6 +18,7 @@ from experiments.lr_multipliers.analysis import (
 from experiments.lr_multipliers.grid import SCALES
 from normlab.analysis import plotting
 from normlab.sweeps.language import hyper
+from normlab.sweeps.results import sweep_figure
 
 NORM, MULTIPLIER = 'norm.name', 'optimizer.learning_rate_multiplier'
 
@@ -80,7 +81,7 @@ def plot(table: pd.DataFrame, scale: str) -> Figure:
   figure, (accuracy, steps, usable) = plotting.panels(
     3, widths=(0.88, 0.88, 0.6)
   )
-  figure.draw(as_sweep(table), accuracy=accuracy, steps=steps)
+  sweep_figure.draw(as_sweep(table), accuracy=accuracy, steps=steps)
   draw_ranges(usable, ranges(table), sorted(table['multiplier'].unique()))
   accuracy.set(title=f'{SCALES[scale].get_config().data.name}: how high')
   steps.set(title='how soon')

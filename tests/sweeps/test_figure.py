@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from normlab.analysis import plotting
-from normlab.sweeps.results import arrangement, figure
+from normlab.sweeps.results import arrangement, sweep_figure
 
 NORM, MULTIPLIER = 'norm.name', 'optimizer.learning_rate_multiplier'
 
@@ -83,7 +83,9 @@ def test_else_the_number_with_most_values_is_along_x():
 
 
 def test_categories_are_along_x_where_no_number_is_swept():
-  drawn = figure.plot(grid(norm__name=['none', 'batch', 'rms'], seed=[0, 1]))
+  drawn = sweep_figure.plot(
+    grid(norm__name=['none', 'batch', 'rms'], seed=[0, 1])
+  )
   ticks = [text.get_text() for text in drawn.axes[0].get_xticklabels()]
   assert ticks == ['none', 'batch', 'rms']
   colors = [line.get_color() for line in drawn.axes[0].lines[:6:2]]
@@ -92,7 +94,7 @@ def test_categories_are_along_x_where_no_number_is_swept():
 
 def test_lines_with_the_same_names_along_x_stand_side_by_side():
   table = grid(norm__name=['none', 'batch'], model__activation=['relu', 'gelu'])
-  lines = [line for line in figure.plot(table).axes[0].lines[:8:2]]
+  lines = [line for line in sweep_figure.plot(table).axes[0].lines[:8:2]]
   places = sorted(x for line in lines for x in line.get_xdata())
   assert places == pytest.approx([-0.075, 0.075, 0.925, 1.075])
 
@@ -106,7 +108,7 @@ def test_settings_of_a_norm_make_no_lines_of_their_own():
     )
   )
   assert arranged(table).lines == (NORM,)
-  assert labels(figure.plot(table)) == ['none', 'batch']
+  assert labels(sweep_figure.plot(table)) == ['none', 'batch']
 
 
 def test_a_field_zipped_with_x_makes_no_lines():
@@ -134,7 +136,7 @@ def test_random_draws_are_marks_without_lines():
     )
   )
   assert not arranged(table).connected
-  drawn = figure.plot(table)
+  drawn = sweep_figure.plot(table)
   assert drawn.axes[0].lines[0].get_linestyle() == 'None'
   assert len(drawn.axes[0].lines[0].get_xdata()) == 20
 
@@ -142,11 +144,11 @@ def test_random_draws_are_marks_without_lines():
 def test_seeds_alone_are_one_place():
   found = arranged(grid(seed=[0, 1, 2]))
   assert found == arrangement.Layout(None, (), connected=True)
-  assert labels(figure.plot(grid(seed=[0, 1, 2]))) == ['all runs']
+  assert labels(sweep_figure.plot(grid(seed=[0, 1, 2]))) == ['all runs']
 
 
 def test_other_fields_of_a_norm_differ_in_line_and_mark_and_keep_its_colour():
-  drawn = figure.plot(
+  drawn = sweep_figure.plot(
     grid(
       norm__name=['batch', 'layer'],
       batch_size=[8, 64],
@@ -167,17 +169,17 @@ def test_other_fields_of_a_norm_differ_in_line_and_mark_and_keep_its_colour():
 
 def test_a_line_is_the_mean_over_seeds_and_the_band_their_range():
   table = grid(lambda o: row(0.8 if o['seed'] else 0.6), **NORMS_BY_RATE)
-  axes = figure.plot(table).axes[0]
+  axes = sweep_figure.plot(table).axes[0]
   np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.7] * 3)
   corners = axes.collections[0].get_paths()[0].vertices[:, 1]
   assert (corners.min(), corners.max()) == pytest.approx((0.6, 0.8))
 
 
 def test_multipliers_are_on_a_log_scale_with_their_values_as_ticks():
-  axes = figure.plot(grid(**NORMS_BY_RATE)).axes[0]
+  axes = sweep_figure.plot(grid(**NORMS_BY_RATE)).axes[0]
   assert axes.get_xscale() == 'log'
   assert [t.get_text() for t in axes.get_xticklabels()] == ['0.1', '1', '30']
-  narrow = figure.plot(grid(batch_size=[8, 16])).axes[0]
+  narrow = sweep_figure.plot(grid(batch_size=[8, 16])).axes[0]
   assert narrow.get_xscale() == 'linear'
 
 
@@ -189,7 +191,7 @@ def diverging(overrides):
 
 
 def test_divergence_is_a_cross_that_no_other_hides():
-  axes = figure.plot(grid(diverging, **NORMS_BY_RATE)).axes[0]
+  axes = sweep_figure.plot(grid(diverging, **NORMS_BY_RATE)).axes[0]
   axes.figure.draw_without_rendering()
   thick, thin = marks(axes, 'x')
   assert [c.get_color() for c in (thick, thin)] == [
@@ -204,7 +206,7 @@ def test_divergence_is_a_cross_that_no_other_hides():
 
 
 def test_a_place_where_some_seeds_diverged_is_hollow_and_without_them():
-  axes = figure.plot(grid(diverging, **NORMS_BY_RATE)).axes[0]
+  axes = sweep_figure.plot(grid(diverging, **NORMS_BY_RATE)).axes[0]
   none, hollow_none, batch, hollow_batch = axes.lines[:4]
   assert math.isnan(none.get_ydata()[-1]) and not len(hollow_none.get_xdata())
   assert batch.get_ydata()[-1] == pytest.approx(0.9)
@@ -217,7 +219,7 @@ def test_steps_are_of_the_runs_that_get_there_and_hollow_where_some_do_not():
     lambda o: row(steps=math.inf if o['seed'] and o[MULTIPLIER] == 1 else 40),
     **NORMS_BY_RATE,
   )
-  axes = figure.plot(table).axes[1]
+  axes = sweep_figure.plot(table).axes[1]
   line, hollow = axes.lines[:2]
   assert line.get_ydata().tolist() == [40, 40, 40]
   assert hollow.get_xdata().tolist() == [1]
@@ -225,13 +227,13 @@ def test_steps_are_of_the_runs_that_get_there_and_hollow_where_some_do_not():
 
 def test_steps_that_differ_by_ten_are_on_a_log_scale():
   table = grid(lambda o: row(steps=20 * o[MULTIPLIER]), **NORMS_BY_RATE)
-  assert figure.plot(table).axes[1].get_yscale() == 'log'
+  assert sweep_figure.plot(table).axes[1].get_yscale() == 'log'
 
 
 def test_no_run_at_the_target_is_said():
-  axes = figure.plot(grid(lambda o: row(steps=math.inf), **NORMS_BY_RATE)).axes[
-    1
-  ]
+  axes = sweep_figure.plot(
+    grid(lambda o: row(steps=math.inf), **NORMS_BY_RATE)
+  ).axes[1]
   assert 'no run reaches 90.00%' in [text.get_text() for text in axes.texts]
 
 
@@ -257,11 +259,11 @@ def unfinished():
   ids=range(8),
 )
 def test_any_sweep_has_a_figure(table, tmp_path):
-  plotting.save(figure.plot(table), tmp_path / 'sweep')
+  plotting.save(sweep_figure.plot(table), tmp_path / 'sweep')
   assert (tmp_path / 'sweep.png').stat().st_size > 10_000
 
 
 def test_the_caption_says_how_to_read_it_and_what_is_missing():
-  text = figure.reading_help(grid(**NORMS_BY_RATE))
+  text = sweep_figure.reading_help(grid(**NORMS_BY_RATE))
   assert 'divergence' in text and '90.00%' in text and 'no result' not in text
-  assert 'not shown: 12 of 12' in figure.reading_help(unfinished())
+  assert 'not shown: 12 of 12' in sweep_figure.reading_help(unfinished())

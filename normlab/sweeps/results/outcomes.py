@@ -10,7 +10,7 @@ import pandas as pd
 from normlab import errors
 from normlab.analysis import curves, outputs
 from normlab.records import FINISHED, Record, RecordError
-from normlab.sweeps.results import figure
+from normlab.sweeps.results import sweep_figure
 
 __all__ = ['FILES', 'FINISHED', 'markdown', 'table', 'write']
 
@@ -252,5 +252,5 @@ def write(table: pd.DataFrame, folder: str | pathlib.Path) -> None:
     pathlib.Path(folder, 'sweep'),
     table=table,
     text=f'{markdown(table)}\n',
-    figure=figure.plot(table),
+    figure=sweep_figure.plot(table),
   )
