@@ -69,7 +69,7 @@ def prepare(case: Case, batch_size: int) -> preparation.Run:
   mesh = devices.mesh(config.num_devices)
   init_key, order_key, key = preparation.keys(config)
   pixels, _, labels = case.examples()
-  splits = {'train': data.Split(pixels, labels)}
+  splits = {'train': data.Examples(pixels, labels)}
   feed = feeds.MemoryFeed(splits, order_key, batch_size, mesh)
   hyper = programs.hyperparameters(config)
   statistics, hyper, key = devices.replicate((feed.pixels, hyper, key), mesh)

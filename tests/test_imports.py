@@ -5,69 +5,73 @@ import importlib
 import pathlib
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
 import experiments
 
 ROOT = pathlib.Path(__file__).parents[1]
-SIBLINGS = {'configs', 'experiments', 'scripts', 'tests'}
-# Parts that import nothing of normlab but themselves, and the leaf `names`.
-LEAVES = ('plotting', 'writers', 'records', 'metrics', 'optim', 'norms')
-
-
-def imported(path: pathlib.Path) -> set[str]:
-  """Dotted names of all modules that a file imports."""
-  found = set()
-  for node in ast.walk(ast.parse(path.read_text())):
-    if isinstance(node, ast.Import):
-      found |= {alias.name for alias in node.names}
-    elif isinstance(node, ast.ImportFrom):
-      found.add(node.module)
-      found |= {f'{node.module}.{alias.name}' for alias in node.names}
-  return found
-
-
-def tops(path: pathlib.Path) -> set[str]:
-  return {name.split('.')[0] for name in imported(path)}
-
-
-def parts_of_normlab(path: pathlib.Path) -> set[str]:
-  """Second components of what a file imports from normlab."""
-  return {
-    name.split('.')[1] for name in imported(path) if name.startswith('normlab.')
-  }
+# The rooms of the house, from the ground up: each imports from floors below it.
+FLOORS = (
+  ('errors', 'configs'),
+  ('registry', 'records', 'runtime'),
+  ('norms', 'models', 'analysis'),
+  ('data',),
+  ('program',),
+  ('validation', 'journal'),
+  ('training',),
+  ('sweeps',),
+  ('commands', 'experiments', 'benchmarks'),
+  ('scripts', 'tests'),
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+FOLDERS = ('normlab', 'configs', 'experiments', 'benchmarks', 'scripts')
 
 
 def files(folder: str) -> list[pathlib.Path]:
   return sorted((ROOT / folder).rglob('*.py'))
 
 
-@pytest.mark.parametrize('path', files('normlab'), ids=str)
-def test_the_library_imports_no_sibling_folder(path):
-  assert not tops(path) & SIBLINGS
+FILES = [path for folder in FOLDERS for path in files(folder)]
+
+
+def room(parts: Sequence[str]) -> str:
+  """The room of a module: a part of the package, or a folder beside it."""
+  return parts[1] if parts[0] == 'normlab' and len(parts) > 1 else parts[0]
+
+
+def imported(path: pathlib.Path) -> set[str]:
+  """The rooms of the project that a file imports from."""
+  names = set()
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      names |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      names |= {f'{node.module}.{alias.name}' for alias in node.names}
+  return {room(name.split('.')) for name in names} & {*FLOOR}
+
+
+@pytest.mark.parametrize('path', FILES, ids=str)
+def test_imports_lead_down(path):
+  here = room(path.relative_to(ROOT).with_suffix('').parts)
+  if here != '__init__':
+    above = {there for there in imported(path) if FLOOR[there] >= FLOOR[here]}
+    assert above <= {here}
+
+
+def test_every_room_is_on_a_floor():
+  parts = (path.relative_to(ROOT).with_suffix('').parts for path in FILES)
+  assert {room(names) for names in parts} - {'__init__'} == {*FLOOR} - {'tests'}
 
 
 @pytest.mark.parametrize('path', files('configs'), ids=str)
-def test_configs_import_ml_collections_and_configs_only(path):
-  assert tops(path) <= {'ml_collections', 'configs'}
-
-
-@pytest.mark.parametrize('path', files('experiments'), ids=str)
-def test_experiments_import_no_scripts(path):
-  assert not tops(path) & {'scripts', 'tests', 'cli'}
-
-
-@pytest.mark.parametrize('path', files('normlab/models'), ids=str)
-def test_models_never_import_norms(path):
-  assert parts_of_normlab(path) <= {'models', 'names'}
-
-
-@pytest.mark.parametrize('part', LEAVES)
-def test_leaves_import_no_other_part(part):
-  folder = ROOT / 'normlab' / part
-  for path in files(f'normlab/{part}') or [folder.with_suffix('.py')]:
-    assert parts_of_normlab(path) <= {part, 'names'}
+def test_configs_are_data(path):
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.ImportFrom):
+      assert node.module.split('.')[0] in ('configs', 'ml_collections')
+    elif isinstance(node, ast.Import):
+      assert {alias.name for alias in node.names} <= {'ml_collections'}
 
 
 def test_every_experiment_is_listed():
@@ -85,7 +89,7 @@ def test_every_experiment_has_its_parts(name):
 
 
 def test_nothing_is_called_utils_or_common():
-  folders = SIBLINGS | {'normlab'}
+  folders = (*FOLDERS, 'tests')
   names = {path.stem for folder in folders for path in files(folder)}
   assert not names & {'utils', 'common', 'helpers', 'misc'}
 

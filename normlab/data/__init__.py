@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from normlab.data.augmentation import Augmentation
 from normlab.data.batching import (
-  Batch,
+  Examples,
   Pixels,
   Shuffled,
   ordered_rows,
@@ -15,7 +15,6 @@ from normlab.data.batching import (
 from normlab.data.sets.sources import (
   DATASETS,
   Description,
-  Split,
   describe,
   is_streamed,
   load,
@@ -30,10 +29,9 @@ __all__ = [
   'DATASETS',
   'Augmentation',
   'Description',
-  'Batch',
+  'Examples',
   'Pixels',
   'Shuffled',
-  'Split',
   'TrainStream',
   'describe',
   'eval_batches',

@@ -9,20 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 
 
-class Batch(NamedTuple):
-  """Some examples.
+class Examples(NamedTuple):
+  """Some examples: a batch, or a whole split.
 
   Attributes:
-    images: uint8 [batch, height, width, channels].
-    labels: int32 [batch].
+    images: uint8 [examples, height, width, channels].
+    labels: int32 [examples].
   """
 
   images: jax.Array | np.ndarray
   labels: jax.Array | np.ndarray
 
-  def take(self, rows: jax.Array) -> 'Batch':
+  def take(self, rows: jax.Array) -> 'Examples':
     """The examples in `rows`, int32 [n]."""
-    return Batch(self.images[rows], self.labels[rows])
+    return Examples(self.images[rows], self.labels[rows])
 
 
 class Pixels(NamedTuple):

@@ -11,36 +11,38 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 import numpy as np
-from jax.sharding import Mesh
+from flax import struct
+from jax.sharding import Mesh, NamedSharding
 
 from normlab import data
-from normlab.data import Batch
-from normlab.program.programs import Program
+from normlab.data import Examples
 from normlab.runtime import devices
 
 
-class Resident(NamedTuple):
+class Resident(struct.PyTreeNode):
   """Inputs of a call, out of a split that all devices hold.
 
   Attributes:
     split: all training examples.
     orders: int32 [epochs, examples], of the epochs of this call.
     first: the first step of the call, from 0.
+    batch_size: examples a step.
+    sharding: of a batch; None on one device.
   """
 
-  split: Batch
+  split: Examples
   orders: jax.Array
   first: np.ndarray
+  batch_size: int = struct.field(pytree_node=False)
+  sharding: NamedSharding | None = struct.field(pytree_node=False)
 
-  def batch(
-    self, step: jax.Array, i: int | jax.Array, program: Program
-  ) -> Batch:
-    """The batch of a step (from 0)."""
-    del i
-    rows = data.rows_of_step(self.orders, self.first, step, program.batch_size)
-    if program.mesh is not None:
-      sharding = devices.sharded(program.mesh)
-      rows = jax.lax.with_sharding_constraint(rows, sharding)
+  def batch(self, i: int | jax.Array) -> Examples:
+    """The i-th batch of the call."""
+    rows = data.rows_of_step(
+      self.orders, self.first, self.first + i, self.batch_size
+    )
+    if self.sharding is not None:
+      rows = jax.lax.with_sharding_constraint(rows, self.sharding)
     return self.split.take(rows)
 
 
@@ -51,13 +53,10 @@ class Streamed(NamedTuple):
     batches: [steps, batch, ...], sharded over the devices.
   """
 
-  batches: Batch
+  batches: Examples
 
-  def batch(
-    self, step: jax.Array, i: int | jax.Array, program: Program
-  ) -> Batch:
+  def batch(self, i: int | jax.Array) -> Examples:
     """The i-th batch of the call."""
-    del step, program
     return self.batches.take(i)
 
 
@@ -66,7 +65,7 @@ class MemoryFeed:
 
   def __init__(
     self,
-    splits: dict[str, data.Split],
+    splits: dict[str, Examples],
     key: jax.Array,
     batch_size: int,
     mesh: Mesh,
@@ -82,10 +81,8 @@ class MemoryFeed:
     self.pixels = data.pixel_statistics(splits['train'].images)
     self._mesh = mesh
     self._batch_size = batch_size
-    self._splits = {
-      name: devices.replicate(Batch(split.images, split.labels), mesh)
-      for name, split in splits.items()
-    }
+    self._sharding = devices.sharded(mesh) if mesh.size > 1 else None
+    self._splits = devices.replicate(splits, mesh)
     self._shuffled = self._order_of(key)
 
   def reordered(self, key: jax.Array) -> 'MemoryFeed':
@@ -99,9 +96,9 @@ class MemoryFeed:
     return other
 
   def on_mesh(self, mesh: Mesh) -> 'MemoryFeed':
-    """The same examples on other devices, in the same order."""
+    """The same examples for runs that share other devices, not their batches."""
     other = copy.copy(self)
-    other._mesh = mesh
+    other._mesh, other._sharding = mesh, None
     other._splits = devices.replicate(self._splits, mesh)
     return other
 
@@ -115,6 +112,8 @@ class MemoryFeed:
       self._splits['train'],
       self._shuffled.orders(first, count),
       np.int32(first),
+      batch_size=self._batch_size,
+      sharding=self._sharding,
     )
 
   @property
@@ -124,7 +123,7 @@ class MemoryFeed:
 
   def eval_batches(
     self, split: str, batch_size: int
-  ) -> Iterator[tuple[Batch, jax.Array]]:
+  ) -> Iterator[tuple[Examples, jax.Array]]:
     """Every example of a split once, and which of a batch are to be counted."""
     examples = self._splits[split]
     number = len(examples.labels)
@@ -134,7 +133,7 @@ class MemoryFeed:
       rows, valid = devices.shard(own, self._mesh)
       yield _take(examples, rows), valid
 
-  def training_batches(self, count: int, batch_size: int) -> Iterator[Batch]:
+  def training_batches(self, count: int, batch_size: int) -> Iterator[Examples]:
     """The first `count` training examples, not augmented.
 
     As many as the devices can share alike, and at least one each.
@@ -164,7 +163,7 @@ class MemoryFeed:
 
 
 @jax.jit
-def _take(examples: Batch, rows: jax.Array) -> Batch:
+def _take(examples: Examples, rows: jax.Array) -> Examples:
   return examples.take(rows)
 
 
@@ -210,11 +209,11 @@ class StreamFeed:
 
   def eval_batches(
     self, split: str, batch_size: int
-  ) -> Iterator[tuple[Batch, jax.Array]]:
+  ) -> Iterator[tuple[Examples, jax.Array]]:
     """Every example of a split once, and which of a batch are to be counted."""
     return self._ordered(split, batch_size)
 
-  def training_batches(self, count: int, batch_size: int) -> Iterator[Batch]:
+  def training_batches(self, count: int, batch_size: int) -> Iterator[Examples]:
     """The first `count` training examples, not augmented, in whole batches."""
     size = devices.whole_shards(min(batch_size, count), self._mesh)
     limit = max(1, count // size) * size
@@ -240,12 +239,12 @@ class StreamFeed:
 
   def _ordered(
     self, split: str, batch_size: int, **limit: int
-  ) -> Iterator[tuple[Batch, jax.Array]]:
+  ) -> Iterator[tuple[Examples, jax.Array]]:
     size = devices.whole_shards(batch_size, self._mesh)
     for batch, valid in data.eval_batches(
       split=split, batch_size=size, **self._read, **limit
     ):
-      yield devices.shard((Batch(*batch), valid), self._mesh)
+      yield devices.shard((Examples(*batch), valid), self._mesh)
 
 
 Feed = MemoryFeed | StreamFeed
@@ -265,7 +264,7 @@ class Stoppable:
 
   def eval_batches(
     self, split: str, batch_size: int
-  ) -> Iterator[tuple[Batch, jax.Array]]:
+  ) -> Iterator[tuple[Examples, jax.Array]]:
     """As of the feed.
 
     Raises:
@@ -275,7 +274,7 @@ class Stoppable:
       self._check()
       yield item
 
-  def training_batches(self, count: int, batch_size: int) -> Iterator[Batch]:
+  def training_batches(self, count: int, batch_size: int) -> Iterator[Examples]:
     """As of the feed.
 
     Raises:

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import jax
 import ml_collections
 import numpy as np
 import optax
@@ -53,10 +54,11 @@ class Program:
 
 
 class Hyper(NamedTuple):
-  """The numbers of a training step, learning rate aside: a pytree.
+  """The numbers of a training step, or of the steps of a call: a pytree.
 
   Attributes:
-    optimizer: float32 scalars, the other arguments of `optim.build`.
+    optimizer: float32 scalars, the arguments of `optim.build`. For a call the
+      `learning_rate` is that of each step, [steps].
     ema_decay: float32, of the moving average of the parameters; None is none.
     label_smoothing: float32, of the training loss; None is none.
     model: float32 scalars by their field of the model, which are constants of
@@ -69,6 +71,19 @@ class Hyper(NamedTuple):
   label_smoothing: np.ndarray | None = None
   model: dict[str, np.ndarray] = {}
   norm: dict[str, np.ndarray] = {}
+
+  def with_rates(self, rates: jax.Array | np.ndarray) -> 'Hyper':
+    """The same numbers with other learning rates."""
+    return self._replace(optimizer={**self.optimizer, 'learning_rate': rates})
+
+  @property
+  def rates(self) -> jax.Array:
+    """The learning rates of the steps of a call."""
+    return self.optimizer['learning_rate']
+
+  def of_step(self, i: int | jax.Array) -> 'Hyper':
+    """The numbers of the i-th step of a call."""
+    return self.with_rates(self.rates[i])
 
 
 def build(
@@ -124,7 +139,7 @@ def augmentation(config: ml_collections.ConfigDict) -> Augmentation:
 def hyperparameters(
   config: ml_collections.ConfigDict, arguments: Iterable[str] = ()
 ) -> Hyper:
-  """The numbers of a step, learning rate aside: float32 scalars.
+  """The numbers of a step, at the peak of the learning rate: float32 scalars.
 
   Args:
     config: as in `configs/base.py`.
@@ -132,7 +147,7 @@ def hyperparameters(
       arguments of the step and not constants of the program.
   """
   fields = set_fields(config.optimizer)
-  del fields['learning_rate'], fields['learning_rate_multiplier']
+  fields['learning_rate'] *= fields.pop('learning_rate_multiplier')
   added = {'model': {}, 'norm': {}}
   for path in arguments:
     section, name = path.split('.')
@@ -175,8 +190,9 @@ def build_schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
 
 def learning_rates(config: ml_collections.ConfigDict) -> optim.LearningRates:
   """The learning rate of each step."""
-  optimizer = config.optimizer
-  peak = optimizer.learning_rate * optimizer.learning_rate_multiplier
+  peak = (
+    config.optimizer.learning_rate * config.optimizer.learning_rate_multiplier
+  )
   return optim.LearningRates(peak, build_schedule(config), config.total_steps)
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from normlab.data import Batch, Pixels
+from normlab.data import Examples, Pixels
 from normlab.program import metrics, optim
 from normlab.program.programs import Hyper, Program
 
@@ -45,10 +45,8 @@ class TrainState(struct.PyTreeNode):
 class Inputs(Protocol):
   """The examples of a call, a pytree: see `feeds`."""
 
-  def batch(
-    self, step: jax.Array, i: int | jax.Array, program: Program
-  ) -> Batch:
-    """The batch of a step (from 0), which is the call's i-th."""
+  def batch(self, i: int | jax.Array) -> Examples:
+    """The i-th batch of the call."""
 
 
 def init_state(
@@ -64,9 +62,7 @@ def init_state(
   """
   variables = dict(program.model.init(key, images, train=False))
   params = variables.pop('params')
-  optimizer = optim.build(
-    name=program.optimizer, learning_rate=0.0, **hyper.optimizer
-  )
+  optimizer = optim.build(name=program.optimizer, **hyper.optimizer)
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,
@@ -78,9 +74,8 @@ def init_state(
 
 def train_step(
   state: TrainState,
-  batch: Batch,
+  batch: Examples,
   pixels: Pixels,
-  learning_rate: jax.Array,
   hyper: Hyper,
   key: jax.Array,
   *,
@@ -92,8 +87,7 @@ def train_step(
     state: before the update.
     batch: the examples of this step.
     pixels: what standardizes them.
-    learning_rate: of this step.
-    hyper: the other numbers.
+    hyper: the numbers of this step.
     key: of the run; the step number is folded in here.
     program: model, optimizer and augmentation.
 
@@ -113,9 +107,7 @@ def train_step(
     program=program,
     label_smoothing=hyper.label_smoothing,
   )
-  optimizer = optim.build(
-    name=program.optimizer, learning_rate=learning_rate, **hyper.optimizer
-  )
+  optimizer = optim.build(name=program.optimizer, **hyper.optimizer)
   updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
   new = TrainState(
@@ -135,7 +127,6 @@ def train_steps(
   state: TrainState,
   inputs: Inputs,
   pixels: Pixels,
-  learning_rates: jax.Array,
   hyper: Hyper,
   key: jax.Array,
   *,
@@ -149,8 +140,7 @@ def train_steps(
     state: before the updates.
     inputs: the examples of all steps.
     pixels: what standardizes them.
-    learning_rates: [steps].
-    hyper: the other numbers.
+    hyper: the numbers of all steps.
     key: of the run.
     program: model, optimizer and augmentation.
 
@@ -158,34 +148,30 @@ def train_steps(
     The new state, and each step's means: [steps].
   """
 
-  def one(state: TrainState, i: int | jax.Array, rate: jax.Array):
-    batch = inputs.batch(state.step, i, program)
-    return train_step(state, batch, pixels, rate, hyper, key, program=program)
+  def one(state: TrainState, i: int | jax.Array):
+    batch, numbers = inputs.batch(i), hyper.of_step(i)
+    return train_step(state, batch, pixels, numbers, key, program=program)
 
-  return repeated(one, state, learning_rates)
+  return repeated(one, state, len(hyper.rates))
 
 
 def repeated(
-  step: Callable[..., tuple[Any, Means]],
-  state: Any,
-  learning_rates: jax.Array,
+  step: Callable[..., tuple[Any, Means]], state: Any, count: int
 ) -> tuple[Any, Means]:
-  """Makes a step for each learning rate.
+  """Makes the steps of a call.
 
   Args:
-    step: of the state, the number of the step in this call and its learning
-      rate; returns the new state and the means.
+    step: of the state and the number of the step in this call; returns the new
+      state and the means.
     state: before the steps.
-    learning_rates: [steps].
+    count: of the steps.
 
   Returns:
     The state after them, and each step's means: [steps].
   """
-  count = len(learning_rates)
   if count > 1:
-    every = jnp.arange(count), learning_rates
-    return jax.lax.scan(lambda s, at: step(s, *at), state, every)
-  state, means = step(state, 0, learning_rates[0])
+    return jax.lax.scan(step, state, jnp.arange(count))
+  state, means = step(state, 0)
   return state, jax.tree.map(lambda x: x[None], means)
 
 

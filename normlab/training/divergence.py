@@ -73,7 +73,7 @@ def _tensors_of_step(
   ready: preparation.Run, state: training_step.TrainState, inputs: Any, at: int
 ) -> Iterator[tuple[str, Iterable[tuple[str, jax.Array]]]]:
   program = ready.program
-  batch = inputs.batch(state.step, 0, program)
+  batch = inputs.batch(0)
   augment_key, model_key = training_step.keys_of_step(ready.key, state.step)
   images = program.augmentation(augment_key, batch.images)
   images = ready.pixels.standardize(images)

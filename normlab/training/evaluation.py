@@ -221,7 +221,7 @@ class Inputs:
     pixels: what standardizes them.
   """
 
-  batches: Sequence[data.Batch]
+  batches: Sequence[data.Examples]
   pixels: data.Pixels
 
   def __iter__(self) -> Iterator[jax.Array]:
@@ -238,7 +238,7 @@ def standardized(pixels: data.Pixels, images: jax.Array) -> jax.Array:
 
 def add_up(
   networks: dict[str, Variables],
-  batches: Iterable[tuple[data.Batch, jax.Array]],
+  batches: Iterable[tuple[data.Examples, jax.Array]],
   count: Callable[..., metrics.Totals],
 ) -> dict[str, metrics.Totals]:
   """The totals of some networks over the same batches, in float64."""
@@ -297,7 +297,7 @@ def logits_of(
 
 def totals_of(
   network: Variables,
-  batch: data.Batch,
+  batch: data.Examples,
   valid: jax.Array,
   pixels: data.Pixels,
   *,

@@ -61,10 +61,18 @@ class CallMeans(struct.PyTreeNode):
 
 @functools.partial(_jit, donate_argnames='state')
 def train_steps(
-  state: training_step.TrainState, *args: Any, program: programs.Program
+  state: training_step.TrainState,
+  inputs: training_step.Inputs,
+  pixels: data.Pixels,
+  hyper: programs.Hyper,
+  key: jax.Array,
+  *,
+  program: programs.Program,
 ) -> tuple[training_step.TrainState, CallMeans]:
   """`training_step.train_steps`, compiled; the state is donated."""
-  state, means = training_step.train_steps(state, *args, program=program)
+  state, means = training_step.train_steps(
+    state, inputs, pixels, hyper, key, program=program
+  )
   return state, as_call_means(means)
 
 
@@ -97,7 +105,7 @@ class Run(NamedTuple):
     start: where their stream starts.
     pixels: what standardizes them.
     learning_rates: of all steps.
-    hyper: the other numbers.
+    hyper: the numbers of a step.
     init_key: of the initial parameters.
     key: of augmentation, dropout and noise.
   """
@@ -205,13 +213,11 @@ def run_inputs(
   count: int = 1,
 ) -> tuple[training_step.TrainState, CallMeans]:
   """Makes updates on examples that are at hand; the state is donated."""
-  rates = run.learning_rates.of(first, count)
   return train_steps(
     state,
     inputs,
     run.pixels,
-    rates,
-    run.hyper,
+    run.hyper.with_rates(run.learning_rates.of(first, count)),
     run.key,
     program=run.program,
   )
@@ -226,8 +232,7 @@ def compiled_step(
     state,
     run.data.inputs(0, count),
     run.pixels,
-    run.learning_rates.of(0, count),
-    run.hyper,
+    run.hyper.with_rates(run.learning_rates.of(0, count)),
     run.key,
     program=run.program,
   )

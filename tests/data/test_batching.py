@@ -36,7 +36,7 @@ def splits():
   def split(examples, low, high):
     images = generator.integers(low, high, (examples, 4, 5, 3), np.uint8)
     labels = np.arange(examples, dtype=np.int32) % 10
-    return data.Split(images, labels)
+    return data.Examples(images, labels)
 
   return {'train': split(30, 20, 200), 'validation': split(7, 100, 256)}
 
@@ -210,6 +210,6 @@ def test_constant_channel_becomes_zero(splits):
 
 def test_batch_takes_images_with_their_labels(splits):
   split = splits['train']
-  taken = data.Batch(split.images, split.labels).take(np.array([7, 0, 7]))
+  taken = data.Examples(split.images, split.labels).take(np.array([7, 0, 7]))
   np.testing.assert_array_equal(taken.images, split.images[[7, 0, 7]])
   assert taken.labels.tolist() == [7, 0, 7]

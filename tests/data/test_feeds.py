@@ -5,12 +5,10 @@ import functools
 import jax
 import numpy as np
 import pytest
-from flax import linen as nn
 
 from configs import base
 from normlab import data
 from normlab.data import feeds
-from normlab.program.programs import Program
 from normlab.runtime import devices
 
 TRAIN, VALIDATION, BATCH = 22, 11, 8
@@ -21,7 +19,7 @@ def split(count, offset):
   """Images that say which example they are."""
   labels = np.arange(count, dtype=np.int32)
   images = np.tile((offset + labels)[:, None, None, None], (1, 2, 2, 1))
-  return data.Split(images.astype(np.uint8), labels)
+  return data.Examples(images.astype(np.uint8), labels)
 
 
 SPLITS = {'train': split(TRAIN, 0), 'validation': split(VALIDATION, 100)}
@@ -32,15 +30,9 @@ def feed(num_devices):
   return feeds.MemoryFeed(SPLITS, KEY, BATCH, devices.mesh(num_devices))
 
 
-@functools.cache
-def program(num_devices):
-  mesh = devices.mesh(num_devices) if num_devices > 1 else None
-  return Program(nn.Dense(1), 'sgd', batch_size=BATCH, mesh=mesh)
-
-
-@functools.partial(jax.jit, static_argnames='program')
-def batch_of(inputs, step, i, program):
-  return inputs.batch(step, i, program)
+@jax.jit
+def batch_of(inputs, i):
+  return inputs.batch(i)
 
 
 def assert_examples(batch, rows, name='train'):
@@ -62,12 +54,12 @@ def test_batches_are_the_rows_of_the_order(num_devices):
   for i in range(count):
     step = first + i
     rows = data.rows_of_step(orders.orders(step, 1), step, step, BATCH)
-    batch = batch_of(inputs, step, i, program(num_devices))
+    batch = batch_of(inputs, i)
     assert_examples(batch, np.asarray(rows))
 
 
 def test_training_batch_is_shared_by_the_devices():
-  batch = batch_of(feed(8).inputs(0, 1), 0, 0, program(8))
+  batch = batch_of(feed(8).inputs(0, 1), 0)
   for array in batch:
     assert_shared_by(array, 8)
 
@@ -134,11 +126,11 @@ def test_training_batches_are_the_first_examples(
 
 def test_examples_in_memory_have_nothing_to_restore():
   source = feed(1)
-  before = batch_of(source.inputs(5, 1), 5, 0, program(1))
+  before = batch_of(source.inputs(5, 1), 0)
   assert source.state() == {}
   source.restore({})
   source.close()
-  after = batch_of(source.inputs(5, 1), 5, 0, program(1))
+  after = batch_of(source.inputs(5, 1), 0)
   assert_examples(before, np.asarray(after.labels))
 
 
@@ -152,7 +144,7 @@ class Stream:
   def __next__(self):
     labels = np.full(self.batch_size, self.given, np.int32)
     self.given += 1
-    return data.Batch(np.zeros((self.batch_size, 2, 2, 3), np.uint8), labels)
+    return data.Examples(np.zeros((self.batch_size, 2, 2, 3), np.uint8), labels)
 
   def get_state(self):
     return {'given': self.given}
@@ -186,7 +178,7 @@ def test_stream_gives_the_next_batches_whatever_the_step(streamed):
 def test_streamed_batch_is_that_of_its_place_in_the_call(streamed):
   inputs = streamed.inputs(4, 3)
   for i in range(3):
-    batch = batch_of(inputs, 4 + i, i, program(8))
+    batch = batch_of(inputs, i)
     assert batch.labels.tolist() == [i] * BATCH
     assert_shared_by(batch.labels, 8)
 
@@ -222,7 +214,7 @@ def test_streamed_training_batches_are_whole(
     for start in range(0, limit, batch_size):
       labels = np.arange(start, start + batch_size, dtype=np.int32)
       images = np.zeros((batch_size, 2, 2, 3), np.uint8)
-      yield data.Batch(images, labels), labels < limit
+      yield data.Examples(images, labels), labels < limit
 
   monkeypatch.setattr(data, 'eval_batches', eval_batches, raising=False)
   batches = list(streamed.training_batches(count, size))

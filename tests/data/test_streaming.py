@@ -64,7 +64,7 @@ def counted(batches):
 
 def test_batches_are_uint8_images_and_int32_labels(stream):
   batch = next(stream())
-  assert type(batch) is data.Batch
+  assert type(batch) is data.Examples
   assert batch.images.shape == (BATCH, 16, 16, 3)
   assert batch.images.dtype == np.uint8
   assert batch.labels.shape == (BATCH,) and batch.labels.dtype == np.int32
@@ -173,7 +173,7 @@ def test_batches_that_cannot_be_are_refused(stream, options, allowed):
 
 
 def test_mirrors_left_to_right_with_probability_one_half(folder):
-  source = examples.Examples('imagenette', folder, 'train')
+  source = examples.ExampleSource('imagenette', folder, 'train')
   plain = decoding.Augment(source, 16, 0.5, False)
   maybe = decoding.Augment(source, 16, 0.5, True)
   mirrored = 0
@@ -199,7 +199,7 @@ def test_evaluation_covers_each_example_once(folder, split, count):
     assert batch.labels.dtype == np.int32
     assert valid.shape == (BATCH,) and valid.dtype == bool
     assert not batch.images[~valid].any() and not batch.labels[~valid].any()
-  source = examples.Examples('imagenette', folder, split)
+  source = examples.ExampleSource('imagenette', folder, split)
   stored = [source[row].label for row in range(count)]
   assert counted(batches).tolist() == stored
   assert len(set(stored)) == count

@@ -122,11 +122,17 @@ def test_set_fields_keep_false_and_zero(config):
   assert fields == {'use_bias': False, 'epsilon': 0.0}
 
 
-def test_hyperparameters_are_float32_without_the_learning_rate(config):
+def test_hyperparameters_are_float32_with_the_peak_of_the_learning_rate(config):
   config.optimizer.clip_norm = 2.0
+  config.optimizer.learning_rate = 0.5
+  config.optimizer.learning_rate_multiplier = 3.0
   hyper = programs.hyperparameters(config)
   numbers = hyper.optimizer
-  assert numbers == {'weight_decay': 0.0, 'clip_norm': 2.0}
+  assert numbers == {
+    'learning_rate': 1.5,
+    'weight_decay': 0.0,
+    'clip_norm': 2.0,
+  }
   assert all(type(value) is np.float32 for value in numbers.values())
   assert hyper.ema_decay is None and hyper.label_smoothing is None
   assert hyper.model == hyper.norm == {}

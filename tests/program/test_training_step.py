@@ -31,7 +31,11 @@ gradient_of = jitted(training_step.gradient_of)
 accumulated_gradient = jitted(training_step.accumulated_gradient)
 
 HYPER = Hyper(
-  {'weight_decay': np.float32(DECAY), 'momentum': np.float32(MOMENTUM)}
+  {
+    'learning_rate': np.float32(RATE),
+    'weight_decay': np.float32(DECAY),
+    'momentum': np.float32(MOMENTUM),
+  }
 )
 ROWS = np.array([[3, 1, 4, 5], [9, 2, 6, 0], [5, 3, 8, 7]])
 
@@ -42,7 +46,7 @@ def split():
   images = generator.integers(0, 256, (12, 4, 4, 1), np.uint8)
   labels = generator.integers(0, CLASSES, 12).astype(np.int32)
   # As NumPy's: what tests pick and compare needs no compiling.
-  return data.Batch(images, labels)
+  return data.Examples(images, labels)
 
 
 @pytest.fixture(scope='module')
@@ -81,7 +85,8 @@ def start(split, pixels):
 
 
 def step_on(state, batch, pixels, program, rate=RATE, key=KEY):
-  return train_step(state, batch, pixels, rate, HYPER, key, program=program)
+  hyper = HYPER.with_rates(rate)
+  return train_step(state, batch, pixels, hyper, key, program=program)
 
 
 def assert_trees_close(ours, theirs, **tolerance):
@@ -185,7 +190,12 @@ def test_several_steps_are_repeated_single_steps(split, pixels, start):
     means.append(mean)
   inputs = feeds.Streamed(split.take(ROWS))
   scanned, scanned_means = train_steps(
-    start(program), inputs, pixels, rates, HYPER, KEY, program=program
+    start(program),
+    inputs,
+    pixels,
+    HYPER.with_rates(rates),
+    KEY,
+    program=program,
   )
   assert_trees_close(scanned, state, rtol=1e-4, atol=1e-6)
   stacked = jax.tree.map(lambda *values: jnp.stack(values), *means)
@@ -259,8 +269,7 @@ def test_any_collection_is_carried_along(split, pixels):
     state,
     feeds.Streamed(split.take(ROWS)),
     pixels,
-    jnp.full(3, RATE),
-    HYPER,
+    HYPER.with_rates(jnp.full(3, RATE)),
     KEY,
     program=program,
   )
@@ -402,9 +411,7 @@ def test_moving_average_of_the_parameters_has_its_closed_form(
   for rows in ROWS:
     batch = split.take(rows)
     plain, _ = step_on(plain, batch, pixels, program)
-    state, _ = train_step(
-      state, batch, pixels, RATE, hyper, KEY, program=program
-    )
+    state, _ = train_step(state, batch, pixels, hyper, KEY, program=program)
     # The average watches, and does not change the training.
     assert_trees_close(state.params, plain.params, rtol=1e-5, atol=1e-7)
     passed.append(state.params)
@@ -484,7 +491,7 @@ def test_numbers_of_a_model_may_be_arguments_of_the_step(
   expected = step_on(state, batch, pixels, constant)
   arrays = {name: np.float32(value) for name, value in numbers.items()}
   hyper = HYPER._replace(model={'dropout': np.float32(0.5)}, norm=arrays)
-  ours = train_step(state, batch, pixels, RATE, hyper, KEY, program=template)
+  ours = train_step(state, batch, pixels, hyper, KEY, program=template)
   assert_trees_close(ours, expected, rtol=1e-5, atol=1e-6)
 
 

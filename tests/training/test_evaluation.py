@@ -32,7 +32,7 @@ def splits():
   def split(count, brightness):
     images = generator.integers(0, brightness, (count, 4, 4, 1), np.uint8)
     labels = (np.arange(count) % CLASSES).astype(np.int32)
-    return data.Split(images, labels)
+    return data.Examples(images, labels)
 
   return {'train': split(24, 256), 'test': split(EXAMPLES, 200)}
 

@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 
 from normlab import errors, registry
 from normlab.data import images
-from normlab.data.batching import Pixels
+from normlab.data.batching import Examples, Pixels
 from normlab.data.sets import digits
 from normlab.data.sets.prepared import (
   find,
@@ -53,19 +53,6 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 MANUAL_FILES = {
   'imagenet2012': ('ILSVRC2012_img_train.tar', 'ILSVRC2012_img_val.tar')
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Split:
-  """Examples in memory.
-
-  Attributes:
-    images: uint8 [examples, height, width, channels].
-    labels: int32 [examples].
-  """
-
-  images: np.ndarray
-  labels: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +158,7 @@ def pixel_statistics_of(name: str) -> Pixels:
 
 # One data set stays in memory: the runs of a sweep mostly share it.
 @functools.lru_cache(maxsize=1)
-def load(name: str, data_dir: str | None = None) -> dict[str, Split]:
+def load(name: str, data_dir: str | None = None) -> dict[str, Examples]:
   """Reads a data set: 'train', 'validation' and 'test', which never overlap.
 
   TFDS has no validation split of these: the last 5,000 training examples are it.
@@ -186,7 +173,9 @@ def load(name: str, data_dir: str | None = None) -> dict[str, Split]:
   """
   check_name(name, streamed=False)
   if name == 'digits':
-    return {split: Split(*arrays) for split, arrays in digits.splits().items()}
+    return {
+      split: Examples(*arrays) for split, arrays in digits.splits().items()
+    }
   builder = prepared_builder(name, data_dir)
   parts = slices(name, builder.info)
   try:
@@ -196,7 +185,7 @@ def load(name: str, data_dir: str | None = None) -> dict[str, Split]:
     raise unreadable(name, data_dir, builder.data_path, problem) from error
 
 
-def read(builder: tfds.core.DatasetBuilder, split: str) -> Split:
+def read(builder: tfds.core.DatasetBuilder, split: str) -> Examples:
   """Reads one split, in TFDS's own notation ('train[:100]')."""
   with quiet():
     source = builder.as_data_source(split=split)
@@ -204,7 +193,7 @@ def read(builder: tfds.core.DatasetBuilder, split: str) -> Split:
     examples = source.__getitems__(range(len(source)))
   images = np.stack([example['image'] for example in examples])
   labels = np.array([example['label'] for example in examples], np.int32)
-  return Split(images, labels)
+  return Examples(images, labels)
 
 
 def prepare(name: str, data_dir: str | None = None) -> str:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from normlab.data import images
-from normlab.data.streaming.examples import Example, Examples, WhileOpen
+from normlab.data.streaming.examples import Example, ExampleSource, WhileOpen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Augment:
     flip: mirrors left to right, with probability one half.
   """
 
-  examples: Examples
+  examples: ExampleSource
   size: int
   min_area: float
   flip: bool
@@ -51,7 +51,7 @@ class Centre:
   """
 
   source: WhileOpen
-  examples: Examples
+  examples: ExampleSource
   size: int
   count: int
 

@@ -23,7 +23,7 @@ class Example(NamedTuple):
   row: int
 
 
-class Examples:
+class ExampleSource:
   """The examples of one split, in the order in which they are stored."""
 
   def __init__(self, name: str, data_dir: str | None, split: str):
@@ -84,7 +84,7 @@ class WhileOpen:
   batches, which takes seconds.
   """
 
-  def __init__(self, source: Examples, mark: str):
+  def __init__(self, source: ExampleSource, mark: str):
     """Reads from `source` while the file `mark` is there."""
     self._source = source
     self._mark = mark

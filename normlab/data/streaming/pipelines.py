@@ -11,9 +11,9 @@ import grain
 import numpy as np
 
 from normlab import errors
-from normlab.data.batching import Batch
+from normlab.data.batching import Examples
 from normlab.data.streaming.decoding import Augment, Centre
-from normlab.data.streaming.examples import Examples, WhileOpen
+from normlab.data.streaming.examples import ExampleSource, WhileOpen
 
 
 class Share(NamedTuple):
@@ -79,7 +79,7 @@ def training(
 
 
 def evaluation(
-  examples: Examples, count: int, size: int, share: Share, mark: str
+  examples: ExampleSource, count: int, size: int, share: Share, mark: str
 ) -> grain.MapDataset:
   """Batches in order, with bool [share.size], False for the filling at the end.
 
@@ -99,13 +99,13 @@ def evaluation(
   )
 
 
-def _stack(examples: Sequence[tuple[np.ndarray, int]]) -> Batch:
+def _stack(examples: Sequence[tuple[np.ndarray, int]]) -> Examples:
   rows, labels = zip(*examples, strict=True)
-  return Batch(np.stack(rows), np.array(labels, np.int32))
+  return Examples(np.stack(rows), np.array(labels, np.int32))
 
 
 def _stack_valid(
   examples: Sequence[tuple[np.ndarray, int, bool]],
-) -> tuple[Batch, np.ndarray]:
+) -> tuple[Examples, np.ndarray]:
   rows, labels, valid = zip(*examples, strict=True)
   return _stack(list(zip(rows, labels, strict=True))), np.array(valid)

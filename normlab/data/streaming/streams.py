@@ -14,10 +14,10 @@ import numpy as np
 
 from normlab import errors
 from normlab.data import images
-from normlab.data.batching import Batch
+from normlab.data.batching import Examples
 from normlab.data.streaming import pipelines
 from normlab.data.streaming.decoding import Augment
-from normlab.data.streaming.examples import Examples
+from normlab.data.streaming.examples import ExampleSource
 from normlab.data.streaming.prefetch import Prefetch
 
 # Starting workers takes longer than decoding fewer images in threads.
@@ -69,7 +69,7 @@ class TrainStream:
       errors.ConfigError: as `describe`; a batch that is larger than the split, or
         that the processes cannot share.
     """
-    examples = Examples(name, data_dir, 'train')
+    examples = ExampleSource(name, data_dir, 'train')
     share = pipelines.share_of(batch_size, process_index, process_count)
     if batch_size > len(examples):
       raise errors.ConfigError(
@@ -109,11 +109,11 @@ class TrainStream:
         element_bytes=self._element_bytes,
       )
 
-  def __iter__(self) -> Iterator[Batch]:
+  def __iter__(self) -> Iterator[Examples]:
     """Itself."""
     return self
 
-  def __next__(self) -> Batch:
+  def __next__(self) -> Examples:
     """The next batch, of this process: [batch_size // process_count].
 
     Raises:
@@ -167,7 +167,7 @@ def eval_batches(
   process_index: int = 0,
   process_count: int = 1,
   limit: int | None = None,
-) -> Iterator[tuple[Batch, np.ndarray]]:
+) -> Iterator[tuple[Examples, np.ndarray]]:
   """Covers every example of a split exactly once, in order, not augmented.
 
   Args:
@@ -189,7 +189,7 @@ def eval_batches(
     errors.ConfigError: as `TrainStream`; an unknown split.
   """
   share = pipelines.share_of(batch_size, process_index, process_count)
-  examples = Examples(name, data_dir, split)
+  examples = ExampleSource(name, data_dir, split)
   count = min(len(examples), limit or len(examples))
   if workers is None and count < LEAST_FOR_WORKERS:
     workers = 0

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-import normlab
 from normlab import errors
 from normlab.sweeps.runners import estimates
 from normlab.sweeps.runners.alone import in_one_line
@@ -138,7 +137,7 @@ class RayCluster:
     """The environment of the workers; Ray itself shows them their GPUs."""
     found = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
     # The code of this process, whichever the environment was made for.
-    found['PYTHONPATH'] = str(pathlib.Path(normlab.__file__).parents[1])
+    found['PYTHONPATH'] = str(pathlib.Path(__file__).parents[4])
     # What XLA's CPU client takes for the number of cores.
     found['NPROC'] = str(threads(self._num_cpus))
     if not self._num_gpus and not self._resources:

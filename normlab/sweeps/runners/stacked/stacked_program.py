@@ -43,7 +43,6 @@ def train_steps(
   members: Stacked,
   inputs: Resident,
   pixels: data.Pixels,
-  learning_rates: jax.Array,
   hyper: Hyper,
   keys: jax.Array,
   *,
@@ -53,17 +52,16 @@ def train_steps(
   """`member_steps` of all members, compiled; their states are donated."""
   step = over_members(
     functools.partial(member_steps, program=program),
-    (0, Resident(None, 0, None), None, 0, 0, 0),
+    (0, inputs.replace(split=None, orders=0, first=None), None, 0, 0),
     mesh,
   )
-  return step(members, inputs, pixels, learning_rates, hyper, keys)
+  return step(members, inputs, pixels, hyper, keys)
 
 
 def member_steps(
   member: Stacked,
   inputs: Resident,
   pixels: data.Pixels,
-  learning_rates: jax.Array,
   hyper: Hyper,
   key: jax.Array,
   *,
@@ -75,8 +73,7 @@ def member_steps(
     member: before the updates.
     inputs: the examples of all steps.
     pixels: what standardizes them.
-    learning_rates: [steps].
-    hyper: the other numbers.
+    hyper: the numbers of all steps.
     key: of the run.
     program: model, optimizer and augmentation.
 
@@ -84,23 +81,27 @@ def member_steps(
     The member after the updates, and the metrics of each.
   """
 
-  def one(old: Stacked, i: int | jax.Array, rate: jax.Array):
-    batch = inputs.batch(old.state.step, i, program)
+  def one(old: Stacked, i: int | jax.Array):
     new, means = training_step.train_step(
-      old.state, batch, pixels, rate, hyper, key, program=program
+      old.state,
+      inputs.batch(i),
+      pixels,
+      hyper.of_step(i),
+      key,
+      program=program,
     )
     alive = old.alive & jnp.isfinite(means['loss'])
     kept = jax.tree.map(functools.partial(jnp.where, alive), new, old.state)
     return Stacked(kept, alive), means
 
-  member, means = training_step.repeated(one, member, learning_rates)
+  member, means = training_step.repeated(one, member, len(hyper.rates))
   return member, preparation.as_call_means(means)
 
 
 @functools.partial(jax.jit, static_argnames=('program', 'by_batch', 'mesh'))
 def batch_totals(
   networks: evaluation.Variables,
-  batch: data.Batch,
+  batch: data.Examples,
   valid: jax.Array,
   pixels: data.Pixels,
   hyper: Hyper,

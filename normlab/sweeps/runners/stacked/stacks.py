@@ -69,8 +69,7 @@ class Stack:
       self.state,
       self._data.inputs(first, count),
       self._pixels,
-      np.stack(self._padded(rates)),
-      self._hyper,
+      self._hyper.with_rates(np.stack(self._padded(rates))),
       self._keys,
       program=self._program,
       mesh=self._mesh,
@@ -132,7 +131,7 @@ class Stack:
   def _totals(
     self,
     networks: evaluation.Variables,
-    batch: data.Batch,
+    batch: data.Examples,
     valid: jax.Array,
     *,
     by_batch: bool,
