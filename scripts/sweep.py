@@ -1,6 +1,6 @@
 """Trains all runs of a sweep, those that get_hyper of a config asks for.
 
-python scripts/sweep.py --config=configs/digits_lr_sweep.py --workdir=DIR
+python scripts/sweep.py --config=configs/lr_multipliers/digits.py --workdir=DIR
 python scripts/sweep.py --config=FILE --workdir=DIR --runner=ray --address=auto
 python scripts/sweep.py --config=FILE --workdir=DIR --dry_run
 

@@ -11,18 +11,22 @@ from normlab import errors, records, validation
 from normlab.program import programs
 
 FOLDER = pathlib.Path(configs.__file__).parent
-FILES = sorted(path for path in FOLDER.glob('*.py') if path.stem != '__init__')
+FILES = sorted(path for path in FOLDER.rglob('*.py') if path.stem != '__init__')
 EMBEDDED = 'digits'
 
 
-@pytest.fixture(params=FILES, ids=lambda path: path.stem)
+def parts(path):
+  return path.relative_to(FOLDER).with_suffix('').parts
+
+
+@pytest.fixture(params=FILES, ids=lambda path: '/'.join(parts(path)))
 def path(request):
   return request.param
 
 
 @pytest.fixture
 def module(path):
-  return importlib.import_module(f'configs.{path.stem}')
+  return importlib.import_module('.'.join(['configs', *parts(path)]))
 
 
 @pytest.fixture
@@ -31,11 +35,13 @@ def config(module):
 
 
 def test_configs_are_found():
-  assert {'base', 'digits_cnn', 'digits_speedup'} <= {p.stem for p in FILES}
+  assert {('base',), ('digits_cnn',), ('speedup', 'digits')} <= {
+    *map(parts, FILES)
+  }
 
 
 def test_is_labelled_as_its_file(config, path):
-  assert config.label == path.stem
+  assert config.label == '_'.join(parts(path))
 
 
 def test_is_locked(config):

@@ -77,7 +77,7 @@ def test_configs_are_data(path):
 def test_every_experiment_is_listed():
   here = (ROOT / 'experiments').iterdir()
   modules = {p.stem for p in here if p.is_dir() or p.suffix == '.py'}
-  modules -= {'__init__', '__pycache__', 'results'}
+  modules -= {'__init__', '__pycache__', 'published'}
   assert modules == set(experiments.EXPERIMENTS)
 
 

@@ -5,15 +5,15 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
-from configs import cifar10_cpu_lr_sweep, cifar10_lr_sweep, digits_lr_sweep
+from configs.lr_multipliers import cifar10, cifar10_cpu, digits
 from normlab import errors
 from normlab.sweeps import plan
 from normlab.sweeps.language import hyper
 
 SCALES: dict[str, ModuleType] = {
-  'digits': digits_lr_sweep,
-  'cifar10_cpu': cifar10_cpu_lr_sweep,
-  'cifar10': cifar10_lr_sweep,
+  'digits': digits,
+  'cifar10_cpu': cifar10_cpu,
+  'cifar10': cifar10,
 }
 
 

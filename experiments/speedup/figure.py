@@ -19,7 +19,7 @@ from experiments.speedup.networks import (
 )
 from normlab.analysis import plotting
 
-REFERENCE = pathlib.Path(__file__).parents[1] / 'published_curves.json'
+REFERENCE = pathlib.Path(__file__).parents[1] / 'published' / 'curves.json'
 
 
 def caption(scale: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
-from configs import cifar10_cpu_speedup, cifar10_speedup, digits_speedup
+from configs.speedup import cifar10, cifar10_cpu, digits
 
 
 class Network(NamedTuple):
@@ -42,9 +42,9 @@ NETWORKS: dict[str, Network] = {
 }
 SEEDS = (0, 1, 2)
 SCALES: dict[str, Callable[[], ml_collections.ConfigDict]] = {
-  'digits': digits_speedup.get_config,
-  'cifar10_cpu': cifar10_cpu_speedup.get_config,
-  'cifar10': cifar10_speedup.get_config,
+  'digits': digits.get_config,
+  'cifar10_cpu': cifar10_cpu.get_config,
+  'cifar10': cifar10.get_config,
 }
 
 

@@ -30,7 +30,7 @@ def rows_of(file: str | os.PathLike[str]) -> Any:
   if not callable(get_hyper):
     raise errors.ConfigError(
       f'--config={file} has no function get_hyper(hyper), which says what is '
-      'swept; configs/digits_lr_sweep.py is an example'
+      'swept; configs/lr_multipliers/digits.py is an example'
     )
   try:
     return get_hyper(hyper)

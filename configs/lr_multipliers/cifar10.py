@@ -1,13 +1,13 @@
 """How far can the learning rate be turned up, with each norm? On CIFAR-10.
 
 The runs of the experiment `lr_multipliers` at full width, for one GPU: the norms,
-multipliers and seeds of `digits_lr_sweep`, the network and length of
-`cifar10_speedup`. Its learning rate was chosen for the un-normalized network on
+multipliers and seeds of `lr_multipliers/digits.py`, the network and length of
+`speedup/cifar10.py`. Its learning rate was chosen for the un-normalized network on
 the digits, and is not tuned again here.
 
 Time: not measured yet; 192 runs of 20,000 steps at batch 32.
 
-  python scripts/sweep.py --config=configs/cifar10_lr_sweep.py --workdir=runs \
+  python scripts/sweep.py --config=configs/lr_multipliers/cifar10.py --workdir=runs \
       --config.data.data_dir=DIR
   python scripts/reproduce.py lr_multipliers --scale=cifar10 --workdir=runs \
       --data_dir=DIR
@@ -15,13 +15,14 @@ Time: not measured yet; 192 runs of 20,000 steps at batch 32.
 
 import ml_collections
 
-from configs import cifar10_speedup, digits_lr_sweep
+from configs.lr_multipliers import digits
+from configs.speedup import cifar10
 
 
 def get_config() -> ml_collections.ConfigDict:
   """The un-normalized baseline of the speed-up experiment, without dropout."""
-  config = cifar10_speedup.get_config()
-  config.label = 'cifar10_lr_sweep'
+  config = cifar10.get_config()
+  config.label = 'lr_multipliers_cifar10'
   # Which makes comparisons of networks that all train well harder to see.
   config.model.dropout = 0.0
   return config
@@ -29,10 +30,10 @@ def get_config() -> ml_collections.ConfigDict:
 
 def get_hyper(hyper: object) -> tuple[dict, ...]:
   """Each norm at each multiplier, as on the digits."""
-  return digits_lr_sweep.grid(
+  return digits.grid(
     hyper,
-    norms=digits_lr_sweep.NORMS,
+    norms=digits.NORMS,
     total_steps=get_config().total_steps,
-    multipliers=digits_lr_sweep.MULTIPLIERS,
-    seeds=digits_lr_sweep.SEEDS,
+    multipliers=digits.MULTIPLIERS,
+    seeds=digits.SEEDS,
   )

@@ -10,13 +10,13 @@ Time: not measured yet; 21 runs of 20,000 steps at batch 32.
 
 import ml_collections
 
-from configs import digits_speedup
+from configs.speedup import digits
 
 
 def get_config() -> ml_collections.ConfigDict:
   """As on the digits, on photographs: wider and longer."""
-  config = digits_speedup.get_config()
-  config.label = 'cifar10_speedup'
+  config = digits.get_config()
+  config.label = 'speedup_cifar10'
   config.data.name = 'cifar10'
   config.model.width = 1.0
   config.total_steps = 20_000

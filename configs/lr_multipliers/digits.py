@@ -8,7 +8,7 @@ from 1 to 3, with BatchNorm from 1 to 10; at 30 it does not train without a norm
 and with BatchNorm to 95%. The validation split has 360 images: a point is four.
 Time: 5 minutes on two CPU cores.
 
-  python scripts/sweep.py --config=configs/digits_lr_sweep.py --workdir=runs
+  python scripts/sweep.py --config=configs/lr_multipliers/digits.py --workdir=runs
   python scripts/reproduce.py lr_multipliers --scale=digits --workdir=runs
 """
 
@@ -35,7 +35,7 @@ SEEDS = (0, 1, 2)
 def get_config() -> ml_collections.ConfigDict:
   """The un-normalized baseline: a small network, tuned without a norm."""
   config = base.get_config()
-  config.label = 'digits_lr_sweep'
+  config.label = 'lr_multipliers_digits'
   config.total_steps = 300
   config.eval_every = 25
   config.log_every = 25

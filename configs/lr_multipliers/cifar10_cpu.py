@@ -7,7 +7,7 @@ Expected: five times the rate costs nine points without a norm (from 32%), one w
 BatchNorm (from 40%), none with group normalization; at x30 nothing trains well.
 Time: 15 minutes on two CPU cores.
 
-  python scripts/sweep.py --config=configs/cifar10_cpu_lr_sweep.py \
+  python scripts/sweep.py --config=configs/lr_multipliers/cifar10_cpu.py \
       --workdir=runs --config.data.data_dir=DIR
   python scripts/reproduce.py lr_multipliers --scale=cifar10_cpu --workdir=runs \
       --data_dir=DIR
@@ -15,17 +15,17 @@ Time: 15 minutes on two CPU cores.
 
 import ml_collections
 
-from configs import digits_lr_sweep
+from configs.lr_multipliers import digits
 
 NORMS = ('none', 'batch', 'batch_renorm', 'layer', 'group', 'weight')
-# 1 first, for the reason in `digits_lr_sweep`.
+# 1 first, for the reason in `lr_multipliers/digits.py`.
 MULTIPLIERS = (1.0, 0.1, 5.0, 10.0, 30.0, 100.0)
 
 
 def get_config() -> ml_collections.ConfigDict:
   """The un-normalized baseline, tuned without a norm as that on the digits."""
-  config = digits_lr_sweep.get_config()
-  config.label = 'cifar10_cpu_lr_sweep'
+  config = digits.get_config()
+  config.label = 'lr_multipliers_cifar10_cpu'
   config.data.name = 'cifar10'
   config.model.widths = (16, 16, 32, 32)
   # Of 0.01, 0.02, 0.03, 0.05 and 0.1 the one with the highest accuracy, mean of
@@ -42,10 +42,10 @@ def get_config() -> ml_collections.ConfigDict:
 
 def get_hyper(hyper: object) -> tuple[dict, ...]:
   """Each norm at each multiplier, and that with each seed."""
-  return digits_lr_sweep.grid(
+  return digits.grid(
     hyper,
     norms=NORMS,
     total_steps=get_config().total_steps,
     multipliers=MULTIPLIERS,
-    seeds=digits_lr_sweep.SEEDS,
+    seeds=digits.SEEDS,
   )

@@ -19,7 +19,7 @@ from configs import base
 def get_config() -> ml_collections.ConfigDict:
   """The un-normalized baseline; the paper does not give its own numbers."""
   config = base.get_config()
-  config.label = 'digits_speedup'
+  config.label = 'speedup_digits'
   config.total_steps = 1_500
   config.eval_every = 25
   config.model.name = 'inception'

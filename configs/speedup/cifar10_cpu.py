@@ -10,13 +10,13 @@ Time: 32 minutes on two CPU cores for the whole experiment.
 
 import ml_collections
 
-from configs import cifar10_speedup
+from configs.speedup import cifar10
 
 
 def get_config() -> ml_collections.ConfigDict:
   """A sixth of the width, a tenth of the steps."""
-  config = cifar10_speedup.get_config()
-  config.label = 'cifar10_cpu_speedup'
+  config = cifar10.get_config()
+  config.label = 'speedup_cifar10_cpu'
   config.model.width = 1 / 6
   config.total_steps = 2_000
   config.eval_every = 100

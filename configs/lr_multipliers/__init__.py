@@ -1,0 +1,1 @@
+"""Norms x learning-rate multipliers, a file a scale."""

@@ -1,0 +1,1 @@
+"""The networks of the speed-up, a file a scale."""
