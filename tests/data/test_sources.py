@@ -215,9 +215,9 @@ def test_preparing_over_a_damaged_copy_is_refused(mnist, tmp_path, monkeypatch):
     sources.prepare('mnist', str(tmp_path))
 
 
-def test_there_is_nothing_to_prepare_of_the_embedded_data(tmp_path):
-  with pytest.raises(names.ConfigError, match='is embedded'):
-    sources.prepare('digits', str(tmp_path))
+def test_the_embedded_data_are_where_they_are(tmp_path):
+  path = pathlib.Path(sources.prepare('digits', str(tmp_path)))
+  assert path.is_file()
   assert list(tmp_path.iterdir()) == []
 
 
