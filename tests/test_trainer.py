@@ -65,6 +65,7 @@ def test_the_record_of_a_run_is_complete(tmp_path):
   ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('norm', norms.NORMS)
 def test_every_norm_trains_and_repeats_bit_for_bit(norm, tmp_path):
   # One evaluation: nearly all time goes to checkpoints.
