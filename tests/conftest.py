@@ -21,15 +21,15 @@ XLA_FLAGS = [
   *['--xla_cpu_use_fusion_emitters=false'] * OLDER_EMITTERS,
 ]
 
-# Before anything imports JAX. The folders are shared by all workers, and by the
-# processes that tests start.
+# Before anything imports JAX.
 os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['XLA_FLAGS'] = ' '.join(
   [os.environ.get('XLA_FLAGS', ''), *XLA_FLAGS]
 )
-os.environ['TFDS_DATA_DIR'] = os.path.join(
-  tempfile.gettempdir(), f'normlab_test_data_{os.getuid()}'
-)
+# Shared by all workers, and by the processes that tests start.
+if 'PYTEST_XDIST_WORKER' not in os.environ:
+  DATA = tempfile.TemporaryDirectory(prefix='normlab_test_data_')
+  os.environ['TFDS_DATA_DIR'] = DATA.name
 
 import jax  # noqa: E402
 import pytest  # noqa: E402

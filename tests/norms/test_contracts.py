@@ -424,7 +424,6 @@ SHAPES = {
   'signals': (2, 5, 8),
   'images': (2, 3, 3, 8),
   'volumes': (2, 2, 3, 2, 8),
-  'two_batch_axes': (2, 3, 3, 2, 8),
 }
 
 

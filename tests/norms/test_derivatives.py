@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import norms_layers as layers
 import norms_reference as reference
 import numpy as np
+import pytest
 
 SHAPE = (4, 3, 4)
 X = reference.normal(SHAPE, mean=1, std=2)
@@ -12,6 +13,7 @@ COTANGENT = reference.normal(SHAPE, seed=9)
 MASK = layers.unequal_mask(SHAPE, empty=1)
 
 
+@pytest.mark.slow
 @layers.every_norm
 def test_derivatives_of_all_orders_and_modes_agree(name):
   """For parameters and input together, along random directions u and v.

@@ -26,6 +26,7 @@ def exported(function, variables, *arrays):
   return jax.export.export(jax.jit(function))(variables, *shapes)
 
 
+@pytest.mark.slow
 @layers.every_norm
 def test_a_step_can_be_exported_for_any_batch_size(name):
   layer, variables = ready(name)

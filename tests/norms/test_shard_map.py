@@ -59,6 +59,7 @@ def training_step(layer, mesh, variables):
   )
 
 
+@pytest.mark.slow
 @layers.every_norm
 def test_unequally_masked_devices_equal_the_joined_batch(name):
   layer = on_one_device(name)

@@ -65,6 +65,7 @@ def trained(hooks, variables):
   return y, state, model.apply({**variables, **state}, X, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name, others', CASES, ids=str)
 def test_a_number_that_is_an_argument_does_what_a_constant_does(name, others):
   hooks, numbers = hooks_of(name, NUMBERS, others)

@@ -68,6 +68,7 @@ class Stack(nn.Module):
     return blocks(self.hooks, name='blocks')(x, mask)[0]
 
 
+@pytest.mark.slow
 @layers.every_norm
 def test_scan_and_remat_give_what_a_loop_gives(name):
   fields = {}

@@ -32,8 +32,8 @@ def test_bad_input_is_one_line_and_nothing_written(
   assert not workdir.exists()
 
 
-def test_a_folder_that_cannot_be_written_is_said(script):
-  result = script('reproduce', 'speedup', '--workdir=/proc/runs')
+def test_a_folder_that_cannot_be_written_is_said(forked_script):
+  result = forked_script('reproduce', 'speedup', '--workdir=/proc/runs')
   assert result.returncode == 1 and result.stderr.count('\n') == 1
   assert '/proc/runs' in result.stderr
 

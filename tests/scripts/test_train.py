@@ -123,11 +123,11 @@ def test_help_names_the_flags(script):
   assert '--workdir' in result.stdout and '--config' in result.stdout
 
 
-def test_all_that_is_wrong_is_said_at_once(script, tmp_path):
+def test_all_that_is_wrong_is_said_at_once(forked_script, tmp_path):
   flags = [CONFIG, f'--workdir={tmp_path / "run"}', '--config.sed=1']
   flags += ['--config.batch_size', '3.5', '--config.norm.name=bach']
   flags += ['--config.schedule.warmup_steps=5000']
-  result = script('train', *flags)
+  result = forked_script('train', *flags)
   lines = result.stderr.splitlines()
   assert result.returncode == 1 and len(lines) == 4, result.stderr
   for line, words in zip(
