@@ -1,9 +1,12 @@
 """The errors of normlab, and how values stand in them."""
 
+import contextlib
+import traceback
+from collections.abc import Iterator
 from typing import Any
 
-# Values in an error are cut to this many characters.
-LONGEST_SHOWN = 120
+# Values in an error are cut to this many characters, and exceptions to these.
+LONGEST_SHOWN, LONGEST_LINE = 120, 300
 
 
 class ConfigError(ValueError):
@@ -28,11 +31,47 @@ def shown(value: Any) -> str:
     text = one_line(repr(value))
   except Exception:  # Of whoever wrote the class; or an int of 5,000 digits.
     text = f'<{type(value).__name__}>'
-  if len(text) <= LONGEST_SHOWN:
-    return text
-  return f'{text[: LONGEST_SHOWN - 3]}...'
+  return cut(text, LONGEST_SHOWN)
+
+
+def cut(text: str, length: int = LONGEST_LINE) -> str:
+  """The text, shortened with an ellipsis where it is longer."""
+  return text if len(text) <= length else f'{text[: length - 3]}...'
 
 
 def one_line(text: str) -> str:
   """The text without line breaks."""
   return ' '.join(text.split())
+
+
+def typed(error: BaseException) -> str:
+  """An exception in one line: its type, and what it says if it says anything."""
+  kind, text = type(error).__name__, one_line(str(error))
+  return cut(f'{kind}: {text}' if text else kind)
+
+
+def first_line(error: BaseException) -> str:
+  """The first line of an exception, in a readable length; or its type."""
+  text = str(error).strip() or type(error).__name__
+  return cut(text.splitlines()[0])
+
+
+@contextlib.contextmanager
+def users_code(what: str, file: str) -> Iterator[None]:
+  """Turns every failure of a user's program into a ConfigError.
+
+  That includes `sys.exit()`, which would end a script in silence.
+
+  Args:
+    what: runs, in the words of the error.
+    file: the program; the error says in which of its lines it failed.
+  """
+  try:
+    yield
+  except (Exception, SystemExit) as error:
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == file]
+    where = f'{what}, line {lines[-1]}' if lines else what
+    known = isinstance(error, ConfigError)
+    said = error.problems if known else [typed(error)]
+    raise ConfigError(*(f'{where}: {text}' for text in said)) from error

@@ -24,6 +24,8 @@ BENCHMARKS = {
 def main(name: str) -> None:
   """Prints one benchmark."""
   registry.lookup('benchmark', name, BENCHMARKS)
+  if NAMES.value == []:
+    raise flags.Error('--names= is empty: must be names of norms')
   only = {} if NAMES.value is None else {'only': NAMES.value}
   if only and name != 'norms':
     raise flags.Error(f'--names is an option of norms, not of {name}')

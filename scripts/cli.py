@@ -1,10 +1,11 @@
 """What the scripts share: flags, and errors as one line with an exit status."""
 
+import math
 import os
 import pathlib
-import re
 import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 
 # The checkout of this script, whichever the environment was made for.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -13,9 +14,9 @@ NEEDS_LAB = "the scripts need the extra lab: pip install -e '.[lab]'"
 try:
   import ml_collections
   from absl import flags
-  from ml_collections import config_flags
 
-  from normlab import errors, records, registry
+  from normlab import errors, records
+  from normlab.commands import config_files
   from normlab.runtime import interruption
 except ModuleNotFoundError as missing:
   sys.exit(f'{os.path.basename(sys.argv[0])}: {missing}; {NEEDS_LAB}')
@@ -25,13 +26,8 @@ INPUT_ERROR, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 MULTI_HOST = ('multi_host', 'coordinator', 'num_processes', 'process_id')
 RUNNERS = ('vectorized', 'processes', 'one_process', 'ray')
 RUNNER_OPTIONS = ('processes', 'address', 'num_cpus', 'num_gpus')
-OVERRIDE = re.compile(r'--?(?:no)?config\.([^=]+)')
-VALUES = {
-  int: 'a whole number',
-  float: 'a number',
-  bool: 'true or false',
-  tuple: "numbers in brackets, as '(32, 64)'",
-}
+# Path and text of each --config.FIELD=VALUE, as FLAGS has the other flags.
+OVERRIDES: list[tuple[str, str]] = []
 
 
 def run(
@@ -81,9 +77,7 @@ def run(
 
 def help_text() -> str:
   """All flags of the script: its own, and those that scripts share."""
-  own, shared = FLAGS.main_module_help(), FLAGS.module_help(__name__)
-  change = '  --config.FIELD=VALUE: changes a field of the config'
-  return '\n'.join([own, shared, change if 'config' in FLAGS else ''])
+  return f'{FLAGS.main_module_help()}\n{FLAGS.module_help(__name__)}'
 
 
 def fail(status: int, *problems: object) -> int:
@@ -134,6 +128,27 @@ def runner_flags() -> dict[str, object]:
   return {'name': FLAGS['runner'].value, **options}
 
 
+def define_config_flag() -> None:
+  """Defines --config=FILE; --config.FIELD=VALUE need no definition."""
+  flags.DEFINE_string(
+    'config', None, 'A config file; --config.FIELD=VALUE changes a field.'
+  )
+
+
+def config_file() -> tuple[ModuleType, ml_collections.ConfigDict]:
+  """The config file, and its config with the overrides of the command line.
+
+  Raises:
+    errors.ConfigError: a file that cannot be loaded, or a field or value that it
+      does not take.
+  """
+  file, *argument = FLAGS.config.split(':', 1)
+  module = config_files.load(file)
+  config = config_files.config_of(module, *argument)
+  config_files.override(config, OVERRIDES)
+  return module, config
+
+
 def parse(
   argv: Sequence[str], arguments: Sequence[str], required: Sequence[str]
 ) -> list[str]:
@@ -141,12 +156,17 @@ def parse(
 
   Raises:
     flags.Error: a wrong command line.
-    errors.ConfigError: a config that cannot be loaded, or a field or value that
-      it does not take.
   """
-  if 'config' in FLAGS:
-    check_overrides(argv, config_types(argv))
-  given = FLAGS(list(argv))[1:]
+  words = FLAGS.read_flags_from_files(argv[1:], force_gnu=False)
+  try:
+    if 'config' in FLAGS:
+      words, OVERRIDES[:] = config_files.split(words)
+    given = FLAGS([argv[0], *words])[1:]
+  except ValueError as error:  # Of absl, for --noflag=value.
+    raise flags.Error(str(error)) from error
+  for name, value in FLAGS.flag_values_dict().items():
+    if isinstance(value, float) and not math.isfinite(value):
+      raise flags.Error(f'--{name}={value} is not allowed: must be finite')
   for name in required:
     if FLAGS[name].value in (None, ''):
       raise flags.Error(f'--{name} is needed')
@@ -154,87 +174,3 @@ def parse(
     wanted = ' '.join(arguments) or 'none'
     raise flags.Error(f'arguments are {given}; needed: {wanted}')
   return given
-
-
-def load(words: Sequence[str]) -> ml_collections.ConfigDict | None:
-  """The config of --config=FILE and overrides, apart from the other flags."""
-  probe, words = flags.FlagValues(), list(words)
-  config_flags.DEFINE_config_file('config', flag_values=probe, sys_argv=words)
-  probe(['', *words], known_only=True)
-  return probe['config'].value
-
-
-def config_types(argv: Sequence[str]) -> dict[str, type]:
-  """The type of each field of the config file, by dotted path.
-
-  The file is loaded here without the overrides, so that an error in either can
-  be told apart, and said in one line.
-
-  Raises:
-    errors.ConfigError: a file that is missing, or that fails.
-  """
-  try:
-    config = load(grouped(argv)[0])
-    return {} if config is None else records.types(config)
-  except Exception as error:  # A config is a program: it can raise anything.
-    reason = str(error).strip().splitlines()[-1].strip()
-    raise errors.ConfigError(
-      f'--config cannot be loaded: {type(error).__name__}: {reason}'
-    ) from error
-
-
-def check_overrides(argv: Sequence[str], types: dict[str, type]) -> None:
-  """Refuses --config.field=value for a field or a value that it does not take.
-
-  Raises:
-    errors.ConfigError: all that is wrong with the overrides, and with the config
-      without those.
-  """
-  file, overrides = grouped(argv)
-  problems, accepted = [], list(file)
-  for field, words in overrides:
-    if field not in types:
-      problems.append(registry.unknown('config field', field, types))
-      continue
-    try:
-      load([*file, *words])
-      accepted += words
-    except flags.IllegalFlagValueError as error:
-      problems.append(bad_value(field, error, types))
-  if problems:
-    from normlab import validation
-
-    try:
-      validation.check(load(accepted))
-    except errors.ConfigError as error:
-      problems += error.problems
-    raise errors.ConfigError(*problems)
-
-
-def grouped(
-  argv: Sequence[str],
-) -> tuple[list[str], list[tuple[str, list[str]]]]:
-  """The words of --config, and those of each override with its field."""
-  file: list[str] = []
-  overrides: list[tuple[str, list[str]]] = []
-  group: list[str] | None = None
-  for word in argv[1:]:
-    if match := OVERRIDE.match(word):
-      overrides.append((match[1], [word]))
-    elif re.match(r'--?config(=|$)', word):
-      file.append(word)
-    elif group is not None and not word.startswith('-'):
-      group.append(word)  # --config.field value
-    takes_next = '=' not in word and re.match(r'--?config\b', word)
-    group = (overrides[-1][1] if match else file) if takes_next else None
-  return file, overrides
-
-
-def bad_value(
-  field: str, error: flags.IllegalFlagValueError, types: dict[str, type]
-) -> str:
-  """Says what a config field takes."""
-  match = re.match(r'flag --config\.[^=]+=(.*?): ', str(error), re.DOTALL)
-  value = match[1] if match else '?'
-  allowed = VALUES.get(types[field], 'text')
-  return f'config.{field}={value!r} is not allowed: must be {allowed}'

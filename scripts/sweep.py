@@ -12,11 +12,10 @@ import sys
 
 import cli
 from absl import flags
-from ml_collections import config_flags
 
 from normlab.runtime import interruption
 
-CONFIG = config_flags.DEFINE_config_file('config', help_string='A config file.')
+cli.define_config_flag()
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the sweep.')
 DRY_RUN = flags.DEFINE_bool(
   'dry_run', False, 'Says the runs, their groups and the time; trains none.'
@@ -35,12 +34,13 @@ def main() -> int:
   """Sweeps, and says whether all runs have a result."""
   # Before the imports, which take seconds.
   with interruption.watched() as stop:
-    # After the flags, whose errors are quick.
+    module, config = cli.config_file()
+    # After the config, whose errors are quick.
     from normlab.commands import sweep
 
     return sweep.sweep(
-      CONFIG.value,
-      config_flags.get_config_filename(flags.FLAGS['config']),
+      config,
+      module,
       WORKDIR.value,
       runner=cli.runner_flags(),
       target=TARGET.value,

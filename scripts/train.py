@@ -1,4 +1,4 @@
-"""Trains one run from a config, or continues it.
+r"""Trains one run from a config, or continues it.
 
 python scripts/train.py --config=configs/digits_cnn.py --workdir=DIR \
     --config.norm.name=group
@@ -12,11 +12,10 @@ import sys
 
 import cli
 from absl import flags
-from ml_collections import config_flags
 
 from normlab.runtime import interruption
 
-CONFIG = config_flags.DEFINE_config_file('config', help_string='A config file.')
+cli.define_config_flag()
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run.')
 DRY_RUN = flags.DEFINE_bool(
   'dry_run', False, 'Checks and compiles, says memory and time; writes nothing.'
@@ -30,14 +29,15 @@ def main() -> int:
     raise flags.Error('--workdir is needed')
   # Before the imports, which take seconds.
   with interruption.watched() as stop:
-    # After the flags, whose errors are quick.
+    _, config = cli.config_file()
+    # After the config, whose errors are quick.
     from normlab.commands import train
 
     train.join_processes(**cli.multi_host_flags())
     if DRY_RUN.value:
-      print(train.dry_run(CONFIG.value))
+      print(train.dry_run(config))
       return 0
-    return train.train(CONFIG.value, WORKDIR.value, stop)
+    return train.train(config, WORKDIR.value, stop)
 
 
 if __name__ == '__main__':

@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 import ml_collections
@@ -17,7 +18,7 @@ DONE, INCOMPLETE = 0, 1
 
 def sweep(
   config: ml_collections.ConfigDict,
-  file: str,
+  module: ModuleType,
   workdir: str,
   *,
   runner: Mapping[str, Any],
@@ -29,7 +30,7 @@ def sweep(
 
   Args:
     config: as in `configs/base.py`.
-    file: of the config, whose `get_hyper` says what is swept.
+    module: the config file, whose `get_hyper` says what is swept.
     workdir: folder of the sweep.
     runner: 'name' and the options of `runners.build`.
     target: see `sweep.sweep`.
@@ -40,7 +41,7 @@ def sweep(
     errors.ConfigError, records.RecordError, InterruptedSweep: as `sweep.sweep`.
   """
   with without_cache() if dry_run else contextlib.nullcontext():
-    planned = folder.plan(config, folder.rows_of(file))
+    planned = folder.plan(config, folder.rows_of(module))
     chosen = choice.build(runs=planned, **runner)
     if dry_run:
       print(forecast.report(planned, workdir, chosen))

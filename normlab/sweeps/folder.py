@@ -1,8 +1,6 @@
 """A sweep: rows of `get_hyper` and a work directory in, results out."""
 
-import importlib.util
 import json
-import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,43 +12,28 @@ import pandas as pd
 
 from normlab import errors, records
 from normlab.sweeps.language import hyper
-from normlab.sweeps.plan import Member, members, merged_note
+from normlab.sweeps.plan import Member, checked_rows, members, merged_note
 from normlab.sweeps.results import outcomes
 from normlab.sweeps.runners.interface import Runner
 from normlab.sweeps.train_all import carry_out, checked
 
 
-def rows_of(file: str | os.PathLike[str]) -> Any:
-  """What `get_hyper(hyper)` of a config file returns.
+def rows_of(module: ModuleType) -> list[dict[str, Any]]:
+  """The rows of `get_hyper(hyper)` of a config file.
 
   Raises:
-    errors.ConfigError: there is no such function, or it fails.
+    errors.ConfigError: there is no such function, it fails, or what it returns
+      are not rows.
   """
-  get_hyper = getattr(load(file), 'get_hyper', None)
+  get_hyper, file = getattr(module, 'get_hyper', None), module.__file__
   if not callable(get_hyper):
     raise errors.ConfigError(
       f'--config={file} has no function get_hyper(hyper), which says what is '
       'swept; configs/lr_multipliers/digits.py is an example'
     )
-  try:
-    return get_hyper(hyper)
-  except errors.ConfigError as error:
-    raise errors.ConfigError(
-      *(f'get_hyper of {file}: {problem}' for problem in error.problems)
-    ) from error
-  except Exception as error:  # It is a program, and can raise anything.
-    raise errors.ConfigError(
-      f'get_hyper of {file} fails: {type(error).__name__}: '
-      f'{errors.one_line(str(error))}'
-    ) from error
-
-
-def load(file: str | os.PathLike[str]) -> ModuleType:
-  """A config file as a module; it was loaded before, for its config."""
-  spec = importlib.util.spec_from_file_location('swept_config', file)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
+  # A generator runs where its rows are listed.
+  with errors.users_code(f'get_hyper of {file}', file):
+    return checked_rows(get_hyper(hyper))
 
 
 def plan(

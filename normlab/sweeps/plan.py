@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
-from normlab import errors, records, registry, validation
-from normlab.validation import fields
+from normlab import errors, records, validation
+from normlab.sweeps.language.arguments import MOST_ROWS
+from normlab.validation import fields, overrides
 
 PREFIX = 'config.'
 # Of a folder's name, in front of the hash: file systems take 255.
@@ -67,7 +68,12 @@ def checked_rows(rows: Any) -> list[dict[str, Any]]:
       f'get_hyper returns {errors.shown(rows)}; must be rows, as hyper.sweep, '
       'hyper.product and the like make them'
     )
-  listed = list(rows)
+  # A generator may have no end.
+  listed = list(itertools.islice(rows, MOST_ROWS + 1))
+  if len(listed) > MOST_ROWS:
+    raise errors.ConfigError(
+      f'get_hyper returns more than {MOST_ROWS:,} rows, which are too many'
+    )
   if not listed:
     raise errors.ConfigError(
       'the sweep is empty: get_hyper returns no rows; must be one at least'
@@ -98,70 +104,10 @@ def override(
     if path in seen:
       problem = f'config.{path} is set twice, as {key!r} and as {seen[path]!r}'
     else:
-      problem = set_field(changed, path, value, kinds, key)
+      problem = overrides.set_field(changed, path, value, kinds)
     seen[path] = key
     problems += [problem] if problem else []
   return changed, problems
-
-
-def set_field(
-  config: ml_collections.ConfigDict,
-  path: Any,
-  value: Any,
-  kinds: Mapping[str, type],
-  key: Any,
-) -> str | None:
-  """Sets a field; why it cannot be set, in one line, or None.
-
-  Args:
-    config: to be changed.
-    path: of the field.
-    value: of the field.
-    kinds: path to type, of all fields.
-    key: what the row calls the field.
-  """
-  if path not in kinds:
-    if isinstance(path, str) and path in fields.SECTIONS:
-      return f'config.{path} is a section; set its fields, as {path}.name'
-    return unknown(key, path, kinds)
-  *sections, name = path.split('.')
-  if isinstance(value, bool) and kinds[path] in (int, float):
-    # It would become 1, or 1.0.
-    return fields.FIELDS[path].problem(path, value)
-  owner = config
-  for section in sections:
-    owner = owner[section]
-  value = converted(value, kinds[path])
-  try:
-    owner[name] = value
-  except (TypeError, ValueError, OverflowError) as error:
-    rule = fields.FIELDS.get(path)
-    problem = rule and rule.problem(path, value)
-    return problem or (
-      f'config.{path}={errors.shown(value)} is not allowed: '
-      f'{errors.one_line(str(error))}'
-    )
-  return None
-
-
-def unknown(key: Any, path: Any, known: Iterable[str]) -> str:
-  """Says that there is no such field, and which is the nearest."""
-  near = registry.nearest(path, known) if isinstance(path, str) else None
-  hint = f'did you mean {near!r}?' if near else 'configs/base.py lists them'
-  return f'unknown config field {errors.shown(key)}; {hint}'
-
-
-def converted(value: Any, kind: type) -> Any:
-  """A whole number as float where that is the type of the field.
-
-  The same run must not have two names, for 5 and for 5.0.
-  """
-  if kind is float and isinstance(value, int) and not isinstance(value, bool):
-    try:
-      return float(value)
-    except OverflowError:  # The rule of the field says what is wrong.
-      return value
-  return tuple(value) if isinstance(value, list) else value
 
 
 def refused(config: ml_collections.ConfigDict) -> Sequence[str]:

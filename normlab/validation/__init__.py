@@ -46,7 +46,9 @@ def check(config: ml_collections.ConfigDict) -> data.Description:
   facts = Facts(config)
   found = ask_all(RELATIONS, facts, fields.problems(config))
   if found:
-    raise ConfigError(*(found[path] for path in sorted(found, key=position)))
+    lines = (found[path] for path in sorted(found, key=position))
+    # All that is missing is one line.
+    raise ConfigError(*dict.fromkeys(lines))
   return facts.description
 
 

@@ -3,11 +3,13 @@
 The order is that of the problems in an error.
 """
 
+import difflib
+import functools
 from typing import Any
 
 import ml_collections
 
-from normlab import errors, registry
+from normlab import errors
 from normlab.validation import rules
 from normlab.validation.rules import Rule, optional
 
@@ -89,6 +91,8 @@ FIELDS: dict[str, Rule] = {
   'schedule.boundaries': optional(rules.BOUNDARIES),
   'schedule.final_fraction': optional(rules.MOMENTUM),
 }
+# What is less alike is not suggested.
+ALIKE = 0.5
 SECTIONS = tuple(
   dict.fromkeys(field.split('.')[0] for field in FIELDS if '.' in field)
 )
@@ -97,6 +101,41 @@ SECTIONS = tuple(
 def of_section(section: str) -> list[str]:
   """The paths of the fields of a section."""
   return [field for field in FIELDS if field.startswith(f'{section}.')]
+
+
+def unknown(path: Any) -> str:
+  """Says that there is no such field, the nearest three, and where all stand."""
+  listed = 'configs/base.py lists all'
+  if path in SECTIONS:
+    return (
+      f'config.{path} is a section, not a field; did you mean '
+      f"'{path}.name'? {listed}"
+    )
+  near = nearest(path) if isinstance(path, str) else ()
+  hint = f'did you mean {" or ".join(map(repr, near))}? ' if near else ''
+  return f'unknown config field {errors.shown(path)}; {hint}{listed}'
+
+
+# Thousands of rows of a sweep can have the same slip.
+@functools.lru_cache(maxsize=64)
+def nearest(path: str) -> tuple[str, ...]:
+  """At most three fields and sections that are like a path, or its last part."""
+  path = path[: errors.LONGEST_SHOWN]
+
+  def likeness(known: str) -> tuple[float, float]:
+    pairs = (path, known), (path.rpartition('.')[2], known.rpartition('.')[2])
+    ratios = [difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs]
+    return max(ratios), ratios[0]
+
+  found = sorted([*FIELDS, *SECTIONS], key=likeness, reverse=True)[:3]
+  return tuple(known for known in found if likeness(known)[0] >= ALIKE)
+
+
+def missing(paths: list[str]) -> str:
+  """Says that a config does not have these fields or sections."""
+  shown = ', '.join(map(repr, paths[:3]))
+  more = f' and {len(paths) - 3} more' if len(paths) > 3 else ''
+  return f'the config lacks {shown}{more}; it must start from configs/base.py'
 
 
 def problems(config: ml_collections.ConfigDict) -> dict[str, str]:
@@ -109,23 +148,27 @@ def problems(config: ml_collections.ConfigDict) -> dict[str, str]:
     Path to line; a section that is wrong stands for all of its fields.
   """
   found = {s: line for s in SECTIONS if (line := section_problem(config, s))}
+  absent = [s for s in SECTIONS if s not in config]
   for field, rule in FIELDS.items():
     section, _, name = field.rpartition('.')
-    if section not in found:
-      owner = config[section] if section else config
-      if line := field_problem(owner, field, name, rule):
-        found[field] = line
-  for section in ('', *(s for s in SECTIONS if s not in found)):
+    if section in found or section in absent:
+      continue
+    owner = config[section] if section else config
+    if name not in owner:
+      absent.append(field)
+    elif line := field_problem(owner, field, name, rule):
+      found[field] = line
+  for section in ('', *(s for s in SECTIONS if s not in {*found, *absent})):
     found |= strangers(config[section] if section else config, section)
-  return found
+  return found | dict.fromkeys(absent, missing(absent))
 
 
 def section_problem(
   config: ml_collections.ConfigDict, section: str
 ) -> str | None:
-  """Why there is no section of this name; None where there is."""
+  """Why what has the name of a section is none; None where it is missing."""
   if section not in config:
-    return f'the config has no section {section!r}; start from configs/base.py'
+    return None
   value, line = read(config, section, section)
   if line or isinstance(value, ml_collections.ConfigDict):
     return line
@@ -143,8 +186,6 @@ def field_problem(
     name: the last part of the path.
     rule: for its value.
   """
-  if name not in owner:
-    return f'the config has no field {field!r}; start from configs/base.py'
   value, line = read(owner, field, name)
   if isinstance(value, ml_collections.ConfigDict):
     return f'config.{field} is a section; must be {rule.allowed}'
@@ -170,36 +211,9 @@ def strangers(owner: ml_collections.ConfigDict, section: str) -> dict[str, str]:
   """
   prefix = f'{section}.' if section else ''
   try:
-    given = {f'{prefix}{name}': name for name in owner}
+    given = [f'{prefix}{name}' for name in owner]
   except TypeError:  # They are sorted, and 1 does not compare with 'name'.
     whole = f'config.{section}' if section else 'the config'
     return {section: f'{whole} has a field whose name is not a text'}
   known = {*of_section(section)} if section else {*FIELDS, *SECTIONS}
-  return {
-    field: stranger(owner, field, name)
-    for field, name in given.items()
-    if field not in known
-  }
-
-
-def stranger(owner: ml_collections.ConfigDict, field: str, name: str) -> str:
-  """The line of a field that `base` does not have; says which is the nearest.
-
-  Args:
-    owner: the config, or the section that holds the field.
-    field: its path.
-    name: the last part of the path.
-  """
-  value, line = read(owner, field, name)
-  has_value = not line and not isinstance(value, ml_collections.ConfigDict)
-  section = field.rpartition('.')[0]
-  # Where several sections have a name, that of its own is meant.
-  paths = [*FIELDS, *SECTIONS, *of_section(section)]
-  by_name = {path.rpartition('.')[2]: path for path in paths}
-  near = registry.nearest(f'{name}', by_name)
-  return (
-    f'config.{errors.one_line(field)}'
-    f'{f"={errors.shown(value)}" if has_value else ""} is not allowed: '
-    'configs/base.py has no such field'
-    f'{f"; did you mean {by_name[near]!r}?" if near else ""}'
-  )
+  return {field: unknown(field) for field in given if field not in known}

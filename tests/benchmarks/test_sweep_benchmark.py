@@ -3,6 +3,7 @@
 import pathlib
 
 from benchmarks import sweep
+from normlab.commands import config_files
 from normlab.sweeps import folder
 from normlab.sweeps.language.hyper import MOST_ROWS
 from normlab.sweeps.runners.stacked import stackable
@@ -11,9 +12,10 @@ from normlab.sweeps.runners.stacked import stackable
 def test_its_runs_are_one_program(tmp_path):
   file = tmp_path / 'swept.py'
   file.write_text(sweep.CONFIG.format(model='mlp', steps=7, seeds=4))
-  config = folder.load(file).get_config()
+  module = config_files.load(str(file))
+  config = module.get_config()
   assert config.total_steps == 7 and config.model.name == 'mlp'
-  planned = folder.plan(config, folder.rows_of(file))
+  planned = folder.plan(config, folder.rows_of(module))
   assert len(planned) == sweep.MEMBERS < MOST_ROWS
   (group,) = stackable.groups({m.name: m.config for m in planned})
   assert len(group) == sweep.MEMBERS

@@ -51,7 +51,10 @@ INPUT_ERRORS = [
   ([CONFIG, '--config.optimizer.learning_rate=-1'], ['learning_rate=-1.0']),
   ([CONFIG, '--config.optimizer.learning_rate=0'], ['learning_rate=0.0']),
   ([CONFIG, '--config.optimizer.learning_rate=nan'], ['learning_rate=nan']),
-  ([CONFIG, '--config.optimizer.learning_rate=fast'], ["'fast'", 'a number']),
+  (
+    [CONFIG, '--config.optimizer.learning_rate=fast'],
+    ["'fast'", 'finite number'],
+  ),
   ([CONFIG, '--config.batch_size=0'], ['batch_size=0', 'at least 1']),
   ([CONFIG, '--config.batch_size=2000'], ['batch_size=2000', '1077']),
   ([CONFIG, '--config.eval_every=0'], ['eval_every=0', 'at least 1']),

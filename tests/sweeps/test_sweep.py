@@ -7,7 +7,7 @@ import pytest
 from swept_configs import tiny_config
 
 from normlab import errors, records
-from normlab.commands import sweep
+from normlab.commands import config_files, sweep
 from normlab.sweeps import folder
 from normlab.sweeps.results import outcomes
 from normlab.training import loop
@@ -33,13 +33,19 @@ def file(tmp_path):
 def run(file, workdir, **arguments):
   arguments = {'runner': {'name': 'one_process'}, **arguments}
   config = arguments.pop('config', None) or tiny_config()
-  return sweep.sweep(config, file, str(workdir), **arguments)
+  module = config_files.load(str(file))
+  return sweep.sweep(config, module, str(workdir), **arguments)
 
 
-def contents(folder):
+def planned_of(file):
+  rows = folder.rows_of(config_files.load(str(file)))
+  return folder.plan(tiny_config(), rows)
+
+
+def contents(place):
   return {
-    path.relative_to(folder): path.read_bytes()
-    for path in folder.rglob('*')
+    path.relative_to(place): path.read_bytes()
+    for path in place.rglob('*')
     if path.is_file()
   }
 
@@ -67,12 +73,12 @@ def test_a_sweep_is_trained_written_and_not_trained_again(
 
 def test_rows_in_another_order_are_the_same_sweep(file, tmp_path):
   rows = [{'seed': 0}, {'config.seed': 1, 'norm.name': 'batch'}]
-  folder = tmp_path / 'sweep'
+  place = tmp_path / 'sweep'
   for listed in (rows, rows[::-1]):
     planned = folder.plan(tiny_config(), listed)
-    folder.check_usable(folder, planned)
-    folder.mkdir(exist_ok=True)
-    folder.write_plan(folder, planned)
+    folder.check_usable(place, planned)
+    place.mkdir(exist_ok=True)
+    folder.write_plan(place, planned)
 
 
 def test_a_folder_of_another_sweep_is_refused_and_left_alone(file, tmp_path):
@@ -123,7 +129,7 @@ def test_a_run_without_a_result_is_listed_and_told_by_the_status(
   file, tmp_path, capsys
 ):
   workdir = tmp_path / 'sweep'
-  planned = folder.plan(tiny_config(), folder.rows_of(file))
+  planned = planned_of(file)
   with records.Record(workdir / planned[0].name).locked():
     assert run(file, workdir) == sweep.INCOMPLETE
   table = pd.read_csv(workdir / 'sweep.csv')
@@ -135,7 +141,7 @@ def test_a_run_that_cannot_be_read_is_listed_and_told_by_the_status(
   file, tmp_path, capsys
 ):
   workdir = tmp_path / 'sweep'
-  planned = folder.plan(tiny_config(), folder.rows_of(file))
+  planned = planned_of(file)
   damaged = workdir / planned[0].name / records.CONFIG
   damaged.parent.mkdir(parents=True)
   damaged.write_text('{')
@@ -200,7 +206,7 @@ def test_a_dry_run_measures_what_is_left_only(file, tmp_path, capsys):
     ('def get_hyper(hyper): return []', ['empty']),
     (
       'def get_hyper(hyper): return hyper.sweep("config.sed", [1, 2])',
-      ['all 2 rows', "'config.sed'", "'seed'"],
+      ['all 2 rows', "'sed'", "'seed'"],
     ),
   ],
 )

@@ -269,7 +269,7 @@ SEVERAL = [
     },
     ['warmup_steps=3000'],
   ),
-  ({'foo': 1, 'norm.bar': 2, 'seed': -1}, ['seed=-1', 'foo=1', 'norm.bar=2']),
+  ({'foo': 1, 'norm.bar': 2, 'seed': -1}, ['seed=-1', "'foo'", "'norm.bar'"]),
   (
     {'optimizer': 1, 'schedule': 2, 'seed': NAN, 'norm.p': 0.5},
     ['seed=nan', 'norm.p=0.5', 'optimizer=1', 'schedule=2'],

@@ -53,9 +53,10 @@ def test_a_config_that_is_no_config_is_refused():
 
 
 def test_a_config_that_does_not_start_from_base_is_refused():
-  lines = problems(ml_collections.ConfigDict({'seed': 1}))
-  assert "the config has no section 'norm'; start from configs/base.py" in lines
-  assert "the config has no field 'label'; start from configs/base.py" in lines
+  assert problems(ml_collections.ConfigDict({'seed': 1})) == [
+    "the config lacks 'data', 'model', 'norm' and 20 more; it must start from "
+    'configs/base.py'
+  ]
 
 
 def test_a_config_from_json_passes():

@@ -13,6 +13,7 @@ from normlab import errors, records
 from normlab.validation import fields
 
 NAN, INF = math.nan, math.inf
+LISTED = 'configs/base.py lists all'
 BOOLS = ((True, False, np.True_), ())
 # Of every field: values just inside its range, and outside.
 VALUES = {
@@ -199,29 +200,41 @@ def test_a_value_is_no_section(section):
 
 
 @pytest.mark.parametrize('section', ['', 'data', 'norm', 'schedule'])
-def test_a_field_that_base_does_not_have_is_refused_with_the_nearest(section):
-  prefix = f'{section}.' if section else ''
-  assert found(f'{prefix}q', 7) == {
-    f'{prefix}q': f'config.{prefix}q=7 is not allowed: configs/base.py has no '
-    'such field'
-  }
+def test_a_field_that_is_like_none_is_refused_with_where_all_stand(section):
+  path = f'{section}.qqq' if section else 'qqq'
+  lines = found(path, 7)
+  assert list(lines) == [path]
+  assert lines[path].startswith(f'unknown config field {path!r}; ')
+  assert lines[path].endswith(LISTED)
 
 
 @pytest.mark.parametrize(
   'field, near',
   [
-    ('norm.epsilom', 'norm.epsilon'),
-    ('optimizer.epsilom', 'optimizer.epsilon'),
-    ('learning_rate', 'optimizer.learning_rate'),
-    ('optimiser', 'optimizer'),
-    ('model.batchsize', 'batch_size'),
+    ('norm.epsilom', ['norm.epsilon', 'optimizer.epsilon']),
+    ('optimizer.epsilom', ['optimizer.epsilon', 'norm.epsilon']),
+    ('learning_rate', ['optimizer.learning_rate']),
+    ('optimiser', ['optimizer']),
+    ('model.batchsize', ['batch_size']),
   ],
 )
-def test_the_field_that_was_perhaps_meant_is_said(field, near):
-  for value, shown in (({'a': 1}, ''), (1, '=1')):
-    line = found(field, value)[field]
-    assert line.startswith(f'config.{field}{shown} is not allowed')
-    assert line.endswith(f'; did you mean {near!r}?')
+def test_the_three_fields_that_were_perhaps_meant_are_said(field, near):
+  line = fields.unknown(field)
+  assert f'did you mean {" or ".join(map(repr, near))}' in line
+  assert line.count(' or ') <= 2 and line.endswith(LISTED)
+  for value in ({'a': 1}, 1):
+    assert found(field, value) == {field: line}
+
+
+@pytest.mark.parametrize('path', ['', 'q', 3, None, 'x' * 10**6])
+def test_what_is_like_no_field_is_a_short_line(path):
+  line = fields.unknown(path)
+  assert line == f'unknown config field {errors.shown(path)}; {LISTED}'
+
+
+@pytest.mark.parametrize('section', fields.SECTIONS)
+def test_a_section_in_place_of_a_field_suggests_its_name(section):
+  assert f"did you mean '{section}.name'?" in fields.unknown(section)
 
 
 @pytest.mark.parametrize('field', fields.FIELDS)
@@ -230,16 +243,15 @@ def test_a_field_that_is_missing_is_said(field):
   *section, name = field.split('.')
   del (config[section[0]] if section else config)[name]
   assert fields.problems(config) == {
-    field: f'the config has no field {field!r}; start from configs/base.py'
+    field: f'the config lacks {field!r}; it must start from configs/base.py'
   }
 
 
-def test_a_section_that_is_missing_is_one_problem():
+def test_all_that_is_missing_is_one_line():
   config = base.get_config().unlock()
-  del config['norm']
-  assert fields.problems(config) == {
-    'norm': "the config has no section 'norm'; start from configs/base.py"
-  }
+  del config['norm'], config['seed']
+  line = "the config lacks 'norm', 'seed'; it must start from configs/base.py"
+  assert fields.problems(config) == dict.fromkeys(['norm', 'seed'], line)
 
 
 def test_a_name_that_is_no_text_is_refused():
