@@ -69,9 +69,9 @@ def users_code(what: str, file: str) -> Iterator[None]:
   try:
     yield
   except (Exception, SystemExit) as error:
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == file]
-    where = f'{what}, line {lines[-1]}' if lines else what
     known = isinstance(error, ConfigError)
-    said = error.problems if known else [typed(error)]
-    raise ConfigError(*(f'{where}: {text}' for text in said)) from error
+    said = error.problems if known else [f'fails with {typed(error)}']
+    frames = traceback.extract_tb(error.__traceback__)
+    at = [frame for frame in frames if frame.filename == file]
+    line = f', line {at[-1].lineno} ({cut(at[-1].line, 80)})' if at else ''
+    raise ConfigError(*(f'{what}{line}: {text}' for text in said)) from error

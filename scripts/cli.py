@@ -62,7 +62,7 @@ def run(
   try:
     return main(*parse(argv, arguments, required)) or 0
   except flags.Error as error:
-    return fail(USAGE_ERROR, error)
+    return fail(USAGE_ERROR, str(error).removeprefix('ERROR:: '))
   except interruption.InterruptedSweep as error:
     return fail(interruption.STATUS, error)
   except KeyboardInterrupt:
@@ -136,17 +136,23 @@ def define_config_flag() -> None:
 
 
 def config_file() -> tuple[ModuleType, ml_collections.ConfigDict]:
-  """The config file, and its config with the overrides of the command line.
+  """The config file and its config, without the overrides.
 
   Raises:
-    errors.ConfigError: a file that cannot be loaded, or a field or value that it
-      does not take.
+    errors.ConfigError: a file that cannot be loaded.
   """
   file, *argument = FLAGS.config.split(':', 1)
   module = config_files.load(file)
-  config = config_files.config_of(module, *argument)
+  return module, config_files.config_of(module, *argument)
+
+
+def override(config: ml_collections.ConfigDict) -> None:
+  """Sets the fields that the command line sets; imports for seconds.
+
+  Raises:
+    errors.ConfigError: a field or value that the config does not take.
+  """
   config_files.override(config, OVERRIDES)
-  return module, config
 
 
 def parse(

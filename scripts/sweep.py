@@ -32,10 +32,10 @@ cli.define_runner_flags()
 
 def main() -> int:
   """Sweeps, and says whether all runs have a result."""
-  # Before the imports, which take seconds.
+  module, config = cli.config_file()
+  # Before the imports, which take seconds, and after quick errors.
   with interruption.watched() as stop:
-    module, config = cli.config_file()
-    # After the config, whose errors are quick.
+    cli.override(config)
     from normlab.commands import sweep
 
     return sweep.sweep(

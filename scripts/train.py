@@ -27,10 +27,10 @@ def main() -> int:
   """Trains, and says how the run ended."""
   if not DRY_RUN.value and not WORKDIR.value:
     raise flags.Error('--workdir is needed')
-  # Before the imports, which take seconds.
+  _, config = cli.config_file()
+  # Before the imports, which take seconds, and after quick errors.
   with interruption.watched() as stop:
-    _, config = cli.config_file()
-    # After the config, whose errors are quick.
+    cli.override(config)
     from normlab.commands import train
 
     train.join_processes(**cli.multi_host_flags())

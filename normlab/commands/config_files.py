@@ -13,8 +13,8 @@ from normlab import errors, records
 
 NAME = 'config_file'
 OVERRIDE = re.compile(r'--?(no)?config\.([^=]*)(?:=(.*))?', re.DOTALL)
-# Of a locked ConfigDict; all of its fields follow.
-LOCKED = re.compile(r'Key "(.+?)" does not exist')
+# What a locked ConfigDict says of a field that is set, or read; all fields follow.
+UNKNOWN = re.compile(r'Key "(.+?)" does not exist|instead of "(.+?)"\?')
 FROM_BASE = 'must be a config that starts from configs/base.py'
 
 
@@ -69,13 +69,13 @@ def config_of(module: ModuleType, *arguments: str) -> ml_collections.ConfigDict:
 
 
 def unknown_field(error: Exception) -> errors.ConfigError | None:
-  """The error of a field that was added to a locked config; None for others."""
-  added = LOCKED.search(str(error))
-  if not added:
+  """The error of a field that a locked config does not have; None for others."""
+  named = UNKNOWN.search(str(error))
+  if not named:
     return None
   from normlab.validation import fields
 
-  found = errors.ConfigError(fields.unknown(added[1]))
+  found = errors.ConfigError(fields.unknown(named[1] or named[2]))
   # Which knows the line.
   return found.with_traceback(error.__traceback__)
 

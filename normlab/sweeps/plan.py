@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from normlab import errors, records, validation
-from normlab.sweeps.language.arguments import MOST_ROWS
+from normlab.sweeps.language.arguments import bounded
 from normlab.validation import fields, overrides
 
 PREFIX = 'config.'
@@ -68,12 +68,7 @@ def checked_rows(rows: Any) -> list[dict[str, Any]]:
       f'get_hyper returns {errors.shown(rows)}; must be rows, as hyper.sweep, '
       'hyper.product and the like make them'
     )
-  # A generator may have no end.
-  listed = list(itertools.islice(rows, MOST_ROWS + 1))
-  if len(listed) > MOST_ROWS:
-    raise errors.ConfigError(
-      f'get_hyper returns more than {MOST_ROWS:,} rows, which are too many'
-    )
+  listed = bounded('get_hyper', rows)
   if not listed:
     raise errors.ConfigError(
       'the sweep is empty: get_hyper returns no rows; must be one at least'

@@ -1,4 +1,4 @@
-"""scripts/reproduce.py and scripts/prepare_data.py as processes."""
+"""scripts/reproduce.py, prepare_data.py and benchmark.py as processes."""
 
 import importlib.util
 import pathlib
@@ -55,3 +55,19 @@ def test_preparing_a_download_names_the_extra(script, tmp_path):
   assert result.returncode == 1 and result.stderr.count('\n') == 1
   assert "'.[prepare]'" in result.stderr
   assert not (tmp_path / 'data').exists()
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'status', 'words'),
+  [
+    (['norms', '--names='], 2, ['--names= is empty']),
+    (['train', '--names=batch'], 2, ['--names', 'not of train']),
+    (['norm'], 1, ["'norm'", "'norms'"]),
+  ],
+)
+def test_a_benchmark_that_cannot_be_is_one_line(
+  forked_script, arguments, status, words
+):
+  result = forked_script('benchmark', *arguments)
+  assert result.returncode == status and result.stderr.count('\n') == 1
+  assert all(word in result.stderr for word in words), result.stderr

@@ -79,6 +79,8 @@ def test_an_interrupted_sweep_is_continued(root, file, tmp_path):
     (['--workdir=W', '--runner=rays'], 2, ['rays', 'one_process']),
     (['--workdir=W', '--address=auto'], 1, ['--address=auto']),
     (['--workdir=W', '--target=2'], 2, ['target']),
+    (['--workdir=W', '--target=nan'], 2, ['--target=nan', 'finite']),
+    (['--workdir=W', '--num_gpus=inf'], 2, ['--num_gpus=inf', 'finite']),
     (
       ['--workdir=W', '--config.seed=x', '--config.sed=1'],
       1,

@@ -73,6 +73,10 @@ USAGE_ERRORS = [
   ([CONFIG], ['--workdir']),
   ([CONFIG, '--worckdir=x'], ['worckdir']),
   ([CONFIG, '--workdir=/proc/run', 'more'], ['more']),
+  ([CONFIG, '--workdir=x', '--noconfig.profile=3'], ['--noconfig.profile=3']),
+  ([CONFIG, '--nodry_run=3'], ['--nodry_run=3']),
+  (['--flagfile=/nowhere'], ['flagfile: ', "'/nowhere'"]),
+  (['--workdir=x', '--config.seed=1'], ['--config is needed']),
 ]
 
 
@@ -97,6 +101,21 @@ def test_bad_input_is_one_line_and_nothing_written(
 @pytest.mark.parametrize(('flags', 'words'), USAGE_ERRORS, ids=str)
 def test_a_wrong_command_line_is_status_2(forked_script, flags, words):
   assert_one_line(forked_script('train', *flags), 2, words)
+
+
+def test_a_config_that_ends_the_process_is_an_error(forked_script, tmp_path):
+  file = tmp_path / 'ends.py'
+  file.write_text('import sys\nsys.exit()')
+  flags = [f'--config={file}', f'--workdir={tmp_path / "run"}']
+  result = forked_script('train', *flags)
+  assert_one_line(result, 1, [str(file), 'line 2', 'SystemExit'])
+
+
+def test_overrides_may_stand_in_a_file_of_flags(forked_script, tmp_path):
+  file = tmp_path / 'flags'
+  file.write_text(f'--config.seed=-1\n{CONFIG}\n--workdir={tmp_path / "run"}')
+  result = forked_script('train', f'--flagfile={file}')
+  assert_one_line(result, 1, ['config.seed=-1'])
 
 
 def test_a_work_directory_of_another_run_is_left_alone(forked_script, tmp_path):

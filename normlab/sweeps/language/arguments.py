@@ -1,5 +1,6 @@
 """What the calls of `hyper` are given: checked, with errors that name the call."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -49,9 +50,13 @@ def checked_sweeps(call: str, sweeps: Any) -> list[tuple[dict[str, Any], ...]]:
       'sweeps'
     )
   parts = []
-  for part in sweeps:
-    rows = None if isinstance(part, str | Mapping) else listed(part)
-    if rows is None or not all(isinstance(row, Mapping) for row in rows):
+  for part in bounded(f'hyper.{call}', sweeps):
+    rows = (
+      bounded(f'hyper.{call}', part)
+      if isinstance(part, Iterable) and not isinstance(part, str | Mapping)
+      else [None]
+    )
+    if not all(isinstance(row, Mapping) for row in rows):
       raise errors.ConfigError(
         f'hyper.{call}: {errors.shown(part)} is no sweep; the argument must be a '
         'list of sweeps'
@@ -60,9 +65,18 @@ def checked_sweeps(call: str, sweeps: Any) -> list[tuple[dict[str, Any], ...]]:
   return parts
 
 
-def listed(values: Any) -> list[Any] | None:
-  """The values as a list; None where they are none."""
-  return list(values) if isinstance(values, Iterable) else None
+def bounded(call: str, values: Iterable[Any]) -> list[Any]:
+  """The values as a list.
+
+  Raises:
+    errors.ConfigError: more than a sweep may have; a generator may have no end.
+  """
+  found = list(itertools.islice(values, MOST_ROWS + 1))
+  if len(found) > MOST_ROWS:
+    raise errors.ConfigError(
+      f'{call}: more than {MOST_ROWS:,} are too many for a sweep'
+    )
+  return found
 
 
 def checked_key(key: Any) -> str:

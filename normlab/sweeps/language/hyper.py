@@ -24,6 +24,7 @@ from scipy.stats import qmc
 from normlab import errors
 from normlab.sweeps.language.arguments import (
   MOST_ROWS,
+  bounded,
   check_domains,
   check_ends,
   checked_key,
@@ -60,7 +61,8 @@ def sweep(key: str, values: Iterable[Any]) -> Rows:
       f'{call}: a range has no list of values; draw from it with hyper.random '
       'or hyper.quasirandom'
     )
-  rows = tuple({checked_key(key): plain(value)} for value in values)
+  listed = bounded(call, values)
+  rows = tuple({checked_key(key): plain(value)} for value in listed)
   if not rows:
     raise errors.ConfigError(f'{call}: there are no values')
   return rows
@@ -155,7 +157,7 @@ def choice(values: Iterable[Any]) -> Choice:
     raise errors.ConfigError(
       f'hyper.choice({errors.shown(values)}): the values must be a list'
     )
-  known = tuple(plain(value) for value in values)
+  known = tuple(map(plain, bounded('hyper.choice', values)))
   if not known:
     raise errors.ConfigError('hyper.choice: there are no values')
   return Choice(known)
