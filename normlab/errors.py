@@ -47,7 +47,7 @@ def one_line(text: str) -> str:
 def typed(error: BaseException) -> str:
   """An exception in one line: its type, and what it says if it says anything."""
   kind, text = type(error).__name__, one_line(str(error))
-  return cut(f'{kind}: {text}' if text else kind)
+  return f'{kind}: {text}' if text else kind
 
 
 def first_line(error: BaseException) -> str:
@@ -70,7 +70,7 @@ def users_code(what: str, file: str) -> Iterator[None]:
     yield
   except (Exception, SystemExit) as error:
     known = isinstance(error, ConfigError)
-    said = error.problems if known else [f'fails with {typed(error)}']
+    said = error.problems if known else [f'fails with {cut(typed(error))}']
     frames = traceback.extract_tb(error.__traceback__)
     at = [frame for frame in frames if frame.filename == file]
     line = f', line {at[-1].lineno} ({cut(at[-1].line, 80)})' if at else ''

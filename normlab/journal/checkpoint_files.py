@@ -132,7 +132,7 @@ def read(path: pathlib.Path, like: training_step.TrainState) -> Restored:
     position = Position(**{**extra, 'window': tuple(extra['window'])})
     step = int(tensors['step'])
   except Exception as error:  # Orbax raises what its parsers raise.
-    raise DamagedError(path, first_line(error)) from error
+    raise DamagedError(path, errors.first_line(error)) from error
   if wrong:
     raise DamagedError(path, f'{wrong[0]} differs from its checksum')
   if str(step) != path.name:
@@ -150,7 +150,9 @@ def accuracy(path: pathlib.Path) -> float:
     found = json_lines.loads((path / 'metrics' / 'metrics').read_bytes())
     value = found['accuracy']
   except (OSError, ValueError, KeyError, TypeError) as error:
-    raise DamagedError(path, f'its metrics: {first_line(error)}') from error
+    raise DamagedError(
+      path, f'its metrics: {errors.first_line(error)}'
+    ) from error
   if not json_lines.is_number(value):
     raise DamagedError(path, f'its metrics: accuracy is {errors.shown(value)}')
   return value
@@ -243,12 +245,6 @@ def differing(there: dict[str, int], here: dict[str, int]) -> list[str]:
   ]
 
 
-def first_line(error: BaseException) -> str:
-  """What an exception says, in one line of a readable length."""
-  text = str(error).strip() or type(error).__name__
-  return text.splitlines()[0][:200]
-
-
 def causes(error: BaseException) -> Iterator[BaseException]:
   """An exception and those that led to it."""
   at: BaseException | None = error
@@ -264,4 +260,4 @@ def write_problem(error: BaseException) -> str:
       return 'No space left on device'
     if isinstance(cause, OSError) and cause.strerror:
       return cause.strerror
-  return first_line(error)
+  return errors.first_line(error)

@@ -36,6 +36,7 @@ from normlab.records.record import (
   Record,
   RecordError,
   load,
+  write_json,
 )
 
 __all__ = [
@@ -59,4 +60,5 @@ __all__ = [
   'resolved',
   'run_name',
   'types',
+  'write_json',
 ]

@@ -149,13 +149,13 @@ class Record:
 
   def write_config(self, config: ml_collections.ConfigDict) -> None:
     """Writes the resolved config."""
-    self._write_json(CONFIG, resolved(config))
+    write_json(self.path / CONFIG, resolved(config))
 
   def write_status(self, status: str, **details: Any) -> None:
     """Replaces the status, at once and whole; on a full disk, in place."""
     value = {'status': status, **details}
     try:
-      self._write_json(STATUS, value)
+      write_json(self.path / STATUS, value)
     except OSError as error:
       if error.errno != errno.ENOSPC or not (self.path / STATUS).exists():
         raise
@@ -278,18 +278,6 @@ class Record:
       raise self._damaged(name, 'not an object')
     return value
 
-  def _write_json(self, name: str, value: dict[str, Any]) -> None:
-    # Written beside and moved: a reader never sees half a file.
-    temporary = self.path / f'.{name}.tmp'
-    try:
-      temporary.write_text(as_text(value), encoding='utf-8')
-      with temporary.open('rb') as file:
-        os.fsync(file.fileno())  # Before the move, or it may move nothing.
-      temporary.replace(self.path / name)
-    except OSError:
-      temporary.unlink(missing_ok=True)
-      raise
-
   def _read_rows(self, name: str) -> list[dict[str, Any]]:
     rows, problem = json_lines.parse(self._read(name) or b'')
     if problem:
@@ -314,6 +302,23 @@ def status_problem(status: dict[str, Any]) -> str:
   if not isinstance(status.get('error', ''), str):
     return f'error is {shown(status["error"])}'
   return ''
+
+
+def write_json(path: pathlib.Path, value: dict[str, Any]) -> None:
+  """Writes a file beside its place and moves it: no reader sees half of it.
+
+  Raises:
+    OSError: it cannot be written.
+  """
+  temporary = path.with_name(f'.{path.name}.tmp')
+  try:
+    temporary.write_text(as_text(value), encoding='utf-8')
+    with temporary.open('rb') as file:
+      os.fsync(file.fileno())  # Before the move, or it may move nothing.
+    temporary.replace(path)
+  except OSError:
+    temporary.unlink(missing_ok=True)
+    raise
 
 
 def as_text(value: dict[str, Any]) -> str:

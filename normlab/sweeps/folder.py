@@ -177,14 +177,10 @@ def write_plan(folder: pathlib.Path, planned: Sequence[Member]) -> None:
   Raises:
     RecordError: it cannot be written.
   """
-  # A name that the next start writes over, if this process is killed.
-  temporary = folder / f'.{records.SWEEP}.tmp'
-  text = json.dumps(described(planned), indent=2)
+  path = folder / records.SWEEP
   try:
-    temporary.write_text(text, encoding='utf-8')
-    temporary.replace(folder / records.SWEEP)
+    records.write_json(path, described(planned))
   except OSError as error:
-    temporary.unlink(missing_ok=True)
     raise records.RecordError(
-      f'{str(folder / records.SWEEP)!r} cannot be written: {error.strerror}'
+      f'{str(path)!r} cannot be written: {error.strerror}'
     ) from error

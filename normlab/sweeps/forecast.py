@@ -124,7 +124,7 @@ def named_overrides(
 ) -> dict[str, str]:
   """The overrides of a member as text, by names as short as can be."""
   paths = dict.fromkeys(path for m in planned for path in m.overrides)
-  headers = outcomes.short(list(paths))
+  headers = outcomes.headers(list(paths))
   return {
     headers[path]: outcomes.override_text(value)
     for path, value in member.overrides.items()

@@ -194,21 +194,33 @@ def label_of(label: str, swept: Mapping[str, Any]) -> str:
     label: of the config.
     swept: the fields in which the members of the sweep differ.
   """
-  lasts = [path.rpartition('.')[2] for path in swept]
+  short = short_names([*swept])
   parts = [label]
   # The seed last: runs that differ in it alone stand beside each other.
   for path in sorted(swept, key='seed'.__eq__):
     value = swept[path]
     if value is None:  # The default; what the others have is in their names.
       continue
-    section, _, last = path.rpartition('.')
-    short = section if last == 'name' else last
-    is_clear = last == 'name' or lasts.count(last) == 1
     text = f'{value:.6g}' if isinstance(value, float) else f'{value}'
     # A plus has no place in a name; 1e+30 and 1e-30 do.
     text = text.replace('e+', 'e')
-    parts.append(f'{short if is_clear else path}={text}')
+    parts.append(f'{short[path]}={text}')
   return '-'.join(parts)[:LONGEST_LABEL].rstrip('-')
+
+
+def short_names(paths: Sequence[str]) -> dict[str, str]:
+  """Each path, and as much of it as tells it from the others.
+
+  The section stands for its name: 'norm' for 'norm.name'.
+  """
+  lasts = [path.rpartition('.')[2] for path in paths]
+  found = dict(zip(paths, lasts, strict=True))
+  for path, last in found.items():
+    if last == 'name':
+      found[path] = path.removesuffix('.name')
+    elif lasts.count(last) > 1:
+      found[path] = path
+  return found
 
 
 def merged_note(member: Member) -> str | None:

@@ -2,6 +2,7 @@
 
 import functools
 
+from normlab import errors
 from normlab.validation import rules
 from normlab.validation.facts import Facts
 from normlab.validation.relation import Relation
@@ -86,11 +87,10 @@ def model_takes_images(facts: Facts) -> str | None:
   try:
     _ = facts.variables
   except Exception as error:  # Flax, JAX and the layers each raise their own.
-    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
     config = facts.config
     return (
       f'config.model.name={config.model.name!r} with config.norm.name='
-      f'{config.norm.name!r}: {first_line}'
+      f'{config.norm.name!r}: {errors.first_line(error)}'
     )
   return None
 

@@ -10,6 +10,7 @@ import pandas as pd
 from normlab import errors
 from normlab.analysis import curves, outputs
 from normlab.records import FINISHED, Record, RecordError
+from normlab.sweeps.plan import short_names
 from normlab.sweeps.results import sweep_figure
 
 __all__ = ['FILES', 'FINISHED', 'markdown', 'table', 'write']
@@ -158,7 +159,7 @@ def column(values: Sequence[Any]) -> pd.Series:
 def markdown(table: pd.DataFrame) -> str:
   """The table for people, with what the steps are counted to below it."""
   shown = pd.DataFrame(index=table.index)
-  for path, header in short(table.attrs['overrides']).items():
+  for path, header in headers(table.attrs['overrides']).items():
     shown[header] = [override_text(value) for value in table[path]]
   shown['status'] = table['status']
   for name, text in TEXTS.items():
@@ -171,16 +172,12 @@ def markdown(table: pd.DataFrame) -> str:
 ALWAYS = ('steps', 'best_accuracy', 'final_accuracy', 'steps_to_target', 'run')
 
 
-def short(paths: Sequence[str]) -> dict[str, str]:
-  """Each path, and as much of it as tells it from the others."""
-  lasts = [path.rpartition('.')[2] for path in paths]
-  found = {}
-  for path, last in zip(paths, lasts, strict=True):
-    section = path.rpartition('.')[0]
-    alone = section if last == 'name' and section else last
-    is_clear = lasts.count(last) == 1 or last == 'name'
-    found[path] = alone.replace('_', ' ') if is_clear else path
-  return found
+def headers(paths: Sequence[str]) -> dict[str, str]:
+  """The header of each path: its short name in words, where it is not a path."""
+  return {
+    path: name if '.' in name else name.replace('_', ' ')
+    for path, name in short_names(paths).items()
+  }
 
 
 def override_text(value: Any) -> str:

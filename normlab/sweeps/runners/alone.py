@@ -74,9 +74,7 @@ def train_run(
 def in_one_line(error: BaseException) -> str:
   """What an exception says; its type too, where it was not made for people."""
   text = errors.one_line(str(error))
-  if isinstance(error, ValueError) and text:
-    return text
-  return errors.one_line(f'{type(error).__name__}: {text}')
+  return text if isinstance(error, ValueError) and text else errors.typed(error)
 
 
 class Polling(progress_bar.Silent):
