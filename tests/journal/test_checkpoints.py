@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from normlab import records
+from normlab import errors, records
 from normlab.journal import checkpoint_files, checkpoints
 from normlab.journal.checkpoints import Checkpoints, DamagedError, Position
 from normlab.program import training_step
@@ -501,7 +501,7 @@ def test_checkpoint_that_cannot_be_written_is_an_error_of_one_line(
 )
 def test_reason_is_in_the_words_of_the_system(error, text):
   assert checkpoint_files.write_problem(error).startswith(text)
-  assert len(checkpoint_files.write_problem(error)) <= 200
+  assert len(checkpoint_files.write_problem(error)) <= errors.LONGEST_LINE
 
 
 def test_closing_twice_and_without_opening_is_no_error(record):

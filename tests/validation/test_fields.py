@@ -10,101 +10,43 @@ from ml_collections import config_dict
 
 from configs import base
 from normlab import errors, records
-from normlab.validation import fields
+from normlab.validation import fields, rules
 
 NAN, INF = math.nan, math.inf
 LISTED = 'configs/base.py lists all'
-BOOLS = ((True, False, np.True_), ())
-# Of every field: values just inside its range, and outside.
+# Of every rule: values just inside its range, and outside.
 VALUES = {
-  'label': (('a', 'lr=0.1, batch'), ('', '  ')),
-  'seed': ((0, 2**32 - 1, np.uint32(3)), (-1, 2**32)),
-  'batch_size': ((1, np.int64(2), np.uint8(3)), (0, -3, 2**31)),
-  'total_steps': ((1, 31_000_000), (0, 10**400)),
-  'eval_every': ((1,), (0,)),
-  'eval_batch_size': ((1,), (0,)),
-  'eval_statistics': (
-    (('running',), ['batch'], ('recalibrated', 'running', 'batch')),
-    ((), ('runing',), ('batch', 'batch'), ('running', None), (['batch'],)),
+  rules.TEXT: (('a', 'lr=0.1, batch'), ('', '  ')),
+  rules.BOOL: ((True, False, np.True_), ()),
+  rules.SEED: ((0, 2**32 - 1, np.uint32(3)), (-1, 2**32)),
+  rules.AT_LEAST_ONE: (
+    (1, 31_000_000, np.int64(2), np.uint8(3)),
+    (0, -3, 2**31, 10**400),
   ),
-  'recalibration_examples': ((1,), (0,)),
-  'ema_decay': ((0.0, 0.999, 0), (1.0, -0.1, NAN, 1 - 1e-9)),
-  'label_smoothing': ((0.0, 0.1, 0), (1.0, -0.1, NAN)),
-  'log_every': ((1,), (0,)),
-  'steps_per_call': ((1, 25), (0,)),
-  'checkpoint_every': ((1, 500), (0, -1)),
-  'keep_checkpoints': ((1,), (0,)),
-  'num_devices': ((1, 8), (0,)),
-  'microbatches': ((1, 4), (0,)),
-  'log_layer_norms': BOOLS,
-  'debug_nans': BOOLS,
-  'profile': BOOLS,
-  'data.name': (('digits',), ('',)),
-  'data.data_dir': (('~/data',), ('',)),
-  'data.random_crop': ((0, 4), (-1,)),
-  'data.random_flip': BOOLS,
-  'data.image_size': ((1, 224), (0,)),
-  'data.min_crop_area': ((0.08, 1.0, 1), (0.0, 1.1, NAN)),
-  'data.workers': ((0, 8), (-1,)),
-  'model.name': (('cnn',), ('',)),
-  'model.dtype': (('float32', 'bfloat16'), ('float16', 'bf16', '')),
-  'model.activation': (('relu',), ('',)),
-  'model.dropout': ((0.0, 0.99, 0), (1.0, -0.1, NAN)),
-  'model.widths': (
-    ((1,), (3, 4), [5], (np.int64(6),)),
-    ((), (0,), (2, 1.5), (-1,), (2**21,), [[3]]),
-  ),
-  'model.width': ((0.1, 2.0, 1), (0.0, -1.0, INF, NAN, 1e30)),
-  'model.small_images': BOOLS,
-  'norm.name': (('batch',), ('',)),
-  'norm.epsilon': ((0.0, 1e-5, np.float16(1)), (-1e-5, INF, NAN, 1e39)),
-  'norm.use_scale': BOOLS,
-  'norm.use_bias': BOOLS,
-  'norm.momentum': ((0.0, 1.0), (-0.1, 1.1, NAN)),
-  'norm.debias': BOOLS,
-  'norm.ghost_batch_size': ((1, 8), (0, -1)),
-  'norm.unbiased': BOOLS,
-  'norm.num_groups': ((1,), (0,)),
-  'norm.group_size': ((1,), (0,)),
-  'norm.reduction_axes': (((1, 2, 3), (-1,)), ((), (1.5,), (2**40,))),
-  'norm.r_max': ((1.0, 3.0), (0.9, INF, NAN)),
-  'norm.d_max': ((0.0, 5.0), (-0.1, INF, NAN)),
-  'norm.schedule_scale': ((0.01,), (0.0, INF, NAN)),
-  'norm.p': ((1.0, 1.5, INF), (0.5, NAN, -INF)),
-  'norm.convention': (('literal',), ('',)),
-  'norm.mean_range': ((0.0, 0.5), (-0.1, INF, NAN)),
-  'norm.max_std': ((1.0, 1.25), (0.9, INF, NAN)),
-  'norm.mean_jitter': ((0.0, 0.1), (-0.1, INF, NAN)),
-  'norm.std_jitter': ((0.0, 0.1), (-0.1, INF, NAN)),
-  'norm.use_batch_norm': BOOLS,
-  'norm.use_tlu': BOOLS,
-  'norm.learn_epsilon': BOOLS,
-  'norm.alpha_init': ((0.5,), (0.0, -1.0, INF, NAN)),
-  'norm.mean_only_batch_norm': BOOLS,
-  'norm.n_steps': ((1, 100), (0, 101)),
-  'norm.scaled': BOOLS,
-  'optimizer.name': (('sgd',), ('',)),
-  'optimizer.learning_rate': (
+  rules.NOT_NEGATIVE_INT: ((0, 4), (-1, 2**31)),
+  rules.ITERATIONS: ((1, 100), (0, 101)),
+  rules.POSITIVE: (
     (1e-9, 10.0, 1, np.float32(0.1), np.int32(1)),
     (0.0, -0.1, INF, NAN, 1e-39, np.float32('nan'), 10**400),
   ),
-  'optimizer.learning_rate_multiplier': ((30.0,), (0.0, INF, NAN)),
-  'optimizer.weight_decay': ((0.0, 1e-4), (-1e-4, INF, NAN)),
-  'optimizer.clip_norm': ((0.1,), (0.0, INF, NAN)),
-  'optimizer.momentum': ((0.0, 0.999), (1.0, -0.1, NAN)),
-  'optimizer.decay': ((0.0, 0.999), (1.0, -0.1, NAN)),
-  'optimizer.beta1': ((0.0, 0.999), (1.0, -0.1, NAN)),
-  'optimizer.beta2': ((0.0, 0.999), (1.0, -0.1, NAN)),
-  'optimizer.epsilon': ((1e-8,), (0.0, -1e-8, INF, NAN)),
-  'schedule.name': (('cosine',), ('',)),
-  'schedule.warmup_steps': ((0, 3), (-1,)),
-  'schedule.decay_rate': ((0.1, 1.0), (0.0, 1.1, NAN)),
-  'schedule.decay_steps': ((1,), (0,)),
-  'schedule.boundaries': (
-    ((1,), (4, 8), [2]),
-    ((), (0,), (8, 4), (4, 4), (1.5,)),
+  rules.NOT_NEGATIVE: ((0.0, 1e-5, np.float16(1)), (-1e-5, INF, NAN, 1e39)),
+  rules.FROM_ONE: ((1.0, 1.25), (0.9, INF, NAN)),
+  rules.EXPONENT: ((1.0, 1.5, INF), (0.5, NAN, -INF)),
+  rules.SHARE: ((0.0, 0.999, 0), (1.0, -0.1, NAN, 1 - 1e-9)),
+  rules.MOMENTUM: ((0.0, 1.0), (-0.1, 1.1, NAN)),
+  rules.POSITIVE_SHARE: ((0.08, 1.0, 1), (0.0, 1.1, NAN)),
+  rules.WIDTH: ((0.1, 2.0, 1), (0.0, -1.0, INF, NAN, 1e30)),
+  rules.WIDTHS: (
+    ((1,), (3, 4), [5], (np.int64(6),)),
+    ((), (0,), (2, 1.5), (-1,), (2**21,), [[3]]),
   ),
-  'schedule.final_fraction': ((0.0, 1.0), (-0.1, 1.1, NAN)),
+  rules.AXES: (((1, 2, 3), (-1,)), ((), (1.5,), (2**40,))),
+  rules.BOUNDARIES: (((1,), (4, 8), [2]), ((), (0,), (8, 4), (4, 4), (1.5,))),
+  rules.STATISTICS_NAMES: (
+    (('running',), ['batch'], ('recalibrated', 'running', 'batch')),
+    ((), ('runing',), ('batch', 'batch'), ('running', None), (['batch'],)),
+  ),
+  rules.DTYPE: (('float32', 'bfloat16'), ('float16', 'bf16', '')),
 }
 # Values that are wrong for a field of a type in `base`, whatever its range.
 WRONG_TYPES = {
@@ -152,14 +94,20 @@ def test_base_passes():
   assert fields.problems(base.get_config()) == {}
 
 
-def test_table_has_every_field_and_type():
-  assert list(VALUES) == list(fields.FIELDS)
+def values(field):
+  """Those inside the range of a field, and those outside."""
+  return VALUES[fields.FIELDS[field]._replace(optional=False)]
+
+
+def test_table_has_every_rule_and_type():
+  named = {r for r in vars(rules).values() if isinstance(r, rules.Rule)}
+  assert named == set(VALUES)
   assert set(WRONG_TYPES) == set(TYPES.values())
 
 
 @pytest.mark.parametrize('field', fields.FIELDS)
 def test_values_inside_the_range_pass(field):
-  for value in VALUES[field][0]:
+  for value in values(field)[0]:
     assert fields.FIELDS[field].problem(field, value) is None
   assert found(field, value) == {}
 
@@ -167,7 +115,7 @@ def test_values_inside_the_range_pass(field):
 @pytest.mark.parametrize('field', fields.FIELDS)
 def test_other_values_are_refused_with_field_value_and_what_is_allowed(field):
   rule = fields.FIELDS[field]
-  for value in VALUES[field][1] + WRONG_TYPES[TYPES[field]]:
+  for value in values(field)[1] + WRONG_TYPES[TYPES[field]]:
     line = (
       f'config.{field}={errors.shown(value)} is not allowed: must be '
       f'{rule.allowed}'
