@@ -8,7 +8,7 @@ import pandas as pd
 
 from normlab import records
 from normlab.runtime import progress_bar
-from normlab.sweeps import display
+from normlab.sweeps import display, sweep_folder
 from normlab.sweeps.plan import Member
 from normlab.sweeps.results import outcomes
 from normlab.sweeps.runners.interface import Estimate, Runner, Runs
@@ -34,7 +34,7 @@ def report(planned: Sequence[Member], workdir: str, runner: Runner) -> str:
     errors.ConfigError, records.RecordError: as the sweep would.
   """
   folder = pathlib.Path(workdir)
-  folder.check_usable(folder, planned)
+  sweep_folder.check_usable(folder, planned)
   work = checked(
     {str(folder / member.name): member.config for member in planned}, runner
   )
