@@ -1,0 +1,121 @@
+"""Texts that show results: docs/experiments.md, and marked blocks elsewhere."""
+
+import importlib
+import inspect
+import pathlib
+import re
+
+import experiments
+from configs import base
+from docs.generator import picture
+from docs.generator.imports import ROOT
+from normlab import records
+from normlab.commands import reproduce
+
+DOCS = ROOT / 'docs'
+# The parts of a result's text, in its order.
+PARTS = ('outcomes', 'verdicts', 'caption')
+BLOCK = re.compile(
+  r'(<!-- (results/\S+\.md): (\w+) -->\n\n).*?\n\n(?=<!-- end -->)', re.DOTALL
+)
+# Fields that are the same kind of news in every run, or none.
+NO_NEWS = ('label', 'data.data_dir', 'eval_batch_size', 'log_every')
+HEADER = """\
+# Experiments
+
+Each section is one question; the code is in `experiments/`. A claim holds if
+every seed agrees, does not hold here if none does, and is inconclusive
+otherwise. Finished runs are never trained again, and `--plot_only` redraws from
+records alone. This page is generated: `make docs`.
+"""
+
+
+def documents() -> dict[pathlib.Path, str]:
+  """All that is generated: path to text."""
+  found = {
+    path: BLOCK.sub(shown, path.read_text(encoding='utf-8'))
+    for path in (ROOT / 'README.md', *DOCS.glob('*.md'))
+  }
+  sections = [HEADER, *map(section, experiments.EXPERIMENTS)]
+  found[DOCS / 'experiments.md'] = '\n'.join(sections)
+  found[DOCS / 'imports.svg'] = picture.svg()
+  return found
+
+
+def shown(block: re.Match[str]) -> str:
+  """A marked block, with the part of the result that its mark names."""
+  mark, path, name = block.groups()
+  return f'{mark}{part(path, name)}\n\n'
+
+
+def part(path: str, name: str) -> str:
+  """A part of the text of a result; tables without the padding."""
+  text = (ROOT / path).read_text(encoding='utf-8').strip()
+  found = text.split('\n\n')[PARTS.index(name)]
+  return re.sub(r'[ ]{2,}(?=\|)', ' ', re.sub(r'\|[:-]{3,}', '|---', found))
+
+
+def section(name: str) -> str:
+  """An experiment: its question, its settings, and the results of each scale."""
+  experiment = importlib.import_module(f'experiments.{name}')
+  title, _, story = inspect.getdoc(experiment).partition('\n\n')
+  scales = {scale: experiment.runs(scale) for scale in experiment.SCALES}
+  texts = [f'## {title}', f'`{name}`. {story}', settings(scales)]
+  for scale, runs in scales.items():
+    texts += [f'### {name}, {scale}', command(name, scale, runs)]
+    if (ROOT / f'results/{name}/{scale}.md').exists():
+      texts.append(results(name, scale))
+    else:
+      texts.append('No results yet.')
+  return '\n\n'.join(texts) + '\n'
+
+
+def settings(scales: dict[str, list[reproduce.Run]]) -> str:
+  """A table of the fields that are not the base config's, scale by scale."""
+  usual = records.flatten(base.get_config())
+  values = {
+    scale: {
+      field: list(dict.fromkeys(records.flatten(r.config)[field] for r in runs))
+      for field in usual
+    }
+    for scale, runs in scales.items()
+  }
+  rows = [
+    f'| `{field}` | {" | ".join(text(values[s][field]) for s in scales)} |'
+    for field in usual
+    if field not in NO_NEWS
+    and any(values[scale][field] != [usual[field]] for scale in scales)
+  ]
+  counts = ' | '.join(f'{len(runs)}' for runs in scales.values())
+  head = f'| setting | {" | ".join(scales)} |\n|---{"|---" * len(scales)}|'
+  return '\n'.join([head, *rows, f'| runs | {counts} |'])
+
+
+def text(values: list) -> str:
+  """The values of a field in all runs; those not set are the default's."""
+  words = (
+    'default'
+    if value is None
+    else f'{value:.4g}'
+    if isinstance(value, float)
+    else f'{value}'
+    for value in values
+  )
+  return ', '.join(words)
+
+
+def command(name: str, scale: str, runs: list[reproduce.Run]) -> str:
+  """What to expect and how long it takes, and the command."""
+  story = inspect.getdoc(importlib.import_module(f'configs.{name}.{scale}'))
+  found = next(p for p in story.split('\n\n') if '\nTime: ' in f'\n{p}')
+  where = '' if runs[0].config.data.name == 'digits' else ' --data_dir=DIR'
+  line = f'reproduce.py {name} --scale={scale} --workdir=runs{where}'
+  lead = found.replace('\nTime: ', '\n\nTime: ')
+  return f'{lead}\n\n```\npython scripts/{line}\n```'
+
+
+def results(name: str, scale: str) -> str:
+  """The figure and the tables that the program wrote."""
+  path = f'results/{name}/{scale}'
+  tables = [part(f'{path}.md', each) for each in ('outcomes', 'verdicts')]
+  return '\n\n'.join([f'![{name}, {scale}](../{path}.png)', *tables])
