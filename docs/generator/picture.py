@@ -2,8 +2,8 @@
 
 from docs.generator.imports import FLOOR, FLOORS, arrows, direct
 
-WIDTH, HEIGHT = 150, 34  # of a room, in pixels
-COLUMN, ROW = 230, 78  # from room to room
+WIDTH, HEIGHT = 124, 34  # of a room, in pixels
+COLUMN, ROW = 300, 78  # from room to room
 MARGIN = 20
 NOTE = (
   'A room imports from rooms below it. Left out: arrows that',
