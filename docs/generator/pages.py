@@ -16,7 +16,7 @@ DOCS = ROOT / 'docs'
 # The parts of a result's text, in its order.
 PARTS = ('outcomes', 'verdicts', 'caption')
 BLOCK = re.compile(
-  r'(<!-- (results/\S+\.md): (\w+) -->\n\n).*?\n\n(?=<!-- end -->)', re.DOTALL
+  r'(<!-- (results/\S+\.md): (\w+) -->\n).*?(?=<!-- end -->)', re.DOTALL
 )
 # Fields that are the same kind of news in every run, or none.
 NO_NEWS = ('label', 'data.data_dir', 'eval_batch_size', 'log_every')
@@ -45,7 +45,7 @@ def documents() -> dict[pathlib.Path, str]:
 def shown(block: re.Match[str]) -> str:
   """A marked block, with the part of the result that its mark names."""
   mark, path, name = block.groups()
-  return f'{mark}{part(path, name)}\n\n'
+  return f'{mark}\n{part(path, name)}\n\n'
 
 
 def part(path: str, name: str) -> str:
