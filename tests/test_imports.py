@@ -19,6 +19,7 @@ from docs.generator.imports import (
   room_of,
 )
 
+
 @pytest.mark.parametrize('path', FILES, ids=str)
 def test_imports_lead_down(path):
   here = room_of(path)

@@ -48,7 +48,11 @@ def checkout(root, tmp_path_factory) -> pathlib.Path:
 
 def test_the_layers_import_nothing_of_the_laboratory(root):
   found = run(sys.executable, '-c', USE, cwd=root, check=True).stdout
-  assert parts_of_normlab(found.splitlines()[1]) == {'norms', 'names'}
+  assert parts_of_normlab(found.splitlines()[1]) == {
+    'norms',
+    'registry',
+    'errors',
+  }
 
 
 def test_a_script_uses_its_own_checkout(checkout):
@@ -128,6 +132,6 @@ def test_the_wheel_alone_has_the_layers(wheel, root, tmp_path):
     python, '-c', code, cwd=user, check=True
   ).stdout.splitlines()
   assert used.startswith(f'{normlab.__version__} (3, 2) {home}')
-  assert parts_of_normlab(parts) == {'norms', 'names'}
+  assert parts_of_normlab(parts) == {'norms', 'registry', 'errors'}
   missing = run(python, '-c', 'import ml_collections', cwd=user)
   assert missing.returncode == 1
