@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pathlib
 import re
+from collections.abc import Mapping, Sequence
 
 import experiments
 from configs import base
@@ -18,15 +19,21 @@ PARTS = ('outcomes', 'verdicts', 'caption')
 BLOCK = re.compile(
   r'(<!-- (results/\S+\.md): (\w+) -->\n).*?(?=<!-- end -->)', re.DOTALL
 )
-# Fields that are the same kind of news in every run, or none.
-NO_NEWS = ('label', 'data.data_dir', 'eval_batch_size', 'log_every')
+# Settings that readers look for, and those that change no result.
+ALWAYS = ('batch_size', 'optimizer.name')
+NEVER = ('label', 'data.data_dir', 'eval_batch_size', 'log_every')
 HEADER = """\
 # Experiments
 
-Each section is one question; the code is in `experiments/`. A claim holds if
-every seed agrees, does not hold here if none does, and is inconclusive
-otherwise. Finished runs are never trained again, and `--plot_only` redraws from
-records alone. This page is generated: `make docs`.
+Each section is one question; the code is in `experiments/NAME/`. A claim holds
+if every seed agrees, does not hold here if none does, and is inconclusive
+otherwise. Settings that are not listed are those of
+[configs/base.py](../configs/base.py).
+
+A stopped experiment resumes with the same command, finished runs are never
+trained again, and `--plot_only` redraws from the records.
+
+This page is generated: `make docs`.
 """
 
 
@@ -60,7 +67,7 @@ def section(name: str) -> str:
   experiment = importlib.import_module(f'experiments.{name}')
   title, _, story = inspect.getdoc(experiment).partition('\n\n')
   scales = {scale: experiment.runs(scale) for scale in experiment.SCALES}
-  texts = [f'## {title}', f'`{name}`. {story}', settings(scales)]
+  texts = [f'## {name}: {title}', story, settings(scales)]
   for scale, runs in scales.items():
     texts += [f'### {name}, {scale}', command(name, scale, runs)]
     if (ROOT / f'results/{name}/{scale}.md').exists():
@@ -70,28 +77,27 @@ def section(name: str) -> str:
   return '\n\n'.join(texts) + '\n'
 
 
-def settings(scales: dict[str, list[reproduce.Run]]) -> str:
+def settings(scales: Mapping[str, Sequence[reproduce.Run]]) -> str:
   """A table of the fields that are not the base config's, scale by scale."""
   usual = records.flatten(base.get_config())
-  values = {
-    scale: {
-      field: list(dict.fromkeys(records.flatten(r.config)[field] for r in runs))
-      for field in usual
-    }
-    for scale, runs in scales.items()
-  }
+  values = {}
+  for scale, runs in scales.items():
+    configs = [records.flatten(run.config) for run in runs]
+    for field in usual:
+      values[scale, field] = list(dict.fromkeys(c[field] for c in configs))
   rows = [
-    f'| `{field}` | {" | ".join(text(values[s][field]) for s in scales)} |'
+    f'| `{field}` | {" | ".join(text(values[s, field]) for s in scales)} |'
     for field in usual
-    if field not in NO_NEWS
-    and any(values[scale][field] != [usual[field]] for scale in scales)
+    if field in ALWAYS
+    or field not in NEVER
+    and any(values[scale, field] != [usual[field]] for scale in scales)
   ]
   counts = ' | '.join(f'{len(runs)}' for runs in scales.values())
   head = f'| setting | {" | ".join(scales)} |\n|---{"|---" * len(scales)}|'
   return '\n'.join([head, *rows, f'| runs | {counts} |'])
 
 
-def text(values: list) -> str:
+def text(values: Sequence[object]) -> str:
   """The values of a field in all runs; those not set are the default's."""
   words = (
     'default'
@@ -104,7 +110,7 @@ def text(values: list) -> str:
   return ', '.join(words)
 
 
-def command(name: str, scale: str, runs: list[reproduce.Run]) -> str:
+def command(name: str, scale: str, runs: Sequence[reproduce.Run]) -> str:
   """What to expect and how long it takes, and the command."""
   story = inspect.getdoc(importlib.import_module(f'configs.{name}.{scale}'))
   found = next(p for p in story.split('\n\n') if '\nTime: ' in f'\n{p}')
