@@ -1,7 +1,7 @@
-# Everything runs in .venv, which is made once from constraints.txt. Another PYTHON
-# (make test PYTHON=python3.13) makes it anew; the newest releases of everything
-# have an environment of their own, .venv-newest.
-PYTHON ?= python3
+# Everything runs in .venv, which is made once from constraints.txt and keeps its
+# Python. Another one (make test PYTHON=python3.13) makes it anew; the newest
+# releases of everything have an environment of their own, .venv-newest.
+PYTHON ?= $(or $(wildcard .venv/bin/python),python3)
 NEWEST ?= $(shell bash .ci/newest_python)
 BIN := .venv/bin
 WORKDIR ?= runs
