@@ -14,8 +14,7 @@ import pytest
 import normlab
 
 OF_THE_LAYERS = {'jax', 'flax', 'numpy'}
-# Of normlab, that the layers need.
-PARTS = {'norms', 'registry', 'errors'}
+OF_NORMLAB = {'norms', 'errors', 'registry'}
 USE = """
 import sys, jax, normlab
 x = jax.numpy.arange(6.0).reshape(3, 2)
@@ -50,7 +49,7 @@ def checkout(root, tmp_path_factory) -> pathlib.Path:
 
 def test_the_layers_import_nothing_of_the_laboratory(root):
   found = run(sys.executable, '-c', USE, cwd=root, check=True).stdout
-  assert parts_of_normlab(found.splitlines()[1]) == PARTS
+  assert parts_of_normlab(found.splitlines()[1]) == OF_NORMLAB
 
 
 def test_a_script_uses_its_own_checkout(checkout):
@@ -130,6 +129,6 @@ def test_the_wheel_alone_has_the_layers(wheel, root, tmp_path):
     python, '-c', code, cwd=user, check=True
   ).stdout.splitlines()
   assert used.startswith(f'{normlab.__version__} (3, 2) {home}')
-  assert parts_of_normlab(parts) == PARTS
+  assert parts_of_normlab(parts) == OF_NORMLAB
   missing = run(python, '-c', 'import ml_collections', cwd=user)
   assert missing.returncode == 1
