@@ -1,6 +1,6 @@
 """normlab: a laboratory for normalization layers in JAX and Flax.
 
-`normlab.norms` needs JAX and Flax only; the rest needs the extra `lab`. From the
+`normlab.norms` needs JAX and Flax; the rest needs the extra `lab`. From the
 top down, each part imports from parts below it (docs/imports.svg):
 
   commands    train, evaluate, sweep, reproduce: one module per script

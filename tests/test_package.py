@@ -76,7 +76,8 @@ def test_a_script_without_the_laboratory_says_so_in_a_line(
   )
   assert found.returncode == 1
   assert found.stderr == (
-    f"train.py: {error}; the scripts need the extra lab: pip install -e '.[lab]'\n"
+    f'train.py: {error}; '
+    "the scripts need the extra lab: pip install -e '.[lab]'\n"
   )
   assert not (tmp_path / 'run').exists()
 

@@ -1,4 +1,4 @@
-"""Rooms, floors and imports: what the tests check and docs/imports.svg shows."""
+"""Rooms, floors and imports, for the tests and for docs/imports.svg."""
 
 import ast
 import pathlib

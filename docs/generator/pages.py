@@ -63,7 +63,7 @@ def part(path: str, name: str) -> str:
 
 
 def section(name: str) -> str:
-  """An experiment: its question, its settings, and the results of each scale."""
+  """An experiment: its question, settings, and the results of each scale."""
   experiment = importlib.import_module(f'experiments.{name}')
   title, _, story = inspect.getdoc(experiment).partition('\n\n')
   scales = {scale: experiment.runs(scale) for scale in experiment.SCALES}

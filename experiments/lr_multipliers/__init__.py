@@ -9,15 +9,16 @@ training stop working?
 | line, band | mean and range over seeds |
 | grey line | best of the mean curve of `none` at x1: the accuracy to match |
 | cross | a seed that diverged; bold where all did |
-| hollow mark | some seeds diverged (left) or never match (middle); mean of the rest |
-| usable multipliers (right) | no seed diverges, mean within 1 point of the norm's best (mark) |
-| usable range | highest / lowest usable multiplier; "≥": to the end of the grid |
+| hollow mark, left | some seeds diverged; mean of the others |
+| hollow mark, middle | some seeds never match; mean of the others |
+| usable (right) | no seed diverges, mean within 1 point of its best (mark) |
+| usable range | highest / lowest usable one; "≥": to the end of the grid |
 
 Unlike in 1502.03167, the networks differ in norm and multiplier only: weight
 decay, schedule and dropout are the same for all. The learning rate at x1 was
 tuned without a norm. Network and data are small.
 
-The claims are claims 2, 3 and 5 of `speedup`, judged again with another network.
+Claims 2, 3 and 5 are those of `speedup`, judged again with another network.
 """
 
 from experiments.lr_multipliers.analysis import (

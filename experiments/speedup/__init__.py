@@ -17,7 +17,7 @@ A seed of Inception that never matches counts with the whole run.
 | | here | paper |
 |---|---|---|
 | data | digits, CIFAR-10 | ImageNet |
-| network | small Inception of arXiv:1611.03530 | BN-Inception, 13.6M parameters |
+| network | small Inception (1611.03530) | BN-Inception, 13.6M parameters |
 | optimizer | SGD with momentum 0.9 | asynchronous SGD |
 | batch | 32 | 32 |
 | steps | see below | 31 million |

@@ -1,1 +1,1 @@
-"""Rows, events and checkpoints of a run, kept consistent so that it can resume."""
+"""Rows, events and checkpoints of a run, consistent so that it can resume."""
