@@ -5,6 +5,7 @@ import inspect
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import experiments
 from configs import base
@@ -84,40 +85,38 @@ def settings(scales: Mapping[str, Sequence[reproduce.Run]]) -> str:
   for scale, runs in scales.items():
     configs = [records.flatten(run.config) for run in runs]
     for field in usual:
-      values[scale, field] = list(dict.fromkeys(c[field] for c in configs))
+      found = dict.fromkeys(value(config, field) for config in configs)
+      values[scale, field] = ', '.join(found)
   rows = [
-    f'| `{field}` | {" | ".join(text(values[s, field]) for s in scales)} |'
+    f'| `{field}` | {" | ".join(values[scale, field] for scale in scales)} |'
     for field in usual
     if field in ALWAYS
     or field not in NEVER
-    and any(values[scale, field] != [usual[field]] for scale in scales)
+    and any(values[scale, field] != value(usual, field) for scale in scales)
   ]
   counts = ' | '.join(f'{len(runs)}' for runs in scales.values())
   head = f'| setting | {" | ".join(scales)} |\n|---{"|---" * len(scales)}|'
   return '\n'.join([head, *rows, f'| runs | {counts} |'])
 
 
-def text(values: Sequence[object]) -> str:
-  """The values of a field in all runs; those not set are the default's."""
-  words = (
-    'default'
-    if value is None
-    else f'{value:.4g}'
-    if isinstance(value, float)
-    else f'{value}'
-    for value in values
-  )
-  return ', '.join(words)
+def value(config: Mapping[str, Any], field: str) -> str:
+  """The value of a field; that of a norm names the norm."""
+  found = config[field]
+  if found is None:
+    return 'default'
+  text = f'{found:.4g}' if isinstance(found, float) else f'{found}'
+  if field.startswith('norm.') and field != 'norm.name':
+    return f'{config["norm.name"]} {text}'
+  return text
 
 
 def command(name: str, scale: str, runs: Sequence[reproduce.Run]) -> str:
-  """What to expect and how long it takes, and the command."""
+  """The command, and how long it takes."""
   story = inspect.getdoc(importlib.import_module(f'configs.{name}.{scale}'))
-  found = next(p for p in story.split('\n\n') if '\nTime: ' in f'\n{p}')
+  time = re.search(r'^Time: .*?(?=\n\n)', story, re.DOTALL | re.MULTILINE)[0]
   where = '' if runs[0].config.data.name == 'digits' else ' --data_dir=DIR'
   line = f'reproduce.py {name} --scale={scale} --workdir=runs{where}'
-  lead = found.replace('\nTime: ', '\n\nTime: ')
-  return f'{lead}\n\n```\npython scripts/{line}\n```'
+  return f'{time}\n\n```\npython scripts/{line}\n```'
 
 
 def results(name: str, scale: str) -> str:

@@ -16,7 +16,8 @@ training stop working?
 
 Unlike in 1502.03167, the networks differ in norm and multiplier only: weight
 decay, schedule and dropout are the same for all. The learning rate at x1 was
-tuned without a norm. Network and data are small.
+tuned without a norm. Network and data are small: the digits have 360 validation
+images, so a point of accuracy is four images.
 
 Claims 2, 3 and 5 are those of `speedup`, judged again with another network.
 """
