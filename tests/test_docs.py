@@ -5,6 +5,7 @@ import re
 import pytest
 
 from docs.generator import pages
+from normlab import norms
 
 GENERATED = pages.documents()
 DOCUMENTS = ('README.md', *(f'docs/{p.name}' for p in pages.DOCS.glob('*.md')))
@@ -49,3 +50,9 @@ def test_files_that_are_named_exist(root, name):
   for path in FILE.findall((root / name).read_text(encoding='utf-8')):
     if not {'NAME', 'SCALE'} & {*re.split(r'\W|_(?=NAME)', path)}:
       assert list(root.glob(path)), path
+
+
+@pytest.mark.parametrize('name', ['README.md', 'docs/norms.md'])
+def test_every_norm_is_named(root, name):
+  text = (root / name).read_text(encoding='utf-8')
+  assert not {*norms.NORMS} - {*re.findall(r'`(\w+)`', text)}
