@@ -14,6 +14,7 @@ import pytest
 import normlab
 
 OF_THE_LAYERS = {'jax', 'flax', 'numpy'}
+OF_NORMLAB = {'norms', 'errors', 'registry'}
 USE = """
 import sys, jax, normlab
 x = jax.numpy.arange(6.0).reshape(3, 2)
@@ -53,11 +54,7 @@ def checkout(root, tmp_path_factory) -> pathlib.Path:
 
 def test_the_layers_import_nothing_of_the_laboratory(root):
   found = run(sys.executable, '-c', USE, cwd=root, check=True).stdout
-  assert parts_of_normlab(found.splitlines()[1]) == {
-    'norms',
-    'errors',
-    'registry',
-  }
+  assert parts_of_normlab(found.splitlines()[1]) == OF_NORMLAB
 
 
 def test_a_script_uses_its_own_checkout(checkout):
@@ -84,7 +81,8 @@ def test_a_script_without_the_laboratory_says_so_in_a_line(
   )
   assert found.returncode == 1
   assert found.stderr == (
-    f"train.py: {error}; the scripts need the extra lab: pip install -e '.[lab]'\n"
+    f'train.py: {error}; '
+    "the scripts need the extra lab: pip install -e '.[lab]'\n"
   )
   assert not (tmp_path / 'run').exists()
 
@@ -137,6 +135,6 @@ def test_the_wheel_alone_has_the_layers(wheel, root, tmp_path):
     python, '-c', code, cwd=user, check=True
   ).stdout.splitlines()
   assert used.startswith(f'{normlab.__version__} (3, 2) {home}')
-  assert parts_of_normlab(parts) == {'norms', 'errors', 'registry'}
+  assert parts_of_normlab(parts) == OF_NORMLAB
   missing = run(python, '-c', 'import ml_collections', cwd=user)
   assert missing.returncode == 1

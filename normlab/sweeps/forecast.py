@@ -1,4 +1,4 @@
-"""What a sweep would train: its runs, their groups, the time; trains nothing."""
+"""Forecast of a sweep: its runs, their groups, the time; trains nothing."""
 
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -112,8 +112,9 @@ def summary(
     estimate.compiling + estimate.training for estimate in estimates
   )
   return (
-    f'{display.count_of(total, "run")}, {waiting} of them to train, {runner.describe()}: about '
-    f'{progress_bar.duration(seconds)}, without evaluations and checkpoints\n'
+    f'{display.count_of(total, "run")}, {waiting} of them to train, '
+    f'{runner.describe()}: about {progress_bar.duration(seconds)}, '
+    'without evaluations and checkpoints\n'
     'nothing was trained or written'
   )
 
