@@ -45,7 +45,7 @@ def one_line(text: str) -> str:
 
 
 def typed(error: BaseException) -> str:
-  """An exception in one line: its type, and what it says if it says anything."""
+  """An exception in one line: its type, and its text if it has one."""
   kind, text = type(error).__name__, one_line(str(error))
   return f'{kind}: {text}' if text else kind
 

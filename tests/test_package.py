@@ -26,8 +26,13 @@ print(*sorted(name for name in sys.modules if name.startswith('normlab')))
 
 
 def run(*command, **kwargs):
+  """A finished process, to which this one passes on no path of its own."""
+  own = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
   return subprocess.run(
-    [str(word) for word in command], capture_output=True, text=True, **kwargs
+    [str(word) for word in command],
+    capture_output=True,
+    text=True,
+    **{'env': own, **kwargs},
   )
 
 
@@ -76,7 +81,8 @@ def test_a_script_without_the_laboratory_says_so_in_a_line(
   )
   assert found.returncode == 1
   assert found.stderr == (
-    f"train.py: {error}; the scripts need the extra lab: pip install -e '.[lab]'\n"
+    f'train.py: {error}; '
+    "the scripts need the extra lab: pip install -e '.[lab]'\n"
   )
   assert not (tmp_path / 'run').exists()
 

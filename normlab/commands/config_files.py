@@ -1,4 +1,4 @@
-"""Config files: programs of the user, run once, and overrides of their fields."""
+"""Config files: programs of the user, run once, and overrides of fields."""
 
 import importlib.machinery
 import importlib.util
@@ -13,7 +13,7 @@ from normlab import errors, records
 
 NAME = 'config_file'
 OVERRIDE = re.compile(r'--?(no)?config\.([^=]*)(?:=(.*))?', re.DOTALL)
-# What a locked ConfigDict says of a field that is set, or read; all fields follow.
+# A locked ConfigDict on a field that it lacks; a dump of all fields follows.
 UNKNOWN = re.compile(r'Key "(.+?)" does not exist|instead of "(.+?)"\?')
 FROM_BASE = 'must be a config that starts from configs/base.py'
 
@@ -46,22 +46,24 @@ def config_of(module: ModuleType, *arguments: str) -> ml_collections.ConfigDict:
     *arguments: of `get_config`: the text behind the colon of FILE:TEXT.
 
   Raises:
-    errors.ConfigError: there is no such function, it fails, or returns something
-      else.
+    errors.ConfigError: there is no such function, it fails, or it returns
+      something else.
   """
   file = module.__file__
   get_config = getattr(module, 'get_config', None)
   if not callable(get_config):
     raise errors.ConfigError(
-      f'--config={file} has no function get_config(), which returns the config; '
-      'configs/digits_cnn.py is an example'
+      f'--config={file} has no function get_config(), which returns the '
+      'config; configs/digits_cnn.py is an example'
     )
   what = f'get_config of {file}'
   with errors.users_code(what, file):
     try:
       config = get_config(*arguments)
     except (AttributeError, KeyError) as error:
-      raise unknown_field(error) or error from error
+      if found := unknown_field(error):
+        raise found from error
+      raise
   if not isinstance(config, ml_collections.ConfigDict):
     returned = errors.shown(config)
     raise errors.ConfigError(f'{what} returns {returned}; {FROM_BASE}')
@@ -69,7 +71,7 @@ def config_of(module: ModuleType, *arguments: str) -> ml_collections.ConfigDict:
 
 
 def unknown_field(error: Exception) -> errors.ConfigError | None:
-  """The error of a field that a locked config does not have; None for others."""
+  """The error of a field that a locked config lacks; None for others."""
   named = UNKNOWN.search(str(error))
   if not named:
     return None

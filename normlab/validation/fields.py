@@ -104,7 +104,7 @@ def of_section(section: str) -> list[str]:
 
 
 def unknown(path: Any) -> str:
-  """Says that there is no such field, the nearest three, and where all stand."""
+  """The line of an unknown field: the nearest three, and where all stand."""
   listed = 'configs/base.py lists all'
   if path in SECTIONS:
     return (
@@ -119,7 +119,7 @@ def unknown(path: Any) -> str:
 # Thousands of rows of a sweep can have the same slip.
 @functools.lru_cache(maxsize=64)
 def nearest(path: str) -> tuple[str, ...]:
-  """At most three fields and sections that are like a path, or its last part."""
+  """At most three fields and sections like a path, or like its last part."""
   path = path[: errors.LONGEST_SHOWN]
 
   def likeness(known: str) -> tuple[float, float]:
@@ -132,7 +132,7 @@ def nearest(path: str) -> tuple[str, ...]:
 
 
 def missing(paths: list[str]) -> str:
-  """Says that a config does not have these fields or sections."""
+  """The line of a config that lacks these fields or sections."""
   shown = ', '.join(map(repr, paths[:3]))
   more = f' and {len(paths) - 3} more' if len(paths) > 3 else ''
   return f'the config lacks {shown}{more}; it must start from configs/base.py'

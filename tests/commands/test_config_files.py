@@ -6,7 +6,7 @@ from ml_collections import config_dict
 from configs import base
 from normlab import errors, records
 from normlab.commands import config_files
-from normlab.sweeps import folder
+from normlab.sweeps import sweep_folder
 from normlab.sweeps.language.arguments import MOST_ROWS
 
 START = """
@@ -45,7 +45,7 @@ def test_a_file_runs_once_for_its_config_and_its_rows(file, tmp_path):
   text += f'{HYPER}return hyper.sweep("seed", [1, 2])'
   module = config_files.load(file(text))
   config_files.override(config_files.config_of(module), [('seed', '3')])
-  assert folder.rows_of(module) == [{'seed': 1}, {'seed': 2}]
+  assert sweep_folder.rows_of(module) == [{'seed': 1}, {'seed': 2}]
   assert (tmp_path / 'runs').read_text() == 'x'
 
 
@@ -129,7 +129,7 @@ def test_a_file_that_cannot_be_read_is_said(path):
 def test_a_get_hyper_that_gives_no_rows_is_one_line(file, text, words):
   module = config_files.load(file(HYPER + text))
   with pytest.raises(errors.ConfigError) as error:
-    folder.rows_of(module)
+    sweep_folder.rows_of(module)
   line = line_of(error)
   assert all(word in line for word in ['get_hyper of', *words]), line
 
@@ -194,8 +194,11 @@ def test_the_last_of_two_values_counts():
 @pytest.mark.parametrize(
   'path, text, words',
   [
-    ('norm', 'group', "config.norm is a section, not a field; did you mean "
-     "'norm.name'?"),
+    (
+      'norm',
+      'group',
+      "norm is a section, not a field; did you mean 'norm.name'",
+    ),
     ('sed', '1', "unknown config field 'sed'; did you mean 'seed' or"),
     ('', '3', "unknown config field ''; configs/base.py lists all"),
     ('norm.name.x', '3', "field 'norm.name.x'; did you mean 'norm.name' or"),
@@ -203,11 +206,11 @@ def test_the_last_of_two_values_counts():
     ('model.widths', '(3', "widths='(3' is not allowed: must be whole numbers"),
     ('eval_statistics', 'running', "='running' is not allowed: must be some"),
     ('seed', '1.5', "config.seed='1.5' is not allowed: must be a whole number"),
-    ('optimizer.learning_rate', 'fast', "='fast' is not allowed: must be a fin"),
+    ('optimizer.learning_rate', 'fast', "='fast' is not allowed: must be a fi"),
     ('profile', 'maybe', "profile='maybe' is not allowed: must be True or Fal"),
     ('seed', '9' * 5_000, 'config.seed='),
   ],
-)  # fmt: skip
+)
 def test_an_override_that_does_not_fit_is_one_line(path, text, words):
   with pytest.raises(errors.ConfigError) as error:
     config_files.override(base.get_config(), [(path, text)])

@@ -173,7 +173,7 @@ ALWAYS = ('steps', 'best_accuracy', 'final_accuracy', 'steps_to_target', 'run')
 
 
 def headers(paths: Sequence[str]) -> dict[str, str]:
-  """The header of each path: its short name in words, where it is not a path."""
+  """The header of each path: its short name, in words unless it is a path."""
   return {
     path: name if '.' in name else name.replace('_', ' ')
     for path, name in short_names(paths).items()
@@ -232,7 +232,10 @@ def target_text(table: pd.DataFrame) -> str:
   if math.isnan(target):
     return 'No run has an accuracy yet, so there is no target.'
   whose = f', the best of `{owner}`' if owner else ''
-  return f'Accuracies are of the validation split; the target is {target:.2%}{whose}.'
+  return (
+    'Accuracies are of the validation split; '
+    f'the target is {target:.2%}{whose}.'
+  )
 
 
 def write(table: pd.DataFrame, folder: str | pathlib.Path) -> None:
