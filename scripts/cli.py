@@ -4,7 +4,7 @@ import math
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 
 # The checkout of this script, whichever the environment was made for.
@@ -98,11 +98,6 @@ def define_multi_host_flags() -> None:
   flags.DEFINE_integer('process_id', None, 'Number of this process, from 0.')
 
 
-def multi_host_flags() -> dict[str, object]:
-  """Their values, by name."""
-  return {name: FLAGS[name].value for name in MULTI_HOST}
-
-
 def define_runner_flags() -> None:
   """Defines the flags of what trains many runs."""
   flags.DEFINE_enum(
@@ -122,10 +117,14 @@ def define_runner_flags() -> None:
   )
 
 
+def values(names: Iterable[str]) -> dict[str, object]:
+  """The values of some flags, by name."""
+  return {name: FLAGS[name].value for name in names}
+
+
 def runner_flags() -> dict[str, object]:
-  """Their values: 'name', and the options that are given."""
-  options = {name: FLAGS[name].value for name in RUNNER_OPTIONS}
-  return {'name': FLAGS['runner'].value, **options}
+  """What `runners.build` takes: 'name', and the options that are given."""
+  return {'name': FLAGS['runner'].value, **values(RUNNER_OPTIONS)}
 
 
 def define_config_flag() -> None:
@@ -144,15 +143,6 @@ def config_file() -> tuple[ModuleType, ml_collections.ConfigDict]:
   file, *argument = FLAGS.config.split(':', 1)
   module = config_files.load(file)
   return module, config_files.config_of(module, *argument)
-
-
-def override(config: ml_collections.ConfigDict) -> None:
-  """Sets the fields that the command line sets; imports for seconds.
-
-  Raises:
-    errors.ConfigError: a field or value that the config does not take.
-  """
-  config_files.override(config, OVERRIDES)
 
 
 def parse(

@@ -13,6 +13,7 @@ import sys
 import cli
 from absl import flags
 
+from normlab.commands import config_files
 from normlab.runtime import interruption
 
 cli.define_config_flag()
@@ -35,7 +36,7 @@ def main() -> int:
   module, config = cli.config_file()
   # Before the imports, which take seconds, and after quick errors.
   with interruption.watched() as stop:
-    cli.override(config)
+    config_files.override(config, cli.OVERRIDES)
     from normlab.commands import sweep
 
     return sweep.sweep(

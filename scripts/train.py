@@ -13,6 +13,7 @@ import sys
 import cli
 from absl import flags
 
+from normlab.commands import config_files
 from normlab.runtime import interruption
 
 cli.define_config_flag()
@@ -30,10 +31,10 @@ def main() -> int:
   _, config = cli.config_file()
   # Before the imports, which take seconds, and after quick errors.
   with interruption.watched() as stop:
-    cli.override(config)
+    config_files.override(config, cli.OVERRIDES)
     from normlab.commands import train
 
-    train.join_processes(**cli.multi_host_flags())
+    train.join_processes(**cli.values(cli.MULTI_HOST))
     if DRY_RUN.value:
       print(train.dry_run(config))
       return 0

@@ -36,29 +36,15 @@ def test_a_run_learns_the_digits(forked_script, tmp_path):
 CONFIG = '--config=configs/digits_cnn.py'
 BASE = '--config=configs/base.py'
 # What is given, and words that the message must have.
+# The first of each kind; `test_config_files` and `validation` have all.
 INPUT_ERRORS = [
-  (
-    [CONFIG, '--config.optimiser.name=sgd'],
-    ['optimiser.name', 'optimizer.name'],
-  ),
-  ([CONFIG, '--config.norm.name=grup'], ["'grup'", "'group'", 'batch_renorm']),
-  ([CONFIG, '--config.norm.num_groups=4'], ['num_groups', 'momentum']),
-  ([CONFIG, '--config.model.name=cn'], ["'cn'", "'cnn'", 'inception']),
-  ([CONFIG, '--config.model.activation=rel'], ["'rel'", "'relu'", 'sigmoid']),
-  ([CONFIG, '--config.optimizer.name=adamm'], ["'adamm'", "'adam", 'rmsprop']),
-  ([CONFIG, '--config.schedule.name=cosin'], ["'cosin'", "'cosine'", 'step']),
-  ([CONFIG, '--config.data.name=cifar'], ["'cifar'", "'cifar10'", 'mnist']),
-  ([CONFIG, '--config.optimizer.learning_rate=-1'], ['learning_rate=-1.0']),
-  ([CONFIG, '--config.optimizer.learning_rate=0'], ['learning_rate=0.0']),
-  ([CONFIG, '--config.optimizer.learning_rate=nan'], ['learning_rate=nan']),
+  ([CONFIG, '--config.norm=group'], ['config.norm is a section', 'norm.name']),
   (
     [CONFIG, '--config.optimizer.learning_rate=fast'],
-    ["'fast'", 'finite number'],
+    ["'fast'", 'a finite number'],
   ),
+  ([CONFIG, '--config.norm.name=grup'], ["'grup'", "'group'", 'batch_renorm']),
   ([CONFIG, '--config.batch_size=0'], ['batch_size=0', 'at least 1']),
-  ([CONFIG, '--config.batch_size=2000'], ['batch_size=2000', '1077']),
-  ([CONFIG, '--config.eval_every=0'], ['eval_every=0', 'at least 1']),
-  ([CONFIG, '--config.total_steps=-3'], ['total_steps=-3', 'at least 1']),
   (
     [BASE, '--config.norm.name=group', '--config.norm.num_groups=5'],
     ['num_groups=5', '32 channels', '1, 2, 4'],

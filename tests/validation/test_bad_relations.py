@@ -1,7 +1,8 @@
-"""Whole configs whose fields do not go together, and what is said of them."""
+"""Whole configs that cannot be trained, and what is said of them."""
 
 import math
 
+import numpy as np
 import pytest
 from config_cases import changed, problems
 
@@ -14,6 +15,27 @@ LAYER = "norm 'layer' has no such field"
 
 # Fields, and a part of the line.
 ONE = [
+  # Single values; `test_fields` has every rule.
+  ({'seed': True}, 'config.seed=True is not allowed: must be a whole number'),
+  ({'seed': 2**32}, 'seed=4294967296 is not allowed: must be a whole number'),
+  ({'seed': {'a': 1}}, 'config.seed is a section; must be a whole number'),
+  ({'label': ''}, "config.label='' is not allowed: must be text, not empty"),
+  ({'eval_every': None}, 'config.eval_every=None: a value is needed'),
+  ({'total_steps': 10**5_000}, 'config.total_steps=<int> is not allowed: must'),
+  ({'eval_statistics': 'running'}, "none twice, as ('running',) or"),
+  ({'model.dropout': 1.0}, 'must be a number from 0 up to, not including, 1'),
+  ({'model.dtype': np.float32}, "must be 'float32' or 'bfloat16'"),
+  ({'model.widths': ((3,), 4)}, 'config.model.widths=((3,), 4) is not'),
+  ({'norm.n_steps': 10**6}, 'must be a whole number from 1 to 100'),
+  (
+    {'optimizer.learning_rate': NAN},
+    f'learning_rate=nan is not allowed: {POSITIVE}',
+  ),
+  ({'schedule.boundaries': (8, 4)}, 'must be rising whole numbers'),
+  (
+    {'batch_size': 1_078},
+    "the training split of 'digits' has 1,077 examples; must be from 1 to 1077",
+  ),
   # Names, and fields that their owner lacks.
   (
     {'norm.name': 'bach'},
