@@ -64,7 +64,8 @@ def config_of(module: ModuleType, *arguments: str) -> ml_collections.ConfigDict:
       if found := unknown_field(error):
         raise found from error
       raise
-  if not isinstance(config, ml_collections.ConfigDict):
+  # A frozen one can neither be overridden, nor does it know its types.
+  if type(config) is not ml_collections.ConfigDict:
     returned = errors.shown(config)
     raise errors.ConfigError(f'{what} returns {returned}; {FROM_BASE}')
   return config.lock()
@@ -127,9 +128,11 @@ def override(
   from normlab import validation
   from normlab.validation.overrides import set_field
 
-  # A reference computes, and can raise anything.
-  with errors.users_code('--config', file=''):
+  try:
     kinds = records.types(config)
+  except Exception:  # A reference computes, and can raise anything.
+    validation.check(config)  # Says of which field.
+    raise
   found = (set_field(config, *pair, kinds, is_text=True) for pair in overrides)
   problems = [problem for problem in found if problem]
   if problems:

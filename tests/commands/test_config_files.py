@@ -80,6 +80,10 @@ def test_a_file_may_define_dataclasses_whose_annotations_are_texts(file):
     (f'{CONFIG}', ['returns None; must be a config', 'configs/base.py']),
     ('def get_config(): return {"a": 1}', ["returns {'a': 1}; must be"]),
     ('def get_config(): return 3', ['returns 3; must be', 'configs/base.py']),
+    (
+      f'{CONFIG}  return ml_collections.FrozenConfigDict(config)',
+      ['returns FrozenConfigDict(', 'must be'],
+    ),
     ('def get_config(x): pass', ['TypeError', "'x'"]),
     (f'{CONFIG}  config.sed = 1', ['line 6', "'sed'; did you mean 'seed'"]),
     (f'{CONFIG}  config.norm.epsilom = 1', ["did you mean 'norm.epsilon'"]),
@@ -233,5 +237,5 @@ def test_a_reference_that_fails_is_one_line():
   divisor = config_dict.FieldReference(2)
   config.seed = config_dict.FieldReference(8) // divisor
   divisor.set(0)
-  with pytest.raises(errors.ConfigError, match='ZeroDivisionError'):
+  with pytest.raises(errors.ConfigError, match='config.seed has no value'):
     config_files.override(config, [('label', 'a')])
