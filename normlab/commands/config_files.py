@@ -66,7 +66,8 @@ def config_of(module: ModuleType, *arguments: str) -> ml_collections.ConfigDict:
       raise
   # A frozen one can neither be overridden, nor does it know its types.
   if type(config) is not ml_collections.ConfigDict:
-    returned = errors.shown(config)
+    is_frozen = isinstance(config, ml_collections.ConfigDict)
+    returned = type(config).__name__ if is_frozen else errors.shown(config)
     raise errors.ConfigError(f'{what} returns {returned}; {FROM_BASE}')
   return config.lock()
 
