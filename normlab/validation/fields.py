@@ -147,8 +147,9 @@ def problems(config: ml_collections.ConfigDict) -> dict[str, str]:
   Returns:
     Path to line; a section that is wrong stands for all of its fields.
   """
-  found = {s: line for s in SECTIONS if (line := section_problem(config, s))}
   absent = [s for s in SECTIONS if s not in config]
+  here = [s for s in SECTIONS if s in config]
+  found = {s: line for s in here if (line := section_problem(config, s))}
   for field, rule in FIELDS.items():
     section, _, name = field.rpartition('.')
     if section in found or section in absent:
@@ -158,7 +159,7 @@ def problems(config: ml_collections.ConfigDict) -> dict[str, str]:
       absent.append(field)
     elif line := field_problem(owner, field, name, rule):
       found[field] = line
-  for section in ('', *(s for s in SECTIONS if s not in {*found, *absent})):
+  for section in ('', *(s for s in here if s not in found)):
     found |= strangers(config[section] if section else config, section)
   return found | dict.fromkeys(absent, missing(absent))
 
@@ -166,9 +167,7 @@ def problems(config: ml_collections.ConfigDict) -> dict[str, str]:
 def section_problem(
   config: ml_collections.ConfigDict, section: str
 ) -> str | None:
-  """Why what has the name of a section is none; None where it is missing."""
-  if section not in config:
-    return None
+  """Why what has the name of a section is none; None where it is one."""
   value, line = read(config, section, section)
   if line or isinstance(value, ml_collections.ConfigDict):
     return line

@@ -51,12 +51,9 @@ def checked_sweeps(call: str, sweeps: Any) -> list[tuple[dict[str, Any], ...]]:
     )
   parts = []
   for part in bounded(f'hyper.{call}', sweeps):
-    rows = (
-      bounded(f'hyper.{call}', part)
-      if isinstance(part, Iterable) and not isinstance(part, str | Mapping)
-      else [None]
-    )
-    if not all(isinstance(row, Mapping) for row in rows):
+    is_list = isinstance(part, Iterable) and not isinstance(part, str | Mapping)
+    rows = bounded(f'hyper.{call}', part) if is_list else [part]
+    if not is_list or not all(isinstance(row, Mapping) for row in rows):
       raise errors.ConfigError(
         f'hyper.{call}: {errors.shown(part)} is no sweep; the argument must be '
         'a list of sweeps'
