@@ -14,8 +14,8 @@ from normlab.runtime import interruption
 SCRIPT = """
 import sys
 from configs import base
-from normlab import interruption
-from normlab.sweeps.processes import LocalProcesses
+from normlab.runtime import interruption
+from normlab.sweeps.runners.processes import LocalProcesses
 from normlab.sweeps.train_all import train_all
 
 if __name__ == '__main__':
