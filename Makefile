@@ -1,7 +1,7 @@
-# Everything runs in .venv, which is made once from constraints.txt. Another PYTHON
-# (make test PYTHON=python3.13) makes it anew; the newest releases of everything
-# have an environment of their own, .venv-newest.
-PYTHON ?= python3
+# Everything runs in .venv, which is made once from constraints.txt and keeps its
+# Python. Another one (make test PYTHON=python3.13) makes it anew; the newest
+# releases of everything have an environment of their own, .venv-newest.
+PYTHON ?= $(or $(wildcard .venv/bin/python),python3)
 NEWEST ?= $(shell bash .ci/newest_python)
 BIN := .venv/bin
 WORKDIR ?= runs
@@ -19,7 +19,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup speedup sweep test test-all test-newest benchmark format torch other_python
+.PHONY: help setup speedup sweep test test-all test-newest benchmark docs format torch other_python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ test-newest: .venv-newest/ready ## run the tests on the newest Python here, with
 
 benchmark: .venv/ready ## time a training step beside plain Flax and PyTorch
 	$(BIN)/python scripts/benchmark.py train
+
+docs: .venv/ready ## regenerate what the documents show of results and code
+	$(BIN)/python -m docs.generator
 
 format: .venv/ready ## format the code
 	$(BIN)/ruff check --fix .

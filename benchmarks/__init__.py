@@ -1,1 +1,1 @@
-"""Times this code beside plain Flax and PyTorch; run by scripts/benchmark.py."""
+"""Times beside plain Flax and PyTorch; run by scripts/benchmark.py."""

@@ -11,8 +11,9 @@ import jax
 from benchmarks.timing import Stepper
 
 # The first pattern that an operation's names match says its kind. The names are
-# paths in the traced program: 'jit(train_steps)/transpose(jvp(CNN))/layer1/...';
-# 'transpose' there is the backward pass.
+# paths in the traced program:
+# 'jit(train_steps)/transpose(jvp(CNN))/layer1/...'; 'transpose' there is the
+# backward pass.
 KINDS = {
   'convolution gradients': r'transpose\(jvp.*/conv|^unnamed convolution$',
   'convolutions': r'/conv',

@@ -13,8 +13,8 @@ from benchmarks import train_candidates, train_cases
 STEPS = 3
 MIB = 2**20
 NOTE = """\
-peak: memory of a process that builds this loop alone and makes a few steps. On a
-CPU that is the process's peak beyond what it had after its imports, with what
+peak: memory of a process that builds this loop alone and makes a few steps. On
+a CPU that is the process's peak beyond what it had after its imports, with what
 compiling took; on a GPU the allocator's own count."""
 
 

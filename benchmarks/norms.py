@@ -26,8 +26,8 @@ NOTES = """\
 floor: one multiply-add pass over x with numbers of each channel; forward +
 backward: one over x and one over the cotangent. torch: the faster of two memory
 layouts, which `layout` names. kept: what the backward pass keeps besides the
-input, the parameters and the state, as `jax.vjp` has it: arrays of the size of x
-(in multiples of x's bytes), and all smaller ones (kB)."""
+input, the parameters and the state, as `jax.vjp` has it: arrays of the size of
+x (in multiples of x's bytes), and all smaller ones (kB)."""
 
 
 def table(

@@ -1,4 +1,4 @@
-"""Who is timed beside whom: a norm of this library, the floor, flax, PyTorch."""
+"""The candidates: a norm of this library, the floor, flax, PyTorch."""
 
 import dataclasses
 import functools

@@ -28,7 +28,7 @@ class PlainCNN(nn.Module):
 
 
 class PlainInception(nn.Module):
-  """`models.Inception` with `nn.BatchNorm` and `nn.max_pool` written into it."""
+  """`models.Inception` with `nn.BatchNorm` and `nn.max_pool` built in."""
 
   width: float
 

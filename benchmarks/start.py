@@ -11,8 +11,8 @@ import time
 def times(scripts: pathlib.Path) -> dict[str, float]:
   """Seconds to the first row in the record of `configs/digits_cnn.py`.
 
-  The first start compiles everything; the second finds it in the cache. Python's
-  modules are in the system's file cache at both.
+  The first start compiles everything; the second finds it in the cache.
+  Python's modules are in the system's file cache at both.
 
   Args:
     scripts: the folder that has `train.py`, beside `configs`.

@@ -1,7 +1,7 @@
 """Runs an hour, by what trains them: from the command to the last result.
 
-A fresh process for each run, as a shell loop over scripts/train.py has it, beside
-the runners of scripts/sweep.py. All train the same runs, each way with a
+A fresh process for each run, as a shell loop over scripts/train.py has it,
+beside the runners of scripts/sweep.py. All train the same runs, each way with a
 compilation cache of its own that is empty at first.
 """
 

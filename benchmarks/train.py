@@ -91,7 +91,8 @@ def report() -> str:
   """All measurements as Markdown, with the machine's name."""
   rows, slower = table()
   parts = [
-    f'One training step at batch {batch_size()}, float32, BatchNorm; {machine()}',
+    f'One training step at batch {batch_size()}, float32, BatchNorm; '
+    f'{machine()}',
     memory.NOTE + ('' if jax.default_backend() == 'cpu' else f'\n{ON_GPU}'),
     markdown(rows),
   ]

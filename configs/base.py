@@ -47,8 +47,8 @@ def get_config() -> ml_collections.ConfigDict:
   # Steps in one call of the compiled program; None is 1 on CPU, where XLA runs
   # convolutions inside loops many times slower, and 25 elsewhere.
   config.steps_per_call = config_dict.placeholder(int)
-  # Steps between two checkpoints; None is 500. The last step always has one, and
-  # so has the best evaluation.
+  # Steps between two checkpoints; None is 500. The last step always has one,
+  # and so has the best evaluation.
   config.checkpoint_every = config_dict.placeholder(int)
   # Newest checkpoints kept, beside the best by validation accuracy.
   config.keep_checkpoints = 2
@@ -57,16 +57,16 @@ def get_config() -> ml_collections.ConfigDict:
   # it.
   config.num_devices = config_dict.placeholder(int)
   # Parts of a batch whose gradients are computed one after another, each with
-  # statistics of its own (arXiv:1702.03275, section 4.2); they need less memory.
-  # Norms that count updates (batch_renorm's schedule) count each part.
+  # statistics of its own (arXiv:1702.03275, section 4.2); they need less
+  # memory. Norms that count updates (batch_renorm's schedule) count each part.
   config.microbatches = 1
 
   # Adds the norms of each parameter and its gradient to the training rows.
   config.log_layer_norms = False
   # Finds the first tensor that is not finite in a run that diverges.
   config.debug_nans = False
-  # Writes a trace of ten steps to the work directory, for TensorBoard's profiler
-  # and Perfetto.
+  # Writes a trace of ten steps to the work directory, for TensorBoard's
+  # profiler and Perfetto.
   config.profile = False
 
   config.data = ml_collections.ConfigDict()

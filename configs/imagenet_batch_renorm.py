@@ -1,8 +1,9 @@
 """Does Batch Renormalization make up for statistics of four examples?
 
 Section 4.2 of arXiv:1702.03275: each step is of 1,600 examples, normalized in
-microbatches of 4. Here one after the other, on at most four devices, which share
-a microbatch. The network is BN-Inception, where the paper has Inception-v3.
+microbatches of 4. Here one after the other, on at most four devices, which
+share a microbatch. The network is BN-Inception, where the paper has
+Inception-v3.
 
 The other runs of the comparison:
 
@@ -13,11 +14,12 @@ With these limits the layer computes what BatchNorm does.
 
 Expected, of the paper, for Inception-v3: with microbatches of 4, 76.5% after
 130,000 steps, and 74.2% after 210,000 with BatchNorm; with minibatches of 32,
-78.5% and 78.3%. Not run here yet. The paper evaluates averages of the parameters:
-the columns loss_ema and accuracy_ema.
+78.5% and 78.3%. Not run here yet. The paper evaluates averages of the
+parameters: the columns loss_ema and accuracy_ema.
 Time: not measured yet; 336 million images, four at a time.
 
-  python scripts/train.py --config=configs/imagenet_batch_renorm.py --workdir=DIR
+  python scripts/train.py --config=configs/imagenet_batch_renorm.py \
+      --workdir=DIR
 """
 
 import ml_collections

@@ -1,7 +1,7 @@
 """How much faster does BatchNorm train Inception? On the paper's own scale.
 
-BN-Baseline of figure 2 of arXiv:1502.03167: Inception with BatchNorm in front of
-each activation and nothing else changed. The other networks are overrides:
+BN-Baseline of figure 2 of arXiv:1502.03167: Inception with BatchNorm in front
+of each activation and nothing else changed. The other networks are overrides:
 
   Inception      --config.norm.name=none
   BN-x5          --config.optimizer.learning_rate_multiplier=5
@@ -16,11 +16,12 @@ machines at once, and with less photometric distortion for the fast networks;
 here there is none for any.
 
 Expected, of the paper: steps to 72.2% accuracy 31.0 million (Inception), 13.3
-(BN-Baseline), 2.1 (BN-x5), 2.7 (BN-x30); best accuracy 72.2%, 72.7%, 73.0%, 74.8%;
-69.8% for the sigmoid. Not run here yet.
-Time: not measured yet; 992 million images, 160 to 192 million for the fast ones.
+(BN-Baseline), 2.1 (BN-x5), 2.7 (BN-x30); best accuracy 72.2%, 72.7%, 73.0%,
+74.8%; 69.8% for the sigmoid. Not run here yet.
+Time: not measured yet; 992 million images, 160 to 192 for the fast ones.
 
-  python scripts/train.py --config=configs/imagenet_bn_inception.py --workdir=DIR
+  python scripts/train.py --config=configs/imagenet_bn_inception.py \
+      --workdir=DIR
 """
 
 import ml_collections

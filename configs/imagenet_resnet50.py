@@ -1,13 +1,13 @@
 """ResNet-50 on ImageNet: is the trainer as good as the ones that are quoted?
 
 The recipe of Goyal et al. 2017 (arXiv:1706.02677, section 5.1) for batches of
-256: 90 epochs of random resized crops and mirrored images, the rate a tenth after
-30, 60 and 80. It differs in one point: the paper starts the last scale of each
-residual block at zero.
+256: 90 epochs of random resized crops and mirrored images, the rate a tenth
+after 30, 60 and 80. It differs in one point: the paper starts the last scale of
+each residual block at zero.
 
-Expected: 76.4% of the test split, which is ImageNet's validation set, single crop
-of the centre (the paper: error 23.60% +- 0.12); not run here yet. The validation
-split is 1% of the training images.
+Expected: 76.4% of the test split, which is ImageNet's validation set, single
+crop of the centre (the paper: error 23.60% +- 0.12); not run here yet. The
+validation split is 1% of the training images.
 Time: not measured yet; 115 million images.
 
   python scripts/train.py --config=configs/imagenet_resnet50.py --workdir=DIR

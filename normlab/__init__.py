@@ -1,7 +1,22 @@
 """normlab: a laboratory for normalization layers in JAX and Flax.
 
-`normlab.norms` are the layers, which need JAX and Flax alone. All else is the
-laboratory, and needs the extra `lab`.
+`normlab.norms` needs JAX and Flax; the rest needs the extra `lab`. From the
+top down, each part imports from parts below it (docs/imports.svg):
+
+  commands    train, evaluate, sweep, reproduce: one module per script
+  sweeps      many runs: language/, plan, runners/, results/
+  training    one run: the loop, evaluation, divergence, claiming a folder
+  validation  what a config may be: fields, and rules between them
+  journal     what a run writes: rows, events and checkpoints, kept consistent
+  analysis    tables of runs, curves, intervals, verdicts, plots
+  program     the compiled step: state, optimizer, metrics; pure functions
+  records     a run on disk: its name, config, rows and status
+  data        data sets in memory (sets/) or from disk (streaming/), batches
+  models      mlp, cnn, inception, resnet18, resnet50, bn_inception; ops/
+  norms       the layers, one per file; core/, kernels/, trained/
+  runtime     devices, hosts, signals, the terminal, profiles
+  registry    finds a name in a table, or suggests the nearest
+  errors      ConfigError, and how values are shown
 """
 
 import importlib

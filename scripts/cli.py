@@ -187,8 +187,8 @@ def check_overrides(argv: Sequence[str], types: dict[str, type]) -> None:
   """Refuses --config.field=value for a field or a value that it does not take.
 
   Raises:
-    errors.ConfigError: all that is wrong with the overrides, and with the config
-      without those.
+    errors.ConfigError: all that is wrong with the overrides, and with the
+      config without those.
   """
   file, overrides = grouped(argv)
   problems, accepted = [], list(file)

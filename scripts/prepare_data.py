@@ -2,8 +2,8 @@
 
 Downloads it and writes it as array_record, which is then read without
 TensorFlow. Needs the `prepare` extra: pip install -e '.[prepare]'.
-A config of TFDS is named as there: imagenette/160px-v2. ImageNet's own files must
-be downloaded by hand, into DATA_DIR/downloads/manual; an error names them.
+A config of TFDS is named as there: imagenette/160px-v2. ImageNet's own files
+must be downloaded by hand, into DATA_DIR/downloads/manual; an error names them.
 """
 
 import sys

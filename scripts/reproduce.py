@@ -2,8 +2,8 @@
 
 python scripts/reproduce.py speedup --scale=digits --workdir=DIR
 
-Exit status: 0 when all results are written, 75 when it was interrupted (start it
-again to continue).
+Exit status: 0 when all results are written, 75 when it was interrupted (start
+it again to continue).
 """
 
 import importlib

@@ -24,7 +24,7 @@ DRY_RUN = flags.DEFINE_bool(
 TARGET = flags.DEFINE_float(
   'target',
   None,
-  'Accuracy (0 to 1) that steps are counted to; default: best of the first run.',
+  'Accuracy (0 to 1) to count steps to; default: best of the first run.',
   lower_bound=0,
   upper_bound=1,
 )

@@ -14,7 +14,7 @@ OLDER_EMITTERS = tuple(
 
 XLA_FLAGS = [
   '--xla_force_host_platform_device_count=8',
-  # Most programs here run once, on tiny arrays, and nearly all time is compiling.
+  # Most programs here run once, on tiny arrays: nearly all time is compiling.
   '--xla_backend_optimization_level=0',
   '--xla_cpu_parallel_codegen_split_count=1',
   # The older emitters of loops compile in half the time.

@@ -1,68 +1,41 @@
-"""The architecture: who may import whom (DESIGN.md), and what must be listed."""
+"""The architecture: who may import whom, and what must be listed."""
 
 import ast
 import importlib
-import pathlib
 import subprocess
 import sys
-from collections.abc import Sequence
 
 import pytest
 
 import experiments
-
-ROOT = pathlib.Path(__file__).parents[1]
-# The rooms of the house, from the ground up: each imports from floors below it.
-FLOORS = (
-  ('errors', 'configs'),
-  ('registry', 'records', 'runtime'),
-  ('norms', 'models', 'analysis'),
-  ('data',),
-  ('program',),
-  ('validation', 'journal'),
-  ('training',),
-  ('sweeps',),
-  ('commands', 'experiments', 'benchmarks'),
-  ('scripts', 'tests'),
+import normlab
+from docs.generator.imports import (
+  FILES,
+  FLOOR,
+  FOLDERS,
+  ROOT,
+  files,
+  imported,
+  room_of,
 )
-FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-FOLDERS = ('normlab', 'configs', 'experiments', 'benchmarks', 'scripts')
-
-
-def files(folder: str) -> list[pathlib.Path]:
-  return sorted((ROOT / folder).rglob('*.py'))
-
-
-FILES = [path for folder in FOLDERS for path in files(folder)]
-
-
-def room(parts: Sequence[str]) -> str:
-  """The room of a module: a part of the package, or a folder beside it."""
-  return parts[1] if parts[0] == 'normlab' and len(parts) > 1 else parts[0]
-
-
-def imported(path: pathlib.Path) -> set[str]:
-  """The rooms of the project that a file imports from."""
-  names = set()
-  for node in ast.walk(ast.parse(path.read_text())):
-    if isinstance(node, ast.Import):
-      names |= {alias.name for alias in node.names}
-    elif isinstance(node, ast.ImportFrom):
-      names |= {f'{node.module}.{alias.name}' for alias in node.names}
-  return {room(name.split('.')) for name in names} & {*FLOOR}
 
 
 @pytest.mark.parametrize('path', FILES, ids=str)
 def test_imports_lead_down(path):
-  here = room(path.relative_to(ROOT).with_suffix('').parts)
+  here = room_of(path)
   if here != '__init__':
     above = {there for there in imported(path) if FLOOR[there] >= FLOOR[here]}
     assert above <= {here}
 
 
 def test_every_room_is_on_a_floor():
-  parts = (path.relative_to(ROOT).with_suffix('').parts for path in FILES)
-  assert {room(names) for names in parts} - {'__init__'} == {*FLOOR} - {'tests'}
+  assert {*map(room_of, FILES)} - {'__init__'} == {*FLOOR} - {'tests'}
+
+
+def test_the_map_has_a_line_for_every_part_of_the_package():
+  parts = {room_of(path) for path in files('normlab')} - {'__init__'}
+  lines = normlab.__doc__.splitlines()
+  assert parts == {line.split()[0] for line in lines if line.startswith('  ')}
 
 
 @pytest.mark.parametrize('path', files('configs'), ids=str)

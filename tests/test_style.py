@@ -19,6 +19,7 @@ def test_ruff_finds_nothing(root, command):
 
 def test_no_registry_is_named(root):
   hosts = ('pypi.' + 'org', 'python' + 'hosted', 'index' + '-url')
-  for name in ('constraints.txt', 'pyproject.toml', 'Makefile', 'README.md'):
-    text = (root / name).read_text()
-    assert not [host for host in hosts if host in text], name
+  names = ('constraints.txt', 'pyproject.toml', 'Makefile', 'README.md')
+  for path in (*(root / name for name in names), *root.glob('docs/*.md')):
+    text = path.read_text()
+    assert not [host for host in hosts if host in text], path

@@ -1,15 +1,16 @@
-"""The sweep of the learning rate on CIFAR-10, small and short, for two CPU cores.
+"""The sweep of the learning rate on CIFAR-10, short, for two CPU cores.
 
 The runs of the experiment `lr_multipliers`: six norms, six multipliers, three
 seeds, a convolutional network of four layers, a quarter of an epoch.
 
-Expected: five times the rate costs nine points without a norm (from 32%), one with
-BatchNorm (from 40%), none with group normalization; at x30 nothing trains well.
+Expected: five times the rate costs nine points without a norm (from 32%), one
+with BatchNorm (from 40%), none with group normalization; at x30 nothing trains
+well.
 Time: 15 minutes on two CPU cores.
 
   python scripts/sweep.py --config=configs/lr_multipliers/cifar10_cpu.py \
       --workdir=runs --config.data.data_dir=DIR
-  python scripts/reproduce.py lr_multipliers --scale=cifar10_cpu --workdir=runs \
+  python scripts/reproduce.py lr_multipliers --scale=cifar10_cpu \
       --data_dir=DIR
 """
 

@@ -3,12 +3,14 @@
 The runs of the experiment `lr_multipliers`: eight norms, eight multipliers of
 the learning rate from 1/10 to 100, three seeds. All else is the same for all.
 
-Expected: within a point of its best, the network without a norm bears multipliers
-from 1 to 3, with BatchNorm from 1 to 10; at 30 it does not train without a norm,
-and with BatchNorm to 95%. The validation split has 360 images: a point is four.
+Expected: within a point of its best, the network without a norm bears
+multipliers from 1 to 3, with BatchNorm from 1 to 10; at 30 it does not train
+without a norm, and with BatchNorm to 95%. The validation split has 360 images:
+a point is four.
 Time: 5 minutes on two CPU cores.
 
-  python scripts/sweep.py --config=configs/lr_multipliers/digits.py --workdir=runs
+  python scripts/sweep.py --config=configs/lr_multipliers/digits.py \
+      --workdir=runs
   python scripts/reproduce.py lr_multipliers --scale=digits --workdir=runs
 """
 
@@ -26,8 +28,8 @@ NORMS = (
   'rms',
   'weight',
 )
-# With 1, 5 and 30, which the paper compares (1502.03167, section 4.2). Tables of
-# a sweep measure steps to the best of its first run: so 1 comes first.
+# With 1, 5 and 30, which the paper compares (1502.03167, section 4.2). Tables
+# of a sweep measure steps to the best of its first run: so 1 comes first.
 MULTIPLIERS = (1.0, 0.1, 0.3, 3.0, 5.0, 10.0, 30.0, 100.0)
 SEEDS = (0, 1, 2)
 

@@ -4,8 +4,8 @@ The baseline of the experiment `speedup`: the small Inception without a norm,
 on the embedded digits. `experiments/speedup/networks.py` says what the other
 networks change.
 
-Expected: BatchNorm matches the baseline's best accuracy in fewer steps, and with
-five times the learning rate in a third of them.
+Expected: BatchNorm matches the baseline's best accuracy in fewer steps, and
+with five times the learning rate in a third of them.
 Time: 2 minutes on two CPU cores for the whole experiment.
 
   python scripts/reproduce.py speedup --scale=digits --workdir=runs
@@ -28,8 +28,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.model.dropout = 0.4
   config.norm.name = 'none'
   # Of 0.003, 0.01, 0.02, 0.03 and 0.06 the one with the highest accuracy at the
-  # end, mean of three seeds (0.03 peaks as high and ends lower): a baseline that
-  # is not tuned makes whatever is compared with it look good.
+  # end, mean of three seeds (0.03 peaks as high and ends lower): a baseline
+  # that is not tuned makes whatever is compared with it look good.
   config.optimizer.learning_rate = 0.02
   config.optimizer.weight_decay = 1e-4
   # To 0.6 of the rate at the end of the run: slow, so that decaying six times

@@ -1,8 +1,8 @@
 """What came of the runs, in numbers and in words: pure functions of a table.
 
-A multiplier works for a norm if no seed diverges; the accuracy there is the mean
-over seeds of the best validation accuracy. One diverged seed of three thus takes
-a multiplier out of the usable range, however high the others get.
+A multiplier works for a norm if no seed diverges; the accuracy there is the
+mean over seeds of the best validation accuracy. One diverged seed of three thus
+takes a multiplier out of the usable range, however high the others get.
 """
 
 import math
@@ -80,12 +80,12 @@ def ranges(table: pd.DataFrame) -> pd.DataFrame:
     table: one row an evaluation, from `tables.evaluations`.
 
   Returns:
-    'best_multiplier', of the highest mean accuracy; 'usable_low', 'usable_high',
-    the multipliers around it within `TOLERANCE`, and 'usable_factor', their
-    ratio; 'factor_by_seed', a list, of each seed alone; 'fastest_multiplier',
-    with the lowest mean of the steps to match, NaN where no multiplier has all
-    seeds match; 'stops_at', the lowest multiplier above the range that does not
-    work, NaN where all do.
+    'best_multiplier', of the highest mean accuracy; 'usable_low',
+    'usable_high', the multipliers around it within `TOLERANCE`, and
+    'usable_factor', their ratio; 'factor_by_seed', a list, of each seed alone;
+    'fastest_multiplier', with the lowest mean of the steps to match, NaN where
+    no multiplier has all seeds match; 'stops_at', the lowest multiplier above
+    the range that does not work, NaN where all do.
   """
   by_cell = cells(table)
   rows = {}
@@ -109,7 +109,7 @@ def ranges(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_multiplier(own: pd.DataFrame) -> float:
-  """Of the highest mean accuracy; NaN where every multiplier has a divergence."""
+  """Of the highest mean accuracy; NaN if every multiplier has a divergence."""
   accuracy = own['best_accuracy']
   return float(accuracy.idxmax()) if accuracy.notna().any() else math.nan
 
@@ -197,7 +197,7 @@ def factor_text(own: pd.Series, grid: list[float]) -> str:
 
 
 def steps_text(by_run: pd.DataFrame, own: pd.Series) -> str:
-  """The fewest steps to match, and where: 'never' where some seed never does."""
+  """The fewest steps to match, and where: 'never' if some seed never does."""
   fastest = own['fastest_multiplier']
   if math.isnan(fastest):
     return 'never by all seeds'

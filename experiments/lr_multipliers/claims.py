@@ -1,7 +1,7 @@
 """A second verdict on claims 2, 3 and 5 of `speedup`, from other runs.
 
-Here the networks differ in the norm and the multiplier only; there the faster ones
-also drop dropout, decay less and sooner, as the paper's do.
+Here the networks differ in the norm and the multiplier only; there the faster
+ones also drop dropout, decay less and sooner, as the paper's do.
 """
 
 import pandas as pd
@@ -61,7 +61,8 @@ def larger_rates_need_a_norm(table: pd.DataFrame) -> claims.Claim:
   badly = own['best_accuracy'].fillna(0) < target - 0.01
   by_seed = (diverged | badly).groupby(own['seed']).all()
   measured = [
-    f'{times(multiplier)}: best {curves.spread(runs["best_accuracy"], "{:.1%}")}'
+    f'{times(multiplier)}: best '
+    f'{curves.spread(runs["best_accuracy"], "{:.1%}")}'
     f', {runs["diverged_at"].count()} of {len(runs)} seeds diverged'
     for multiplier, runs in own.groupby('multiplier')
   ]

@@ -35,17 +35,17 @@ def caption(scale: str) -> str:
   return (
     f'{config.data.name}, {model.name} with {size}, batch {config.batch_size}, '
     f'{config.total_steps:,} steps, {seeds} seeds; SGD with momentum 0.9, '
-    f'learning rate {optimizer.learning_rate:g} (tuned without a norm) times the '
-    f'multiplier, decaying to {schedule.decay_rate:g} of it, weight decay '
+    f'learning rate {optimizer.learning_rate:g} (tuned without a norm) times '
+    f'the multiplier, decaying to {schedule.decay_rate:g} of it, weight decay '
     f'{optimizer.weight_decay:g}; settings of norms: {settings(scale)}. Lines: '
-    'mean over seeds; bands: range; grey line: best of the mean curve of "none" '
-    'at x1. Crosses: seeds that diverged, bold where all did; hollow marks: some '
-    'seeds diverged (left) or never match (middle), and the mean is of the '
-    'others. Right: multipliers at which no seed diverges and the mean is within '
-    f'{100 * TOLERANCE:g} point of the norm\'s own best (mark); "≥": to the end '
-    'of the grid. Unlike in 1502.03167, all networks differ in the norm and the '
-    'multiplier alone: the same weight decay, schedule and dropout '
-    f'({model.dropout:g}) for all; and network and data are small.'
+    'mean over seeds; bands: range; grey line: best of the mean curve of '
+    '"none" at x1. Crosses: seeds that diverged, bold where all did; hollow '
+    'marks: some seeds diverged (left) or never match (middle), and the mean '
+    'is of the others. Right: multipliers at which no seed diverges and the '
+    f"mean is within {100 * TOLERANCE:g} point of the norm's own best (mark); "
+    '"≥": to the end of the grid. Unlike in 1502.03167, all networks differ in '
+    'the norm and the multiplier alone: the same weight decay, schedule and '
+    f'dropout ({model.dropout:g}) for all; and network and data are small.'
   )
 
 

@@ -1,1 +1,1 @@
-"""Tables of runs, curves, plots and result files: reads records, trains nothing."""
+"""Tables of runs, curves, plots, result files: from records; trains nothing."""

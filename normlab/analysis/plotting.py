@@ -46,8 +46,8 @@ COLORS = {
 SPARE_COLORS = ('#882255', '#999933', '#332288', '#44aa99', '#aa4499')
 
 DOTS = (0, (1, 1))
-# Mark and line of the norms, in the order of `COLORS`: ten marks and three lines
-# have no common factor, so that the first 30 pairs differ.
+# Mark and line of the norms, in the order of `COLORS`: ten marks and three
+# lines have no common factor, so that the first 30 pairs differ.
 MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '<', '>', 'p')
 LINES = ('-', (0, (5, 1.5)), (0, (7, 1.5, 1.5, 1.5)))
 # Highest end of an axis of accuracies, which on the logit scale has to end

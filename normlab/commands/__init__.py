@@ -1,1 +1,1 @@
-"""What the scripts do: one module a script, under the same name."""
+"""The work of the scripts: one module per script, under the same name."""

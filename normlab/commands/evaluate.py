@@ -96,7 +96,8 @@ def evaluate_run(
     )
   parameters = ', averaged parameters' if ema else ''
   title = (
-    f'{record.path}: {record.status["status"]}, checkpoint of step {position.step}; '
+    f'{record.path}: {record.status["status"]}, '
+    f'checkpoint of step {position.step}; '
     f'{split}, {statistics} statistics{parameters}'
   )
   return Evaluation(title, values)

@@ -7,7 +7,7 @@ from typing import Any
 
 import ml_collections
 
-from normlab.sweeps import folder, forecast
+from normlab.sweeps import forecast, sweep_folder
 from normlab.sweeps.results import outcomes
 from normlab.sweeps.runners import choice
 from normlab.training.estimate import without_cache
@@ -40,12 +40,12 @@ def sweep(
     errors.ConfigError, records.RecordError, InterruptedSweep: as `sweep.sweep`.
   """
   with without_cache() if dry_run else contextlib.nullcontext():
-    planned = folder.plan(config, folder.rows_of(file))
+    planned = sweep_folder.plan(config, sweep_folder.rows_of(file))
     chosen = choice.build(runs=planned, **runner)
     if dry_run:
       print(forecast.report(planned, workdir, chosen))
       return DONE
-  table = folder.sweep(
+  table = sweep_folder.sweep(
     planned, workdir, runner=chosen, target=target, stop=stop
   )
   print(outcomes.markdown(table))

@@ -1,4 +1,4 @@
-"""Batches of a split on the device: shuffled for training, in order otherwise."""
+"""Batches of a split on the device: shuffled for training, else in order."""
 
 import functools
 from collections.abc import Iterator

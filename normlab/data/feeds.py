@@ -96,7 +96,7 @@ class MemoryFeed:
     return other
 
   def on_mesh(self, mesh: Mesh) -> 'MemoryFeed':
-    """The same examples for runs that share other devices, not their batches."""
+    """The same examples for runs on other devices, without their batches."""
     other = copy.copy(self)
     other._mesh, other._sharding = mesh, None
     other._splits = devices.replicate(self._splits, mesh)

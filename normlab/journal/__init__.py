@@ -1,1 +1,1 @@
-"""What a run writes while it trains: rows, events and checkpoints, consistent."""
+"""Rows, events and checkpoints of a run, consistent so that it can resume."""

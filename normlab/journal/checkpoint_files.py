@@ -1,8 +1,8 @@
 """The files of one checkpoint, through Orbax: written, read, and checked.
 
-A checkpoint holds the state, where the record stood, and checksums of both, as a
-file system that lost power or a copy that went wrong can leave files that still
-decode.
+A checkpoint holds the state, where the record stood, and checksums of both, as
+a file system that lost power or a copy that went wrong can leave files that
+still decode.
 """
 
 import contextlib
@@ -249,7 +249,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def write_problem(error: BaseException) -> str:
-  """Why a checkpoint could not be written: the system's words where there are."""
+  """Why a checkpoint could not be written, in the system's words if any."""
   for cause in causes(error):
     if 'No space left' in str(cause):
       return 'No space left on device'

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: which there are, which are whole, which are kept."""
+"""The checkpoints of a run: which exist, which are whole, which are kept."""
 
 import contextlib
 import pathlib

@@ -1,4 +1,4 @@
-"""The full-size Inception of the BatchNorm paper (arXiv:1502.03167, figure 5)."""
+"""The full-size Inception of the BatchNorm paper (arXiv:1502.03167, fig. 5)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -59,9 +59,9 @@ class BNInception(convnet.ConvNet):
 
   The table contradicts itself in the rows 4c and 4d: their branches sum to 608
   channels where 576 are printed, and then 4e gives 1056, not 1024. All printed
-  sizes hold with 96 channels in their pool projections in place of 128, which is
-  also what the network published by the authors' group has (`inception_v2` of
-  TF-Slim). So it is here.
+  sizes hold with 96 channels in their pool projections in place of 128, which
+  is also what the network published by the authors' group has (`inception_v2`
+  of TF-Slim). So it is here.
 
   Padding is 'SAME', as there. The fields are those of `ConvNet`; the stem's
   depthwise convolution, 8 channels for each of the image's, keeps its channels

@@ -57,8 +57,8 @@ class ResNet(convnet.ConvNet):
   which leaves the branch's last layer without a norm, as in the networks of the
   papers with such norms. For one everywhere take a norm without its activation,
   such as filter_response with use_tlu=False. All scales start at one: the zeros
-  of arXiv:1706.02677 in the last norm of a branch would be a field of some norms
-  only.
+  of arXiv:1706.02677 in the last norm of a branch would be a field of some
+  norms only.
 
   The fields are those of `ConvNet`, and:
 

@@ -1,1 +1,1 @@
-"""What is compiled, and nothing else: pure functions."""
+"""The compiled training step and its parts: pure functions."""

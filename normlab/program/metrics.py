@@ -1,4 +1,4 @@
-"""Loss, accuracy, calibration: per example until the last line, then one mean."""
+"""Loss, accuracy, calibration: per example to the last line, then one mean."""
 
 import math
 from typing import NamedTuple
@@ -72,7 +72,7 @@ class Totals(NamedTuple):
     loss: float32 [], in nats.
     class_right: int32 [classes], right predictions by label.
     class_count: int32 [classes], examples by label.
-    bin_confidence: float32 [BINS], by confidence in (0, 1], bins of equal width.
+    bin_confidence: float32 [BINS], by confidence in (0, 1], of equal width.
     bin_right: int32 [BINS].
     bin_count: int32 [BINS]; examples without a confidence (NaN) are in no bin.
   """

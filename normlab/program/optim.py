@@ -198,7 +198,7 @@ class LearningRates:
   def __init__(
     self, learning_rate: float, schedule: optax.Schedule, total_steps: int
   ):
-    """Takes the rate, and the factor on it as a function of the step (from 0)."""
+    """Takes the rate, and its factor as a function of the step (from 0)."""
     self._total = total_steps
 
     @functools.lru_cache(maxsize=2)

@@ -186,8 +186,8 @@ def accumulated_gradient(
 ) -> tuple[Params, Means, dict[str, Any]]:
   """Gradient and metrics of a batch, one microbatch after the other.
 
-  Each microbatch is normalized with statistics of its own, and moves the running
-  statistics on (arXiv:1702.03275, section 4.2).
+  Each microbatch is normalized with statistics of its own, and moves the
+  running statistics on (arXiv:1702.03275, section 4.2).
 
   Args:
     params: of the model.

@@ -26,8 +26,8 @@ def initialize(
   """Joins the processes of a run; before JAX touches a device.
 
   Args:
-    coordinator: 'host:port' of process 0; None is what the cluster's environment
-      says (SLURM, GKE, Cloud TPU, Open MPI).
+    coordinator: 'host:port' of process 0; None is what the cluster's
+      environment says (SLURM, GKE, Cloud TPU, Open MPI).
     num_processes: of the run; None likewise.
     process_id: of this process, from 0; None likewise.
 
@@ -43,8 +43,8 @@ def initialize(
   except (ValueError, RuntimeError) as error:
     raise errors.ConfigError(
       f'cannot join the other processes: {str(error).splitlines()[0]}; give '
-      '--coordinator=HOST:PORT, --num_processes and --process_id, or start under '
-      'a cluster that says them'
+      '--coordinator=HOST:PORT, --num_processes and --process_id, or start '
+      'under a cluster that says them'
     ) from error
 
 
@@ -54,8 +54,8 @@ def check_numbers(
   """Refuses what JAX would wait for in vain.
 
   Raises:
-    errors.ConfigError: a coordinator without a port, or numbers that are missing
-      or out of range.
+    errors.ConfigError: a coordinator without a port, or numbers that are
+      missing or out of range.
   """
   host, _, port = coordinator.rpartition(':')
   if not host or not port.isdigit() or not 0 < int(port) < 2**16:
@@ -64,8 +64,8 @@ def check_numbers(
     )
   if num_processes is None or num_processes < 1:
     raise errors.ConfigError(
-      f'--num_processes={num_processes} is not allowed with --coordinator: must '
-      'be at least 1'
+      f'--num_processes={num_processes} is not allowed with --coordinator: '
+      'must be at least 1'
     )
   if process_id is None or not 0 <= process_id < num_processes:
     raise errors.ConfigError(

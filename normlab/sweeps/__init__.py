@@ -1,1 +1,1 @@
-"""Many runs: what to sweep, what trains them, and what came of it."""
+"""Many runs: the plan, the runners that train them, and the results."""

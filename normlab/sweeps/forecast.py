@@ -1,4 +1,4 @@
-"""What a sweep would train: its runs, their groups, the time; trains nothing."""
+"""Forecast of a sweep: its runs, their groups, the time; trains nothing."""
 
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ import pandas as pd
 from normlab import records
 from normlab.analysis import tables
 from normlab.runtime import progress_bar
-from normlab.sweeps import display
+from normlab.sweeps import display, sweep_folder
 from normlab.sweeps.plan import Member
 from normlab.sweeps.results import outcomes
 from normlab.sweeps.runners.interface import Estimate, Runner, Runs
@@ -35,7 +35,7 @@ def report(planned: Sequence[Member], workdir: str, runner: Runner) -> str:
     errors.ConfigError, records.RecordError: as the sweep would.
   """
   folder = pathlib.Path(workdir)
-  folder.check_usable(folder, planned)
+  sweep_folder.check_usable(folder, planned)
   work = checked(
     {str(folder / member.name): member.config for member in planned}, runner
   )
@@ -113,8 +113,9 @@ def summary(
     estimate.compiling + estimate.training for estimate in estimates
   )
   return (
-    f'{display.count_of(total, "run")}, {waiting} of them to train, {runner.describe()}: about '
-    f'{progress_bar.duration(seconds)}, without evaluations and checkpoints\n'
+    f'{display.count_of(total, "run")}, {waiting} of them to train, '
+    f'{runner.describe()}: about {progress_bar.duration(seconds)}, '
+    'without evaluations and checkpoints\n'
     'nothing was trained or written'
   )
 

@@ -1,4 +1,4 @@
-"""The runs of a sweep: the rows of `get_hyper` put into the config, and checked."""
+"""The runs of a sweep: the rows of `get_hyper` in the config, checked."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence

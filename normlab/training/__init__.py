@@ -1,1 +1,1 @@
-"""One run: prepared, trained, evaluated, ended."""
+"""One run: preparation, the loop, evaluation, and how it ends."""

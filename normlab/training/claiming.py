@@ -121,7 +121,7 @@ def recorded(
 
 
 def written(error: Exception, record: records.Record) -> Exception:
-  """The error, in one line where the disk, the folder or the memory is at fault."""
+  """The error, in one line if the disk, folder or memory is at fault."""
   of_files = isinstance(error, OSError | records.RecordError)
   if of_files and is_gone(record):
     return records.RecordError(

@@ -33,8 +33,8 @@ def describe(ready: preparation.Run, state: training_step.TrainState) -> str:
       f'({devices[0].device_kind}), '
       f'{config.batch_size // len(devices)} examples of a batch on each',
       f'data: {config.data.name}, {shape}, examples: {counts}',
-      f'training: {config.total_steps:,} steps of {config.batch_size} examples, '
-      f'{epochs:.1f} epochs',
+      f'training: {config.total_steps:,} steps of {config.batch_size} '
+      f'examples, {epochs:.1f} epochs',
     ]
   )
 

@@ -1,4 +1,4 @@
-"""Trains one run or several in step: the loop, and what it does between calls."""
+"""The loop of a run, or of several in step, and its hooks between calls."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence

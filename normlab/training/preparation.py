@@ -17,8 +17,8 @@ from normlab.runtime import devices
 
 # Jitted once for the process: runs with equal programs share what is compiled.
 _jit = functools.partial(jax.jit, static_argnames='program')
-# Initializers are long chains of random bits that run once: optimizing them took
-# 20 s for the small Inception on one core, and 2 s without.
+# Initializers are long chains of random bits that run once: optimizing them
+# took 20 s for the small Inception on one core, and 2 s without.
 _init_state = _jit(
   training_step.init_state,
   compiler_options={'xla_backend_optimization_level': 0},

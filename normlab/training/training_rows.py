@@ -17,7 +17,8 @@ from normlab.training import preparation
 # Seconds between two looks at the metrics: each waits for the device.
 FETCH_EVERY = 0.1
 # Calls that are not fetched. From the 33rd program in flight on simulated
-# devices, XLA of JAX 0.10 blocks the threads that run programs by launching more.
+# devices, XLA of JAX 0.10 blocks the threads that run programs by launching
+# more.
 MOST_PENDING = 16
 
 
@@ -171,7 +172,8 @@ class TrainRows:
       left = (self._config.total_steps - step) / rate
       self._display.note(
         f'speed: {images:,.0f} images a second, {1e3 / rate:.1f} ms a step; '
-        f'about {progress_bar.duration(left)} of training left, without evaluations'
+        f'about {progress_bar.duration(left)} of training left, '
+        'without evaluations'
       )
 
 

@@ -3,7 +3,7 @@
 import pathlib
 
 from benchmarks import sweep
-from normlab.sweeps import folder
+from normlab.sweeps import sweep_folder
 from normlab.sweeps.language.hyper import MOST_ROWS
 from normlab.sweeps.runners.stacked import stackable
 
@@ -11,9 +11,9 @@ from normlab.sweeps.runners.stacked import stackable
 def test_its_runs_are_one_program(tmp_path):
   file = tmp_path / 'swept.py'
   file.write_text(sweep.CONFIG.format(model='mlp', steps=7, seeds=4))
-  config = folder.load(file).get_config()
+  config = sweep_folder.load(file).get_config()
   assert config.total_steps == 7 and config.model.name == 'mlp'
-  planned = folder.plan(config, folder.rows_of(file))
+  planned = sweep_folder.plan(config, sweep_folder.rows_of(file))
   assert len(planned) == sweep.MEMBERS < MOST_ROWS
   (group,) = stackable.groups({m.name: m.config for m in planned})
   assert len(group) == sweep.MEMBERS

@@ -1,4 +1,4 @@
-"""Checkpoints of a run on disk, evaluated; a run of four steps on the digits."""
+"""Checkpoints on disk, evaluated; a run of four steps on the digits."""
 
 import json
 import math

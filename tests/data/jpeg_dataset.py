@@ -17,7 +17,7 @@ def write(
 ) -> str:
   """Writes the data set, without TensorFlow; returns its folder.
 
-  The classes are colours, of which the grey twentieth of the images shows nothing.
+  The classes are colours; a twentieth of the images is grey and shows none.
   Example i has label i modulo `num_classes`; the test images come behind the
   training images.
   """

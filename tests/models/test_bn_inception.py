@@ -2,6 +2,7 @@ import pytest
 from traced_models import build, norm_factory, trace
 
 from normlab import models
+from normlab.models.ops import pools
 
 # Figure 5 of the paper: height and channels of each output as printed.
 PRINTED = {
@@ -87,17 +88,17 @@ def test_an_image_of_one_pixel_is_taken():
 
 
 def test_pools_are_those_of_the_table(monkeypatch):
-  pools = []
+  found = []
   for name in ('mean_pool', 'max_pool'):
     pool = getattr(pools, name)
 
     def record(x, name=name, pool=pool, **fields):
-      pools.append((name, x.shape[1]))
+      found.append((name, x.shape[1]))
       return pool(x, **fields)
 
     monkeypatch.setattr(pools, name, record)
   trace(build('bn_inception', width=1 / 64), (64, 64, 1))
-  assert pools == [
+  assert found == [
     ('max_pool', 32),
     ('max_pool', 16),
     *[('mean_pool', 8)] * 2,

@@ -20,7 +20,7 @@ every_norm = pytest.mark.parametrize('name', norms.NORMS)
 both_kinds_of_axes = pytest.mark.parametrize(
   'kind', [AxisType.Explicit, AxisType.Auto]
 )
-# In the text of a compiled program; what is asynchronous has a start and a done.
+# In the text of a compiled program; asynchronous ones have start and done.
 COLLECTIVE = re.compile(
   r' (all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute'
   r'|collective-broadcast)(?:-start)?\('

@@ -1,4 +1,4 @@
-"""Complex input, where flax takes it: the same results, states and gradients."""
+"""Complex input, where flax takes it: same results, states and gradients."""
 
 import jax
 import jax.numpy as jnp

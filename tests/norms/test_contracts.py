@@ -121,7 +121,7 @@ TESTED_IN = {
 
 def test_each_source_file_has_a_test_file():
   tests = pathlib.Path(__file__).parent
-  sources = pathlib.Path(norms.__file__).parent.glob('*.py')
+  sources = pathlib.Path(norms.__file__).parent.rglob('*.py')
   stems = sorted({path.stem for path in sources} - {'__init__'})
   assert {*TESTED_IN} < {*stems}
   files = {stem: TESTED_IN.get(stem, f'test_{stem}') for stem in stems}

@@ -1,4 +1,4 @@
-"""A checkpoint of flax.linen's norms goes on in ours, and one of ours in them."""
+"""Checkpoints of flax.linen's norms go on in ours, and ours in them."""
 
 import functools
 from typing import Any

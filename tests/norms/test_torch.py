@@ -81,7 +81,7 @@ def array(tensor):
 
 
 def features_second(function, axis=-1):
-  """Theirs, which wants the features behind the batch, of features at `axis`."""
+  """Theirs, which wants features behind the batch, of features at `axis`."""
 
   def call(x, *args):
     return torch.movedim(function(torch.movedim(x, axis, 1), *args), 1, axis)
@@ -173,8 +173,8 @@ def test_batch_norm_trains_alike(problem):
 @DRAWN
 @hypothesis.given(problem=problems())
 def test_batch_norm_infers_alike(problem):
-  # Frozen, a training call is inference. The running statistics are float32, and
-  # so with them is what float64 is divided by.
+  # Frozen, a training call is inference. The running statistics are float32,
+  # and so with them is what float64 is divided by.
   if problem.dtype == 'float64':
     problem = dataclasses.replace(problem, dtype='float32')
   layer = norms.BatchNorm(axis=problem.axis, frozen=True)

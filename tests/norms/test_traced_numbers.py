@@ -7,6 +7,7 @@ import pytest
 from flax import linen as nn
 
 from normlab import norms
+from normlab.norms.core import running
 
 # Of every norm that has such a field.
 NUMBERS = {
@@ -93,7 +94,7 @@ def test_a_number_that_is_an_argument_does_what_a_constant_does(name, others):
 
 @pytest.mark.parametrize('momentum', [0.0, 0.5, 1.0])
 def test_a_debiased_average_takes_any_momentum(momentum):
-  share_kept = norms.running.share_kept
+  share_kept = running.share_kept
   for updates in (0, 1, 7):
     ours = jax.jit(share_kept)(np.float32(momentum), updates)
     np.testing.assert_allclose(

@@ -79,7 +79,7 @@ def test_scan_and_remat_give_what_a_loop_gives(name):
   layer = layers.make(name, **fields)
   stack = Stack(layer.hooks)
   stacked = layers.randomized(stack, X)
-  # Single values under a mask would make gradients of two layers ill-conditioned.
+  # Single values under a mask make gradients of two layers ill-conditioned.
   x, mask = X / 4, np.broadcast_to([[[False]]] + 3 * [[[True]]], SHAPE)
   outputs = layers.compiled_step(stack, stacked, x, COTANGENT, mask)
 

@@ -1,4 +1,4 @@
-"""scripts/evaluate.py as a process: it evaluates, or says in one line why not."""
+"""scripts/evaluate.py as a process: evaluates, or says why not in one line."""
 
 import pytest
 

@@ -202,12 +202,13 @@ def test_a_lost_run_is_described_in_a_short_line():
   assert len(text) < 400 and '\n' not in text
 
 
-def test_workers_compute_with_what_their_run_has_asked_for(monkeypatch):
+def test_workers_compute_with_what_their_run_has_asked_for(monkeypatch, root):
   monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', '/cache')
   assert RayCluster(num_cpus=2)._variables() == {
     'JAX_COMPILATION_CACHE_DIR': '/cache',
     'JAX_PLATFORMS': 'cpu',
     'NPROC': '2',
+    'PYTHONPATH': str(root),
   }
   on_gpu = RayCluster(num_cpus=0.5, num_gpus=0.25)._variables()
   assert 'JAX_PLATFORMS' not in on_gpu and on_gpu['NPROC'] == '1'

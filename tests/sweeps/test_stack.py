@@ -155,7 +155,7 @@ def test_every_field_that_may_differ_has_a_case():
   assert tuple(CASES) == stackable.STACKABLE
 
 
-@pytest.mark.slow  # 43 programs; in test_vectorized.py some fields differ at once.
+@pytest.mark.slow  # 43 programs; test_vectorized.py varies fields at once.
 @pytest.mark.parametrize('field', stackable.STACKABLE)
 def test_a_field_that_may_differ_does_what_it_does_alone(field):
   """In a stack with all other fields of its program."""

@@ -8,7 +8,7 @@ from swept_configs import tiny_config
 
 from normlab import errors, records
 from normlab.commands import sweep
-from normlab.sweeps import folder
+from normlab.sweeps import sweep_folder
 from normlab.sweeps.results import outcomes
 from normlab.training import loop
 
@@ -69,16 +69,18 @@ def test_rows_in_another_order_are_the_same_sweep(file, tmp_path):
   rows = [{'seed': 0}, {'config.seed': 1, 'norm.name': 'batch'}]
   folder = tmp_path / 'sweep'
   for listed in (rows, rows[::-1]):
-    planned = folder.plan(tiny_config(), listed)
-    folder.check_usable(folder, planned)
+    planned = sweep_folder.plan(tiny_config(), listed)
+    sweep_folder.check_usable(folder, planned)
     folder.mkdir(exist_ok=True)
-    folder.write_plan(folder, planned)
+    sweep_folder.write_plan(folder, planned)
 
 
 def test_a_folder_of_another_sweep_is_refused_and_left_alone(file, tmp_path):
   workdir = tmp_path / 'sweep'
   workdir.mkdir()
-  folder.write_plan(workdir, folder.plan(tiny_config(), [{'seed': 7}]))
+  sweep_folder.write_plan(
+    workdir, sweep_folder.plan(tiny_config(), [{'seed': 7}])
+  )
   before = contents(workdir)
   for dry_run in (False, True):
     with pytest.raises(records.RecordError, match='another sweep') as error:
@@ -89,10 +91,10 @@ def test_a_folder_of_another_sweep_is_refused_and_left_alone(file, tmp_path):
 
 def test_a_sweep_of_another_config_says_the_field(tmp_path):
   rows = [{'seed': 1}, {'seed': 2}]
-  folder.write_plan(tmp_path, folder.plan(tiny_config(), rows))
-  longer = folder.plan(tiny_config(total_steps=5), rows)
+  sweep_folder.write_plan(tmp_path, sweep_folder.plan(tiny_config(), rows))
+  longer = sweep_folder.plan(tiny_config(total_steps=5), rows)
   with pytest.raises(records.RecordError, match='total_steps is 4 there, 5'):
-    folder.check_usable(tmp_path, longer)
+    sweep_folder.check_usable(tmp_path, longer)
 
 
 @pytest.mark.parametrize('name', ['sweep.csv', 'sweep.png', records.CONFIG])
@@ -123,7 +125,7 @@ def test_a_run_without_a_result_is_listed_and_told_by_the_status(
   file, tmp_path, capsys
 ):
   workdir = tmp_path / 'sweep'
-  planned = folder.plan(tiny_config(), folder.rows_of(file))
+  planned = sweep_folder.plan(tiny_config(), sweep_folder.rows_of(file))
   with records.Record(workdir / planned[0].name).locked():
     assert run(file, workdir) == sweep.INCOMPLETE
   table = pd.read_csv(workdir / 'sweep.csv')
@@ -135,7 +137,7 @@ def test_a_run_that_cannot_be_read_is_listed_and_told_by_the_status(
   file, tmp_path, capsys
 ):
   workdir = tmp_path / 'sweep'
-  planned = folder.plan(tiny_config(), folder.rows_of(file))
+  planned = sweep_folder.plan(tiny_config(), sweep_folder.rows_of(file))
   damaged = workdir / planned[0].name / records.CONFIG
   damaged.parent.mkdir(parents=True)
   damaged.write_text('{')
@@ -151,7 +153,9 @@ def test_a_run_that_cannot_be_read_is_listed_and_told_by_the_status(
 
 
 def test_a_run_is_refused_in_the_folder_of_a_sweep(tmp_path):
-  folder.write_plan(tmp_path, folder.plan(tiny_config(), [{'seed': 7}]))
+  sweep_folder.write_plan(
+    tmp_path, sweep_folder.plan(tiny_config(), [{'seed': 7}])
+  )
   before = contents(tmp_path)
   with pytest.raises(records.RecordError, match=r'holds sweep\.json but no'):
     loop.train(tiny_config(), str(tmp_path))
@@ -159,10 +163,10 @@ def test_a_run_is_refused_in_the_folder_of_a_sweep(tmp_path):
 
 
 def test_a_plan_that_cannot_be_written_is_one_line(tmp_path):
-  planned = folder.plan(tiny_config(), [{'seed': 7}])
+  planned = sweep_folder.plan(tiny_config(), [{'seed': 7}])
   (tmp_path / records.SWEEP).mkdir()
   with pytest.raises(records.RecordError, match='cannot be written') as error:
-    folder.write_plan(tmp_path, planned)
+    sweep_folder.write_plan(tmp_path, planned)
   assert str(tmp_path / records.SWEEP) in str(error.value)
   assert [path.name for path in tmp_path.iterdir()] == [records.SWEEP]
 
@@ -230,7 +234,7 @@ def test_an_option_of_another_runner_is_refused(file, tmp_path, options, words):
 
 
 def test_the_plan_says_what_each_run_overrides(tmp_path):
-  planned = folder.plan(tiny_config(), [{'config.seed': 3}])
-  folder.write_plan(tmp_path, planned)
+  planned = sweep_folder.plan(tiny_config(), [{'config.seed': 3}])
+  sweep_folder.write_plan(tmp_path, planned)
   stored = json.loads((tmp_path / records.SWEEP).read_text())
   assert list(stored['runs'].values()) == [{'seed': 3}]

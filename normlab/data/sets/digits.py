@@ -26,8 +26,8 @@ CHECKSUM = 3_704_957_492
 def splits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
   """Images and labels of each split, 60 / 20 / 20 at random, once.
 
-  E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998: the test part
-  of "Optical Recognition of Handwritten Digits", by 13 of its 43 writers.
+  E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998: the test
+  part of "Optical Recognition of Handwritten Digits", by 13 of its 43 writers.
 
   Returns:
     Split to uint8 [examples, 8, 8, 1] and int32 [examples].

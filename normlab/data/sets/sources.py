@@ -113,8 +113,8 @@ def describe(
       None is 224. Other sets have a size of their own.
 
   Raises:
-    errors.ConfigError: an unknown name, or a data set that is not prepared; says
-      the command that prepares it.
+    errors.ConfigError: an unknown name, or a data set that is not prepared;
+      says the command that prepares it.
   """
   streamed = check_name(name)
   if name == 'digits':
@@ -161,7 +161,7 @@ def pixel_statistics_of(name: str) -> Pixels:
 def load(name: str, data_dir: str | None = None) -> dict[str, Examples]:
   """Reads a data set: 'train', 'validation' and 'test', which never overlap.
 
-  TFDS has no validation split of these: the last 5,000 training examples are it.
+  TFDS has no validation split of these: the last 5,000 training examples.
 
   Args:
     name: a key of `DATASETS`.

@@ -20,8 +20,8 @@ from typing import Any
 import grain
 from absl import flags
 
-# Elements of a worker that exist at once: one it computes, one it has passed on,
-# one that waits in this process, one that is used.
+# Elements of a worker that exist at once: one it computes, one it has passed
+# on, one that waits in this process, one that is used.
 ELEMENTS_A_WORKER = 4
 SHARED_MEMORY = '/dev/shm'
 # Not public; looked up so that it may go.
@@ -33,8 +33,8 @@ class Prefetch:
 
   Threads are enough for a few cores: Pillow decodes and resizes without
   Python's lock. Workers are new processes, which import what they need for two
-  or three seconds; they cannot use an accelerator, leave signals to this process,
-  and end with it even where it is killed.
+  or three seconds; they cannot use an accelerator, leave signals to this
+  process, and end with it even where it is killed.
 
   Attributes:
     close: ends threads and workers; runs by itself when this object or the
@@ -126,7 +126,7 @@ def _in_process(
 
 
 def fits_shared_memory(size: int) -> bool:
-  """Whether there is room; a container has 64 MB where nobody asked for more."""
+  """Whether there is room; a container has 64 MB unless more is asked for."""
   try:
     return shutil.disk_usage(SHARED_MEMORY).free > size
   except OSError:  # Not Linux.
@@ -198,8 +198,8 @@ def _close(mark: str, shares: list[grain.DatasetIterator]) -> None:
   for thread in threads:
     thread.join()
   # Shared memory that the end of the process finds would be freed then, with a
-  # warning of a leak: an error keeps its last element in a cycle, and grain frees
-  # from a thread that nobody waits for.
+  # warning of a leak: an error keeps its last element in a cycle, and grain
+  # frees from a thread that nobody waits for.
   gc.collect()
   freeing = getattr(grain.multiprocessing.SharedMemoryArray, POOL, None)
   if freeing is not None:

@@ -1,8 +1,8 @@
 """Batches of data sets that stay on disk, through grain.
 
 The order is a pure function of the seed and the position, and so is the
-augmentation of each example: workers, threads and processes change only how fast
-batches come.
+augmentation of each example: workers, threads and processes change only how
+fast batches come.
 """
 
 import functools
@@ -66,8 +66,8 @@ class TrainStream:
       process_count: processes that share each batch.
 
     Raises:
-      errors.ConfigError: as `describe`; a batch that is larger than the split, or
-        that the processes cannot share.
+      errors.ConfigError: as `describe`; a batch that is larger than the split,
+        or that the processes cannot share.
     """
     examples = ExampleSource(name, data_dir, 'train')
     share = pipelines.share_of(batch_size, process_index, process_count)
@@ -182,8 +182,8 @@ def eval_batches(
     limit: the first examples only; None is all.
 
   Yields:
-    The batch of this process, [batch_size // process_count], and bool of as many:
-    False for the filling of the last batches.
+    The batch of this process, [batch_size // process_count], and bool of as
+    many: False for the filling of the last batches.
 
   Raises:
     errors.ConfigError: as `TrainStream`; an unknown split.

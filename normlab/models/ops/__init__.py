@@ -1,1 +1,1 @@
-"""The operations of the models, in the form that is fast on the device."""
+"""Operations of the models, in the form that is fastest on each device."""

@@ -1,1 +1,1 @@
-"""Moments, standardization and fields: what the layers are made of."""
+"""Moments, standardization and fields: the building blocks of the layers."""

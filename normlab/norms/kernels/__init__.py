@@ -1,1 +1,1 @@
-"""Norms of kernels: of a layer, not of an activation."""
+"""Norms of kernels: they wrap a layer, not an activation."""

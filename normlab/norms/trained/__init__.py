@@ -1,1 +1,1 @@
-"""What is done with a trained norm: fold, recalibrate, mix statistics."""
+"""Operations on trained norms: fold, recalibrate, mix statistics."""

@@ -1,4 +1,4 @@
-"""What the calls of `hyper` are given: checked, with errors that name the call."""
+"""Arguments of the calls of `hyper`: checked; errors name the call."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -20,14 +20,14 @@ def check_domains(call: str, domains: Any, seed: Any) -> None:
   """
   if not isinstance(domains, Mapping):
     raise errors.ConfigError(
-      f'hyper.{call}({errors.shown(domains)}): must be a dictionary of keys and '
-      'domains'
+      f'hyper.{call}({errors.shown(domains)}): must be a dictionary of keys '
+      'and domains'
     )
   is_whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
   if not is_whole or seed < 0:
     raise errors.ConfigError(
-      f'hyper.{call}: seed={errors.shown(seed)} is not allowed: must be a whole '
-      'number of at least 0'
+      f'hyper.{call}: seed={errors.shown(seed)} is not allowed: must be a '
+      'whole number of at least 0'
     )
   for key, domain in domains.items():
     if not hasattr(domain, 'at'):
@@ -53,8 +53,8 @@ def checked_sweeps(call: str, sweeps: Any) -> list[tuple[dict[str, Any], ...]]:
     rows = None if isinstance(part, str | Mapping) else listed(part)
     if rows is None or not all(isinstance(row, Mapping) for row in rows):
       raise errors.ConfigError(
-        f'hyper.{call}: {errors.shown(part)} is no sweep; the argument must be a '
-        'list of sweeps'
+        f'hyper.{call}: {errors.shown(part)} is no sweep; the argument must be '
+        'a list of sweeps'
       )
     parts.append(tuple(dict(row) for row in rows))
   return parts
@@ -112,8 +112,8 @@ def check_ends(
   for rule, holds in rules.items():
     if not holds():
       raise errors.ConfigError(
-        f'hyper.{call}({errors.shown(low)}, {errors.shown(high)}): the ends must '
-        f'be {rule}'
+        f'hyper.{call}({errors.shown(low)}, {errors.shown(high)}): the ends '
+        f'must be {rule}'
       )
 
 

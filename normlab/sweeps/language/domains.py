@@ -1,4 +1,4 @@
-"""What a hyperparameter may be drawn from: a number in [0, 1) becomes a value."""
+"""Domains of hyperparameters: a number in [0, 1) becomes a value."""
 
 import math
 from collections.abc import Iterator

@@ -9,8 +9,8 @@ theirs read the same here:
       hyper.sweep('config.optimizer.learning_rate_multiplier', [1, 5, 30]),
     ])
 
-What they make is plain data, a tuple of rows: each is a dictionary of overrides,
-and becomes a run. `members` checks them against the config.
+What they make is plain data, a tuple of rows: each is a dictionary of
+overrides, and becomes a run. `members` checks them against the config.
 """
 
 import itertools
@@ -107,8 +107,8 @@ def zipit(sweeps: Sequence[Rows]) -> Rows:
   if len(lengths) > 1:
     found = ', '.join(str(len(rows)) for rows in parts)
     raise errors.ConfigError(
-      f'hyper.zipit: the sweeps have {found} rows; they must have equally many, '
-      'or one'
+      f'hyper.zipit: the sweeps have {found} rows; they must have equally '
+      'many, or one'
     )
   even = [rows * lengths[0] if len(rows) == 1 else rows for rows in parts]
   return tuple(joined('zipit', rows) for rows in zip(*even, strict=True))

@@ -1,1 +1,1 @@
-"""What came of a sweep: its table and its figure."""
+"""The results of a sweep: its table and its figure."""

@@ -206,7 +206,10 @@ def target_text(table: pd.DataFrame) -> str:
   if math.isnan(target):
     return 'No run has an accuracy yet, so there is no target.'
   whose = f', the best of `{owner}`' if owner else ''
-  return f'Accuracies are of the validation split; the target is {target:.2%}{whose}.'
+  return (
+    'Accuracies are of the validation split; '
+    f'the target is {target:.2%}{whose}.'
+  )
 
 
 def write(table: pd.DataFrame, folder: str | pathlib.Path) -> None:

@@ -156,7 +156,7 @@ def draw_line(
 
 
 def draw_divergence(axes: Axes, lines: Sequence[Line]) -> None:
-  """Crosses at the bottom: thin where some of the runs diverged, bold for all."""
+  """Crosses at the bottom: thin where some runs diverged, bold for all."""
   shares = {
     number: (line.runs['status'] == 'diverged').groupby(line.runs['x']).mean()
     for number, line in enumerate(lines)
@@ -229,8 +229,8 @@ def reading_help(table: pd.DataFrame) -> str:
   parts = [
     'Lines: mean over seeds and repeated draws; bands: their range; crosses: '
     'divergence, bold where all runs diverged; hollow marks: some of the runs '
-    'diverged (left) or never get there (right), and the mean is of the others; '
-    'no mark: none has got there'
+    'diverged (left) or never get there (right), and the mean is of the '
+    'others; no mark: none has got there'
   ]
   hidden = arrangement.layout(table, table.attrs['overrides']).hidden
   if hidden:

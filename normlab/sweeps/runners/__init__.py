@@ -1,1 +1,1 @@
-"""What trains the runs of a sweep: one interface, four ways."""
+"""Runners, which train the runs of a sweep: one interface, four ways."""

@@ -1,7 +1,7 @@
 """Trains runs beside each other, in processes that each have their share.
 
-A small network does not fill two cores: so two runs beside each other, on a core
-each, end sooner than one after the other on both.
+A small network does not fill two cores: so two runs beside each other, on a
+core each, end sooner than one after the other on both.
 """
 
 import collections

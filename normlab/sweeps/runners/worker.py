@@ -114,7 +114,7 @@ def death(exit_code: int) -> str:
 def serve(pipe: Connection, share: Share) -> None:
   """What the process does: trains the runs that come through the pipe."""
   told = threading.Event()
-  # Ctrl-C reaches all processes of a terminal, but it is the parent who decides.
+  # Ctrl-C reaches all processes of a terminal; the parent decides.
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   signal.signal(signal.SIGTERM, lambda *_: told.set())
   threading.Thread(target=end_with_parent, daemon=True).start()

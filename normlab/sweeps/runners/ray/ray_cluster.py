@@ -162,9 +162,10 @@ class RayCluster:
         )
       except Exception as error:  # Another version of Ray, for example.
         raise errors.ConfigError(
-          f'--address={errors.shown(self._address)}: {cut(in_one_line(error))}; '
-          'this machine must be a node of the cluster, with its versions of Ray '
-          'and Python'
+          f'--address={errors.shown(self._address)}: '
+          f'{cut(in_one_line(error))}; '
+          'this machine must be a node of the cluster, with its versions of '
+          'Ray and Python'
         ) from error
     try:
       yield ray

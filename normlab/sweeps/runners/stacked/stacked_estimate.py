@@ -1,4 +1,4 @@
-"""How long a group of runs would take as one program, from a few steps of it."""
+"""The time of a group of runs as one program, from a few steps of it."""
 
 import statistics
 import time

@@ -89,8 +89,8 @@ def sweep(
     The table, one row a run: see `results.table`.
 
   Raises:
-    errors.ConfigError, records.RecordError: a config, a folder or a cluster that
-      cannot be used; nothing is written.
+    errors.ConfigError, records.RecordError: a config, a folder or a cluster
+      that cannot be used; nothing is written.
     InterruptedSweep: as `stop` said so.
   """
   folder = pathlib.Path(workdir)
@@ -161,8 +161,8 @@ def stored_plan(folder: pathlib.Path) -> dict[str, Any] | None:
     return None
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise records.RecordError(
-      f'{str(path)!r} is damaged ({errors.one_line(str(error))}); choose another '
-      '--workdir'
+      f'{str(path)!r} is damaged ({errors.one_line(str(error))}); choose '
+      'another --workdir'
     ) from error
 
 

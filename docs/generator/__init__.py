@@ -1,0 +1,1 @@
+"""Writes what the documents show of results and code: `make docs`."""
