@@ -13,7 +13,7 @@ from normlab.journal.journals import Journal
 from normlab.program import training_step
 from normlab.runtime import distributed, progress_bar, thread_noise
 from normlab.runtime.profiling import Profiler
-from normlab.training import claiming, preparation
+from normlab.training import claiming, endings, preparation
 from normlab.training.single_run import SingleRun
 from normlab.training.training_rows import TrainLog, is_due
 
@@ -60,7 +60,7 @@ def train(
     journal = Journal(record, keep_checkpoints=config.keep_checkpoints)
     stack.enter_context(thread_noise.hidden())
     stack.enter_context(contextlib.closing(journal))
-    with claiming.recorded(record, config, journal):
+    with endings.recorded(record, config, journal):
       ready = preparation.prepare(config)
       stack.enter_context(contextlib.closing(ready.data))
       run = SingleRun(ready, journal, display, stop)

@@ -14,7 +14,7 @@ from normlab.runtime import progress_bar
 from normlab.runtime.interruption import Interrupted
 from normlab.sweeps.runners.alone import in_one_line
 from normlab.sweeps.runners.interface import Ended
-from normlab.training import claiming, divergence, preparation
+from normlab.training import claiming, divergence, endings, preparation
 from normlab.training.training_rows import DivergedError, TrainRows
 
 
@@ -61,7 +61,7 @@ class Member:
         return
       self.files.enter_context(contextlib.closing(self.journal))
       self.files.enter_context(
-        claiming.recorded(self._record, self.config, self.journal)
+        endings.recorded(self._record, self.config, self.journal)
       )
       self.ready = preparation.prepare(on_one_device(self.config), beside)
       own = self.ready.program
