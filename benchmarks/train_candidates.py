@@ -104,8 +104,8 @@ def trainer(case: Case, batch_size: int) -> Stepper:
   def call() -> None:
     nonlocal state
     first, count = next(calls)
-    state, means = preparation.run_steps(ready, state, first, count)
-    log.add(first, means)
+    state, metrics = preparation.run_steps(ready, state, first, count)
+    log.add(first, metrics)
 
   return Stepper(
     call,

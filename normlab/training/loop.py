@@ -98,17 +98,17 @@ class Trainable(Protocol):
   def is_over(self) -> bool:
     """Whether every run has ended."""
 
-  def run_steps(self, first: int, count: int) -> preparation.CallMeans:
+  def run_steps(self, first: int, count: int) -> preparation.CallMetrics:
     """Dispatches `count` updates from step `first` (from 0)."""
 
-  def parameter_norms(self) -> training_step.Means:
+  def parameter_norms(self) -> training_step.Metrics:
     """Dispatches the norms of the parameters."""
 
   def take(
     self,
     first: int,
-    means: preparation.CallMeans,
-    norms: training_step.Means,
+    metrics: preparation.CallMetrics,
+    norms: training_step.Metrics,
     rate: float,
   ) -> None:
     """Writes the training rows; see `TrainRows.take`."""

@@ -53,14 +53,14 @@ class SingleRun:
     """Never: a run alone ends by an exception."""
     return False
 
-  def run_steps(self, first: int, count: int) -> preparation.CallMeans:
+  def run_steps(self, first: int, count: int) -> preparation.CallMetrics:
     """Dispatches `count` updates from step `first` (from 0)."""
-    self._state, means = preparation.run_steps(
+    self._state, metrics = preparation.run_steps(
       self._ready, self._state, first, count
     )
-    return means
+    return metrics
 
-  def parameter_norms(self) -> training_step.Means:
+  def parameter_norms(self) -> training_step.Metrics:
     """Dispatches the norms of the parameters."""
     return preparation.parameter_norms(
       self._state.params, each=self.config.log_layer_norms
@@ -73,10 +73,10 @@ class SingleRun:
       DivergedError: a loss that is not finite.
       feeds.Stopped: as `stop` said so.
     """
-    values = evaluation.evaluate(self._evaluated, self._state, split)
-    self._journal.write(step, split, values)
-    self._display.evaluated(step, split, values)
-    if not math.isfinite(values['loss']):
+    metrics = evaluation.evaluate(self._evaluated, self._state, split)
+    self._journal.write(step, split, metrics)
+    self._display.evaluated(step, split, metrics)
+    if not math.isfinite(metrics['loss']):
       raise DivergedError(step, split)
 
   def positions(self, step: int) -> Position:

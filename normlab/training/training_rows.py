@@ -41,7 +41,7 @@ class TrainLog:
     self,
     config: ml_collections.ConfigDict,
     *,
-    norms_of: Callable[[], training_step.Means],
+    norms_of: Callable[[], training_step.Metrics],
     take: Callable[..., None],
   ):
     """Has fetched nothing yet.
@@ -55,17 +55,17 @@ class TrainLog:
     self._norms_of = norms_of
     self._take = take
     self._pending: list[
-      tuple[int, preparation.CallMeans, training_step.Means]
+      tuple[int, preparation.CallMetrics, training_step.Metrics]
     ] = []
     self._fetched = time.monotonic()
     self._clock: Clock | None = None
 
-  def add(self, first: int, means: preparation.CallMeans) -> None:
+  def add(self, first: int, metrics: preparation.CallMetrics) -> None:
     """Takes the metrics of a call that was just dispatched.
 
     Args:
       first: its first step, from 0.
-      means: of its steps.
+      metrics: of its steps.
 
     Raises:
       DivergedError: an earlier loss that is not finite.
@@ -78,8 +78,8 @@ class TrainLog:
     full = len(self._pending) == MOST_PENDING
     if row_ended or full or time.monotonic() - self._fetched > FETCH_EVERY:
       self.flush()
-    ends = ends_row(self._config, first + means.count)
-    self._pending.append((first, means, self._norms_of() if ends else {}))
+    ends = ends_row(self._config, first + metrics.count)
+    self._pending.append((first, metrics, self._norms_of() if ends else {}))
 
   def flush(self) -> None:
     """Fetches and hands on what is pending.
@@ -88,11 +88,11 @@ class TrainLog:
       DivergedError: a loss that is not finite.
     """
     pending, self._pending = self._pending, []
-    for first, means, norms in pending:
-      means, norms = means.on_host(), jax.device_get(norms)
-      end = first + means.count
+    for first, metrics, norms in pending:
+      metrics, norms = metrics.on_host(), jax.device_get(norms)
+      end = first + metrics.count
       rate = self._clock.steps_per_second(end) if norms else 0.0
-      self._take(first, means, norms, rate)
+      self._take(first, metrics, norms, rate)
     self._fetched = time.monotonic()
 
   @contextlib.contextmanager
@@ -130,22 +130,22 @@ class TrainRows:
   def take(
     self,
     first: int,
-    means: preparation.CallMeans,
-    norms: training_step.Means,
+    metrics: preparation.CallMetrics,
+    norms: training_step.Metrics,
     rate: float,
   ) -> None:
     """Takes the metrics of a call, and writes the row that ends with it.
 
     Args:
       first: its first step, from 0.
-      means: of its steps, on the host.
+      metrics: of its steps, on the host.
       norms: of the parameters after it; empty unless a row ends with it.
       rate: steps a second since the row before.
 
     Raises:
       DivergedError: a loss that is not finite.
     """
-    for step, values in enumerate(means.rows(), start=first + 1):
+    for step, values in enumerate(metrics.rows(), start=first + 1):
       if not math.isfinite(values['loss']):
         raise DivergedError(step)
       self.window += (values,)
@@ -154,15 +154,15 @@ class TrainRows:
       self._write(step, norms)
       self._write_speed(step, rate)
 
-  def _write(self, step: int, norms: training_step.Means) -> None:
+  def _write(self, step: int, norms: training_step.Metrics) -> None:
     window, self.window = self.window, ()
-    means = {
+    metrics = {
       name: sum(values[name] for values in window) / len(window)
       for name in window[0]
     }
-    means |= {name: float(norm) for name, norm in norms.items()}
-    means['learning_rate'] = float(self._learning_rates[step - 1])
-    self._journal.write(step, 'train', means)
+    metrics |= {name: float(norm) for name, norm in norms.items()}
+    metrics['learning_rate'] = float(self._learning_rates[step - 1])
+    self._journal.write(step, 'train', metrics)
 
   def _write_speed(self, step: int, rate: float) -> None:
     images = rate * self._config.batch_size

@@ -7,7 +7,7 @@ from configs import base
 from normlab.data import feeds
 from normlab.journal.checkpoints import Position
 from normlab.training import loop
-from normlab.training.preparation import CallMeans
+from normlab.training.preparation import CallMetrics
 
 
 class Runs:
@@ -32,14 +32,14 @@ class Runs:
   def run_steps(self, first, count):
     self._step = first + count
     self.events.append(('steps', self._step))
-    return CallMeans(('loss',), np.ones((count, 1)))
+    return CallMetrics(('loss',), np.ones((count, 1)))
 
   def parameter_norms(self):
     return {'parameter_norm': np.float32(1)}
 
-  def take(self, first, means, norms, rate):
-    self.events.append(('rows', first + means.count))
-    self._over = first + means.count == self._ends_at
+  def take(self, first, metrics, norms, rate):
+    self.events.append(('rows', first + metrics.count))
+    self._over = first + metrics.count == self._ends_at
 
   def evaluate(self, step, split):
     self.events.append((split, step))

@@ -8,7 +8,7 @@ import pytest
 from configs import base
 from normlab.runtime import progress_bar
 from normlab.training import preparation, training_rows
-from normlab.training.preparation import CallMeans
+from normlab.training.preparation import CallMetrics
 from normlab.training.training_rows import (
   Clock,
   DivergedError,
@@ -86,18 +86,18 @@ class Log(TrainLog):
     params = {'layer1': {'kernel': np.full(4, self.updates, np.float32)}}
     return preparation.parameter_norms(params, each=self.each)
 
-  def add(self, first, means):
-    self.updates = first + means.count
-    super().add(first, means)
+  def add(self, first, metrics):
+    self.updates = first + metrics.count
+    super().add(first, metrics)
 
 
 def call(log, first, count, losses=LOSSES):
   """The metrics of some steps, in one call."""
   values = np.array(losses[first : first + count], np.float32)
-  means = CallMeans(
+  metrics = CallMetrics(
     ('gradient_norm', 'loss'), np.stack([10 * values, values], axis=1)
   )
-  log.add(first, means)
+  log.add(first, metrics)
 
 
 def mean(first, end):
@@ -204,8 +204,8 @@ def test_loss_that_is_not_finite_is_a_divergence_at_its_step(value, counts):
 
 def test_norm_that_is_not_finite_is_no_divergence():
   log, journal, _ = make(log_every=1)
-  means = CallMeans(('gradient_norm', 'loss'), np.array([[np.inf, 1]]))
-  log.add(0, means)
+  metrics = CallMetrics(('gradient_norm', 'loss'), np.array([[np.inf, 1]]))
+  log.add(0, metrics)
   log.flush()
   assert journal.rows[0][1]['gradient_norm'] == math.inf
 

@@ -116,11 +116,11 @@ class StackedRun:
     """Whether every member has ended."""
     return not self._live()
 
-  def run_steps(self, first: int, count: int) -> preparation.CallMeans:
+  def run_steps(self, first: int, count: int) -> preparation.CallMetrics:
     """Dispatches `count` updates of each member from step `first` (from 0)."""
     return self._stack.run_steps(first, count)
 
-  def parameter_norms(self) -> training_step.Means:
+  def parameter_norms(self) -> training_step.Metrics:
     """Dispatches the norms of the parameters of each member."""
     params = self._stack.state.state.params
     return parameter_norms(params, each=self.config.log_layer_norms)
@@ -128,15 +128,15 @@ class StackedRun:
   def take(
     self,
     first: int,
-    means: preparation.CallMeans,
-    norms: training_step.Means,
+    metrics: preparation.CallMetrics,
+    norms: training_step.Metrics,
     rate: float,
   ) -> None:
     """Writes the training rows of each member that has not ended."""
     for i in self._live():
       own = {name: norm[i] for name, norm in norms.items()}
       with self._guarded(i):
-        self._members[i].rows.take(first, means.of_member(i), own, rate)
+        self._members[i].rows.take(first, metrics.of_member(i), own, rate)
 
   def stop(self) -> bool:
     """Whether the sweep is to end; tells that it goes on."""
