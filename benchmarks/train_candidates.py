@@ -14,7 +14,7 @@ from normlab.data import feeds
 from normlab.program import programs
 from normlab.runtime import devices, progress_bar
 from normlab.training import preparation
-from normlab.training.training_rows import TrainLog
+from normlab.training.training_rows import TrainLog, TrainRows
 
 # More than any benchmark makes.
 TOTAL_STEPS = 1_000_000
@@ -88,17 +88,24 @@ def prepare(case: Case, batch_size: int) -> preparation.Run:
 
 
 def trainer(case: Case, batch_size: int) -> Stepper:
-  """What `trainer.loop` does between evaluations, metrics and log included."""
+  """What `loop.steps` does between evaluations, metrics and log included."""
   ready = prepare(case, batch_size)
   config, state = ready.config, preparation.initial_state(ready)
-  log = TrainLog(config, Nowhere(), progress_bar.Silent(), ready.learning_rates)
+  rows = TrainRows(
+    config, Nowhere(), progress_bar.Silent(), ready.learning_rates
+  )
+  log = TrainLog(
+    config,
+    norms_of=lambda: preparation.parameter_norms(state.params, each=False),
+    take=rows.take,
+  )
   calls = preparation.calls(config)
 
   def call() -> None:
     nonlocal state
     first, count = next(calls)
-    state, means = preparation.run_steps(ready, state, first, count)
-    log.add(first, means, state.params)
+    state, metrics = preparation.run_steps(ready, state, first, count)
+    log.add(first, metrics)
 
   return Stepper(
     call,

@@ -47,10 +47,9 @@ def final_tensors(folder, config):
   """All tensors of the newest checkpoint, by name."""
   ready = preparation.prepare(config)
   like = preparation.initial_state(ready)
-  found = checkpoints.restore(records.Record(folder), like)
+  state, _ = checkpoints.restore(records.Record(folder), like)
   return {
-    name: np.asarray(x)
-    for name, x in checkpoint_files.named(found.state).items()
+    name: np.asarray(x) for name, x in checkpoint_files.named(state).items()
   }
 
 

@@ -88,16 +88,16 @@ def evaluate_run(
     stack.enter_context(contextlib.closing(ready.data))
     start = preparation.initial_state(ready)
     check_statistics(ready, start, statistics)
-    found = checkpoints.restore(record, start, step=step, best=best)
-    params = found.state.ema if ema else found.state.params
-    state = found.state.replace(params=params, ema=None)
+    state, position = checkpoints.restore(record, start, step=step, best=best)
+    params = state.ema if ema else state.params
+    state = state.replace(params=params, ema=None)
     values = evaluation.evaluate(
       ready, state, split, statistics=[statistics], batch_size=batch_size
     )
   parameters = ', averaged parameters' if ema else ''
   title = (
     f'{record.path}: {record.status["status"]}, '
-    f'checkpoint of step {found.step}; '
+    f'checkpoint of step {position.step}; '
     f'{split}, {statistics} statistics{parameters}'
   )
   return Evaluation(title, values)

@@ -7,7 +7,7 @@ import ml_collections
 
 from normlab import errors, records, validation
 from normlab.runtime import distributed, interruption
-from normlab.training import estimate, loop
+from normlab.training import endings, estimate, loop
 
 
 def join_processes(
@@ -56,7 +56,7 @@ def train(
   """
   record = records.Record(workdir)
   known = record.is_finished
-  stop.on_end = functools.partial(mark_interrupted, record)
+  stop.on_end = functools.partial(endings.mark_killed, record)
   try:
     if stop():  # The folder is not ours yet: nothing is written.
       raise interruption.Interrupted(record.last_step())
@@ -70,13 +70,6 @@ def train(
     before = ' (trained before; nothing to do)' if known else ''
     print(f'{record.path}: {status["status"]} at step {status["step"]}{before}')
   return 0
-
-
-def mark_interrupted(record: records.Record) -> None:
-  """Says in the record that its run ended before it could say so itself."""
-  started = record.path.is_dir() and not record.is_finished
-  if started and distributed.is_primary():
-    record.write_status('interrupted', step=record.last_step())
 
 
 def dry_run(config: ml_collections.ConfigDict) -> str:

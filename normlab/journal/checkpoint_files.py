@@ -11,7 +11,7 @@ import json
 import pathlib
 import zlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,7 @@ class Position:
   """Where a run stands, beside its state; plain JSON values.
 
   Attributes:
+    step: updates so far.
     rows: lines of metrics.jsonl.
     window: values of the steps since the last training row.
     seconds: of training so far.
@@ -43,25 +44,12 @@ class Position:
     evaluation_due: whether this step is still to be evaluated.
   """
 
+  step: int = 0
   rows: int = 0
   window: tuple[dict[str, float], ...] = ()
   seconds: float = 0.0
   stream: dict[str, Any] = dataclasses.field(default_factory=dict)
   evaluation_due: bool = False
-
-
-class Restored(NamedTuple):
-  """A checkpoint that was read.
-
-  Attributes:
-    step: updates so far.
-    state: after them.
-    position: of the record.
-  """
-
-  step: int
-  state: training_step.TrainState
-  position: Position
 
 
 class DamagedError(Exception):
@@ -89,6 +77,7 @@ def arguments(
 
   tensors = _copy(named(state))
   extra = dataclasses.asdict(position)
+  del extra['step']  # The state has it.
   extra |= {'checksums': checksums(tensors), 'checksum': checksum(extra)}
   return ocp.args.Composite(
     state=ocp.args.StandardSave(tensors),
@@ -97,7 +86,9 @@ def arguments(
   )
 
 
-def read(path: pathlib.Path, like: training_step.TrainState) -> Restored:
+def read(
+  path: pathlib.Path, like: training_step.TrainState
+) -> tuple[training_step.TrainState, Position]:
   """Reads one checkpoint, and changes nothing.
 
   Args:
@@ -129,15 +120,15 @@ def read(path: pathlib.Path, like: training_step.TrainState) -> Restored:
     wrong = differing(extra.pop('checksums'), checksums(tensors))
     if extra.pop('checksum') != checksum(extra):
       wrong.append('the position')
-    position = Position(**{**extra, 'window': tuple(extra['window'])})
-    step = int(tensors['step'])
+    extra |= {'step': int(tensors['step']), 'window': tuple(extra['window'])}
+    position = Position(**extra)
   except Exception as error:  # Orbax raises what its parsers raise.
     raise DamagedError(path, errors.first_line(error)) from error
   if wrong:
     raise DamagedError(path, f'{wrong[0]} differs from its checksum')
-  if str(step) != path.name:
-    raise DamagedError(path, f'it is the checkpoint of step {step}')
-  return Restored(step, unnamed(tensors, like), position)
+  if str(position.step) != path.name:
+    raise DamagedError(path, f'it is the checkpoint of step {position.step}')
+  return unnamed(tensors, like), position
 
 
 def accuracy(path: pathlib.Path) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 from normlab import records
 from normlab.journal import checkpoint_files
-from normlab.journal.checkpoint_files import DamagedError, Position, Restored
+from normlab.journal.checkpoint_files import DamagedError, Position
 from normlab.program import training_step
 from normlab.runtime import distributed
 
@@ -32,7 +32,6 @@ class Checkpoints:
 
   def save(
     self,
-    step: int,
     state: training_step.TrainState,
     position: Position,
     *,
@@ -41,9 +40,8 @@ class Checkpoints:
     """Starts to write a checkpoint; training may go on.
 
     Args:
-      step: updates so far.
-      state: after them; copied before this returns.
-      position: of the record.
+      state: copied before this returns.
+      position: of the run in this state.
       accuracy: on the validation split, if it was evaluated at this step.
 
     Raises:
@@ -52,7 +50,7 @@ class Checkpoints:
     self.wait()  # Orbax would wait too.
     with checkpoint_files.writing(self.folder):
       self._manager().save(
-        step,
+        position.step,
         args=checkpoint_files.arguments(state, position, self._record.config),
         metrics={
           'accuracy': checkpoint_files.NOT_EVALUATED
@@ -100,7 +98,9 @@ class Checkpoints:
     }
     return max(known, key=lambda step: (known[step], -step), default=None)
 
-  def read(self, step: int, like: training_step.TrainState) -> Restored:
+  def read(
+    self, step: int, like: training_step.TrainState
+  ) -> tuple[training_step.TrainState, Position]:
     """Reads one checkpoint; see `checkpoint_files.read`.
 
     Raises:
@@ -110,7 +110,7 @@ class Checkpoints:
 
   def newest_whole(
     self, like: training_step.TrainState, warn: Callable[[str], None]
-  ) -> Restored | None:
+  ) -> tuple[training_step.TrainState, Position] | None:
     """The newest checkpoint that is whole and agrees with the record.
 
     Those that are not are moved aside, to `damaged_checkpoints`.
@@ -130,7 +130,7 @@ class Checkpoints:
         checkpoint_files.accuracy(self.folder / str(step))
         if found is None:
           read = self.read(step, like)
-          problem = self._disagreement(read.position)
+          problem = self._disagreement(read[1])
       except DamagedError as error:
         problem = error.reason
       if problem := distributed.first_problem(problem):
@@ -141,7 +141,7 @@ class Checkpoints:
         )
       else:
         found = found or read
-    outcome = f'goes on from step {found.step}' if found else 'starts over'
+    outcome = f'goes on from step {found[1].step}' if found else 'starts over'
     for problem in problems:
       warn(f'{problem}, and the run {outcome}')
     return found
@@ -180,7 +180,7 @@ def restore(
   *,
   step: int | None = None,
   best: bool = False,
-) -> Restored:
+) -> tuple[training_step.TrainState, Position]:
   """Reads a checkpoint of a run, and changes nothing.
 
   Args:

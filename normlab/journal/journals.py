@@ -6,13 +6,14 @@ that resumes takes off the rows after it, which it then writes again.
 """
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from normlab import records
 from normlab.journal import checkpoints
-from normlab.journal.checkpoints import Position, Restored
+from normlab.journal.checkpoints import Position
 from normlab.journal.writers import (
   EVENTS_SUFFIX,
   JsonLinesWriter,
@@ -21,20 +22,6 @@ from normlab.journal.writers import (
 )
 from normlab.program import training_step
 from normlab.runtime import distributed
-
-
-class Mark(NamedTuple):
-  """What a checkpoint says beside the state.
-
-  Attributes:
-    step: updates so far.
-    position: where the record stood.
-    accuracy: on the validation split; None where it was not evaluated.
-  """
-
-  step: int
-  position: Position
-  accuracy: float | None
 
 
 class Journal:
@@ -52,13 +39,14 @@ class Journal:
     self._writes = distributed.is_primary()
     # Lines of metrics.jsonl.
     self.rows = 0
-    # Step and accuracy of the newest evaluation, and of the best.
-    self._newest = self._best = 0, -1.0
+    # Validation accuracy by step, and the step of the first that was the best.
+    self._accuracies: dict[int, float] = {}
+    self._best: int | None = None
     self._start = time.monotonic()
 
   def resume(
     self, like: training_step.TrainState, warn: Callable[[str], None]
-  ) -> Restored:
+  ) -> tuple[training_step.TrainState, Position]:
     """Opens the record behind its newest whole checkpoint.
 
     Args:
@@ -69,17 +57,17 @@ class Journal:
       The checkpoint; for a run without, the state before the first step.
     """
     found = self._checkpoints.newest_whole(like, warn)
-    found = found or Restored(0, like, Position())
-    self.rows = found.position.rows
-    self._start = time.monotonic() - found.position.seconds
+    state, position = found or (like, Position())
+    self.rows = position.rows
+    self._start = time.monotonic() - position.seconds
     if self._writes:
-      self._record.cut(found.position.rows, found.step)
+      self._record.cut(position.rows, position.step)
       self._open()
     # All processes save the best together.
     distributed.wait_for_all('rows are cut')
     for row in self._record.metrics():
       self._note_best(row['step'], row['split'], row)
-    return found
+    return state, position
 
   def _open(self) -> None:
     record = self._record
@@ -116,70 +104,53 @@ class Journal:
 
   def is_best(self, step: int) -> bool:
     """Whether no evaluation before that of `step` was as good."""
-    return self._best[0] == step
+    return self._best == step
 
-  def save(
-    self, step: int, state: training_step.TrainState, **where: Any
-  ) -> None:
-    """Starts to write a checkpoint.
+  def position(self, step: int, **where: Any) -> Position:
+    """Where the run stands after `step` updates.
 
     Args:
       step: updates so far.
-      state: after them.
-      **where: as of `mark`.
+      **where: window and stream.
+    """
+    return Position(step, rows=self.rows, seconds=self.seconds, **where)
+
+  def save(self, state: training_step.TrainState, position: Position) -> None:
+    """Starts to write a checkpoint, unless the step has one.
+
+    Args:
+      state: after `position.step` updates.
+      position: taken when the run was in this state.
 
     Raises:
       RecordError: this or an earlier checkpoint cannot be written.
     """
-    self.save_at(self.mark(step, **where), state)
-
-  def mark(
-    self,
-    step: int,
-    *,
-    window: tuple[dict[str, float], ...] = (),
-    stream: dict | None = None,
-    rows_before_evaluation: int | None = None,
-  ) -> Mark:
-    """Where the record stands now, for a checkpoint that may be written later.
-
-    Args:
-      step: updates so far.
-      window: values of the steps since the last training row.
-      stream: where the stream of examples is.
-      rows_before_evaluation: for a step whose evaluation was not finished; it
-        is made again when the run is continued.
-    """
-    due = rows_before_evaluation is not None
-    position = Position(
-      rows=rows_before_evaluation if due else self.rows,
-      window=window,
-      seconds=self.seconds,
-      stream=stream or {},
-      evaluation_due=due,
-    )
-    evaluated, accuracy = self._newest
-    is_known = evaluated == step and not due
-    return Mark(step, position, accuracy if is_known else None)
-
-  def save_at(self, mark: Mark, state: training_step.TrainState) -> None:
-    """Starts to write the checkpoint of a mark.
-
-    Raises:
-      RecordError: this or an earlier checkpoint cannot be written.
-    """
-    if mark.step in self._checkpoints.available():
+    if position.step in self._checkpoints.available():
       return
     if self._writes:
       # The checkpoint says that these rows are there.
       self._metrics.sync()
-    self._checkpoints.save(
-      mark.step, state, mark.position, accuracy=mark.accuracy
+    due = position.evaluation_due
+    accuracy = None if due else self._accuracies.get(position.step)
+    self._checkpoints.save(state, position, accuracy=accuracy)
+
+  def save_unevaluated(
+    self, state: training_step.TrainState, before: Position
+  ) -> None:
+    """Starts to write the checkpoint of an evaluation that was stopped.
+
+    Args:
+      state: that was evaluated.
+      before: where the run stood before; its rows since are not counted.
+    """
+    position = dataclasses.replace(
+      before, seconds=self.seconds, evaluation_due=True
     )
+    self.save(state, position)
 
   def restore(
     self, like: training_step.TrainState, most: int
-  ) -> Restored | None:
+  ) -> tuple[training_step.TrainState, Position] | None:
     """The newest checkpoint of at most `most` updates; None without one."""
     self._checkpoints.wait()
     for step in reversed(self._checkpoints.available()):
@@ -205,6 +176,6 @@ class Journal:
 
   def _note_best(self, step: int, split: str, values: Values) -> None:
     if split == 'validation':
-      self._newest = step, values['accuracy']
-      if self._newest[1] > self._best[1]:
-        self._best = self._newest
+      self._accuracies[step] = values['accuracy']
+      if values['accuracy'] > self._accuracies.get(self._best, -1.0):
+        self._best = step

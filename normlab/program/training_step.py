@@ -20,7 +20,7 @@ from normlab.program.programs import Hyper, Program
 MOST_UNROLLED = 16
 
 Params = Any
-Means = dict[str, jax.Array]
+Metrics = dict[str, jax.Array]
 
 
 class TrainState(struct.PyTreeNode):
@@ -80,7 +80,7 @@ def train_step(
   key: jax.Array,
   *,
   program: Program,
-) -> tuple[TrainState, Means]:
+) -> tuple[TrainState, Metrics]:
   """One update.
 
   Args:
@@ -131,7 +131,7 @@ def train_steps(
   key: jax.Array,
   *,
   program: Program,
-) -> tuple[TrainState, Means]:
+) -> tuple[TrainState, Metrics]:
   """Some updates in one program; more than one is for accelerators.
 
   XLA's CPU backend runs a convolution inside a loop many times slower.
@@ -156,8 +156,8 @@ def train_steps(
 
 
 def repeated(
-  step: Callable[..., tuple[Any, Means]], state: Any, count: int
-) -> tuple[Any, Means]:
+  step: Callable[..., tuple[Any, Metrics]], state: Any, count: int
+) -> tuple[Any, Metrics]:
   """Makes the steps of a call.
 
   Args:
@@ -183,7 +183,7 @@ def accumulated_gradient(
   *,
   program: Program,
   label_smoothing: jax.Array | None = None,
-) -> tuple[Params, Means, dict[str, Any]]:
+) -> tuple[Params, Metrics, dict[str, Any]]:
   """Gradient and metrics of a batch, one microbatch after the other.
 
   Each microbatch is normalized with statistics of its own, and moves the
@@ -243,7 +243,7 @@ def gradient_of(
   *,
   program: Program,
   label_smoothing: jax.Array | None = None,
-) -> tuple[Params, Means, dict[str, Any]]:
+) -> tuple[Params, Metrics, dict[str, Any]]:
   """Gradient of the mean loss, the metrics, and the model's new state."""
   images, labels = examples
 
@@ -264,7 +264,7 @@ def gradient_of(
 
 def training_means(
   logits: jax.Array, labels: jax.Array, label_smoothing: jax.Array | None
-) -> Means:
+) -> Metrics:
   """The mean metrics of a batch; the 'loss' is what training lowers.
 
   Args:
@@ -294,7 +294,7 @@ def moving_average(old: Params, new: Params, decay: jax.Array) -> Params:
   return jax.tree.map(lambda o, n: o + (1 - decay) * (n - o), old, new)
 
 
-def euclidean_norms(name: str, tree: Params, *, each: bool) -> Means:
+def euclidean_norms(name: str, tree: Params, *, each: bool) -> Metrics:
   """The Euclidean norm of all tensors together.
 
   Args:

@@ -1,7 +1,6 @@
 """A trace of some training steps, for TensorBoard's profiler and Perfetto."""
 
 import pathlib
-from typing import Any
 
 import jax
 
@@ -31,22 +30,27 @@ class Profiler:
     self._folder = str(folder)
     last = total_steps - TRACED_STEPS
     self._first = max(start, min(start + SKIPPED_STEPS, last))
+    self._total_steps = total_steps
     self._waiting, self._tracing = enabled, False
 
-  def before(self, step: int, state: Any) -> None:
-    """Starts or ends the trace, before the call whose first step this is.
+  def starts(self, step: int) -> bool:
+    """Whether the trace starts after `step` updates."""
+    return self._waiting and self._first <= step < self._total_steps
 
-    Args:
-      step: from 0.
-      state: what the calls so far compute; a trace waits for it.
-    """
-    if self._waiting and step >= self._first:
-      jax.block_until_ready(state)
-      self._waiting, self._tracing = False, True
-      jax.profiler.start_trace(self._folder, create_perfetto_trace=True)
-    elif self._tracing and step >= self._first + TRACED_STEPS:
-      jax.block_until_ready(state)
-      self.close()
+  def start(self, step: int) -> None:
+    """Starts the trace; the updates so far must have been computed."""
+    del step
+    self._waiting, self._tracing = False, True
+    jax.profiler.start_trace(self._folder, create_perfetto_trace=True)
+
+  def ends(self, step: int) -> bool:
+    """Whether the trace ends after `step` updates."""
+    return self._tracing and step >= self._first + TRACED_STEPS
+
+  def end(self, step: int) -> None:
+    """Ends the trace; the updates so far must have been computed."""
+    del step
+    self.close()
 
   def close(self) -> None:
     """Ends the trace, if there is one."""

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from normlab import records
+from normlab.analysis import tables
 from normlab.runtime import progress_bar
 from normlab.sweeps import display, sweep_folder
 from normlab.sweeps.plan import Member
@@ -76,8 +77,8 @@ def run_table(
 
 def status(path: pathlib.Path) -> str:
   """The status of a run, as the table of the sweep would have it."""
-  outcome, _ = outcomes.reading(records.Record(path))
-  return outcome['status']
+  ending, _ = tables.reading(records.Record(path))
+  return ending['status']
 
 
 def group_table(

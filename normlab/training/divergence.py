@@ -12,10 +12,39 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.journal.checkpoints import Position, Restored
+from normlab.journal.checkpoints import Position
 from normlab.journal.journals import Journal
 from normlab.program import training_step
-from normlab.training import preparation
+from normlab.training import preparation, training_rows
+
+
+def keep_last_finite(
+  ready: preparation.Run,
+  journal: Journal,
+  error: training_rows.DivergedError,
+  frozen: training_step.TrainState | None = None,
+) -> None:
+  """Saves the last state that was finite, and finds out what was not, if asked.
+
+  What was found is added to the error.
+
+  Args:
+    ready: the run.
+    journal: its checkpoints.
+    error: says when the loss was not finite.
+    frozen: the state whose loss that was, where it is at hand.
+  """
+  # A training loss is that of the state before its step.
+  step = error.step - (error.split == 'train')
+  state = frozen
+  if state is None or not all_finite(state):
+    step, state = last_finite(ready, journal, step)
+  journal.save(state, journal.position(step, stream=ready.data.state()))
+  journal.wait()
+  error.details |= {'split': error.split, 'last_finite_step': step}
+  if ready.config.debug_nans:
+    tensor = first_nonfinite(ready, state, step)
+    error.details['first_nonfinite'] = tensor or f'{error.split} loss'
 
 
 def last_finite(
@@ -32,9 +61,8 @@ def last_finite(
     Updates so far, and the state after them.
   """
   state = preparation.initial_state(ready)
-  found = journal.restore(state, most) or Restored(0, state, Position())
-  at, state = found.step, found.state
-  stream = found.position.stream or ready.start
+  state, position = journal.restore(state, most) or (state, Position())
+  at, stream = position.step, position.stream or ready.start
   ready.data.restore(stream)
   while at < most:
     before = _copy(state)

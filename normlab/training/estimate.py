@@ -100,8 +100,8 @@ def step_seconds(
   for i in range(STEPS + 1):
     start = time.monotonic()
     first = i * per_call % max(1, ready.config.total_steps - per_call + 1)
-    state, means = preparation.run_steps(ready, state, first, per_call)
-    jax.block_until_ready((state, means))
+    state, metrics = preparation.run_steps(ready, state, first, per_call)
+    jax.block_until_ready((state, metrics))
     times.append((time.monotonic() - start) / per_call)
   return statistics.median(times[1:])
 

@@ -1,30 +1,21 @@
-"""Trains one run: a config and a work directory in, a record out."""
+"""The loop of a run, or of several in step, and its hooks between calls."""
 
 import contextlib
-import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import ml_collections
 
 from normlab import records
 from normlab.data import feeds
-from normlab.journal.checkpoints import Restored
+from normlab.journal.checkpoints import Position
 from normlab.journal.journals import Journal
 from normlab.program import training_step
 from normlab.runtime import distributed, progress_bar, thread_noise
-from normlab.runtime.interruption import Interrupted
 from normlab.runtime.profiling import Profiler
-from normlab.training import (
-  claiming,
-  description,
-  divergence,
-  evaluation,
-  preparation,
-)
-from normlab.training.training_rows import DivergedError, TrainLog, is_due
-
-Stop = Callable[[], bool]
+from normlab.training import claiming, endings, preparation
+from normlab.training.single_run import SingleRun
+from normlab.training.training_rows import TrainLog, is_due
 
 
 def train(
@@ -32,7 +23,7 @@ def train(
   workdir: str,
   *,
   progress: Callable[[int], progress_bar.Progress] | None = None,
-  stop: Stop = lambda: False,
+  stop: Callable[[], bool] = lambda: False,
 ) -> records.Record:
   """Trains the run of `config` in `workdir`, or returns it if it is finished.
 
@@ -45,8 +36,8 @@ def train(
       processes, all see the same.
     progress: makes what shows the progress, from the number of steps; default:
       a bar or lines on standard error.
-    stop: asked after every call of the compiled program, and in evaluations,
-      whether the run is to save its state and end.
+    stop: returns True to save and stop; polled after every compiled call, and
+      in evaluations.
 
   Returns:
     The record; its status is 'done', or 'diverged' with the step.
@@ -69,181 +60,170 @@ def train(
     journal = Journal(record, keep_checkpoints=config.keep_checkpoints)
     stack.enter_context(thread_noise.hidden())
     stack.enter_context(contextlib.closing(journal))
-    with claiming.recorded(record, config, journal):
+    with endings.recorded(record, config, journal):
       ready = preparation.prepare(config)
       stack.enter_context(contextlib.closing(ready.data))
-      train_prepared(Session(ready, journal, display, stop), record)
+      run = SingleRun(ready, journal, display, stop)
+      profiler = Profiler(
+        record.path,
+        enabled=config.profile and primary,
+        start=run.start.step,
+        total_steps=config.total_steps,
+      )
+      # A trace has no evaluations in it.
+      hooks = [
+        Hook(profiler.ends, profiler.end),
+        evaluation(run),
+        Hook(profiler.starts, profiler.start),
+      ]
+      with contextlib.closing(profiler), run.last_finite_kept():
+        for _ in steps(run, hooks):
+          pass
   return record
 
 
-class Session(NamedTuple):
-  """What a run is trained with.
+class Trainable(Protocol):
+  """One run, or several at the same step, as the loop drives them.
+
+  Where a loss is not finite, several runs go on without the one that has it.
 
   Attributes:
-    ready: the run.
-    journal: its record and checkpoints.
-    display: shows the progress.
-    stop: whether the run is to save its state and end.
+    config: of all runs, as far as it says when something happens.
+    start: where all runs stand, as far as step and evaluation go.
   """
 
-  ready: preparation.Run
-  journal: Journal
-  display: progress_bar.Progress
-  stop: Stop
+  config: ml_collections.ConfigDict
+  start: Position
+
+  def is_over(self) -> bool:
+    """Whether every run has ended."""
+
+  def run_steps(self, first: int, count: int) -> preparation.CallMetrics:
+    """Dispatches `count` updates from step `first` (from 0)."""
+
+  def parameter_norms(self) -> training_step.Metrics:
+    """Dispatches the norms of the parameters."""
+
+  def take(
+    self,
+    first: int,
+    metrics: preparation.CallMetrics,
+    norms: training_step.Metrics,
+    rate: float,
+  ) -> None:
+    """Writes the training rows; see `TrainRows.take`."""
+
+  def evaluate(self, step: int, split: str) -> None:
+    """Writes the evaluation of a split.
+
+    Raises:
+      feeds.Stopped: `stop` returned True.
+    """
+
+  def positions(self, step: int) -> Any:
+    """Where the runs stand after `step` updates, for `interrupt`."""
+
+  def save(self, step: int, *, best_only: bool) -> None:
+    """Starts to save the states, or those that are the best so far."""
+
+  def stop(self) -> bool:
+    """Returns True to save and stop; polled after every call."""
+
+  def interrupt(self, step: int, unevaluated: Any = None) -> None:
+    """Ends the runs, to be continued from their checkpoints.
+
+    Args:
+      step: updates so far.
+      unevaluated: positions before an evaluation that was stopped: they are
+        saved, and the evaluation is made when the runs are continued.
+    """
+
+  def finish(self) -> None:
+    """Ends the runs, which have made all steps."""
 
 
-def train_prepared(session: Session, record: records.Record) -> None:
-  """Trains from where the record stands to the last step.
+class Hook(NamedTuple):
+  """An action between calls, when all updates so far are computed and logged.
 
-  Raises:
-    DivergedError: a loss that is not finite; the last state that was is saved.
-    Interrupted: as `stop` said so; the state is saved.
+  Attributes:
+    is_due: whether to act, given the number of updates so far.
+    act: is given the same; raises `feeds.Stopped` if the runs are to stop.
   """
-  ready, journal, display, _ = session
-  state = preparation.initial_state(ready)
-  display.note(description.describe(ready, state))
-  start = journal.resume(state, display.warn)
-  if start.step:
-    display.resumed(start.step)
-    ready.data.restore(start.position.stream)
-  ready.data.start()
-  profiler = Profiler(
-    record.path,
-    enabled=ready.config.profile and distributed.is_primary(),
-    start=start.step,
-    total_steps=ready.config.total_steps,
-  )
-  with contextlib.closing(profiler):
-    try:
-      loop(session, start, profiler)
-    except DivergedError as error:
-      keep_last_finite(ready, journal, error)
-      raise
-  journal.wait()
+
+  is_due: Callable[[int], bool]
+  act: Callable[[int], None]
 
 
-def loop(session: Session, start: Restored, profiler: Profiler) -> None:
+def steps(runs: Trainable, hooks: Sequence[Hook]) -> Iterator[None]:
   """Makes all steps that are left, one compiled call after another.
 
   The metrics of a call are fetched after the next call is dispatched, so that
   the device never waits for this loop.
 
-  Raises:
-    DivergedError: a loss that is not finite.
-    Interrupted: the state is saved.
+  Args:
+    runs: in their states at the start.
+    hooks: called in this order between calls, before the states are saved.
+
+  Yields:
+    After every call, and at the start and the end.
   """
-  ready, journal, display, stop = session
-  config, state = ready.config, start.state
-  log = TrainLog(
-    config, journal, display, ready.learning_rates, start.position.window
-  )
-  agreed = distributed.Agreement(stop)
-  if start.position.evaluation_due:
-    look(session, state, start.step, log.window, saving=False)
+  config, start = runs.config, runs.start
+  log = TrainLog(config, norms_of=runs.parameter_norms, take=runs.take)
+  between_calls(runs, log, hooks, start.step, saving=False)
+  yield
   for first, count in preparation.calls(config, start.step):
-    profiler.before(first, state)
-    state, means = preparation.run_steps(ready, state, first, count)
-    log.add(first, means, state.params)
+    if runs.is_over():
+      return
+    log.add(first, runs.run_steps(first, count))
     step = first + count
     last = step == config.total_steps
-    stopping = agreed()
-    saving = (
-      last or stopping or is_due(step, preparation.checkpoint_every(config))
-    )
-    if not (saving or is_due(step, config.eval_every)):
-      continue
-    log.flush()
-    if last:
-      profiler.before(step, state)
-    with log.paused():
-      look(session, state, step, log.window, saving=saving)
-    if stopping and not last:
-      journal.wait()
-      raise Interrupted(step)
+    stopping = runs.stop() and not last
+    saves = is_due(step, preparation.checkpoint_every(config))
+    saving = last or stopping or saves
+    between_calls(runs, log, hooks, step, saving=saving)
+    if stopping:
+      runs.interrupt(step)
+    yield
+  runs.finish()
+  yield
 
 
-def look(
-  session: Session,
-  state: training_step.TrainState,
+def between_calls(
+  runs: Trainable,
+  log: TrainLog,
+  hooks: Sequence[Hook],
   step: int,
-  window: tuple[dict[str, float], ...],
   *,
   saving: bool,
 ) -> None:
-  """Evaluates and saves the state after a step, as far as either is due.
-
-  An evaluation that is stopped is made when the run is continued.
-
-  Args:
-    session: the run; all rows before are written.
-    state: after the step.
-    step: updates so far.
-    window: values of the steps since the last training row.
-    saving: whether a checkpoint is due, also if this is not the best state.
-
-  Raises:
-    DivergedError: a loss that is not finite.
-    Interrupted: in an evaluation; the state before it is saved.
-  """
-  ready, journal = session.ready, session.journal
-  rest = {'window': window, 'stream': ready.data.state()}
-  config, rows = ready.config, journal.rows
-  if step == config.total_steps or is_due(step, config.eval_every):
+  """Does what is due after `step` updates; saves all states if `saving`."""
+  due = [hook for hook in hooks if hook.is_due(step)]
+  if not (due or saving):
+    return
+  log.flush()
+  with log.paused():
+    positions = runs.positions(step)
     try:
-      evaluate(session, state, step)
-    except feeds.Stopped as error:
-      journal.save(step, state, **rest, rows_before_evaluation=rows)
-      journal.wait()
-      raise Interrupted(step) from error
-  if saving or journal.is_best(step):
-    journal.save(step, state, **rest)
+      for hook in due:
+        hook.act(step)
+    except feeds.Stopped:
+      runs.interrupt(step, positions)
+    else:
+      runs.save(step, best_only=not saving)
 
 
-def evaluate(
-  session: Session, state: training_step.TrainState, step: int
-) -> None:
-  """Evaluates on the validation split, at the end on the test split too.
+def evaluation(runs: Trainable) -> Hook:
+  """Evaluates on the validation split, at the end on the test split too."""
+  config, start = runs.config, runs.start
 
-  Raises:
-    DivergedError: a loss that is not finite.
-    feeds.Stopped: as `stop` said so.
-  """
-  ready, journal, display, stop = session
-  last = step == ready.config.total_steps
-  if distributed.is_alone():
-    ready = ready._replace(data=feeds.Stoppable(ready.data, stop))
-  for split in ('validation', 'test') if last else ('validation',):
-    values = evaluation.evaluate(ready, state, split)
-    journal.write(step, split, values)
-    display.evaluated(step, split, values)
-    if not math.isfinite(values['loss']):
-      raise DivergedError(step, split)
+  def evaluation_due(step: int) -> bool:
+    if step == start.step:
+      return start.evaluation_due
+    return step == config.total_steps or is_due(step, config.eval_every)
 
+  def evaluate(step: int) -> None:
+    last = step == config.total_steps
+    for split in ('validation', 'test') if last else ('validation',):
+      runs.evaluate(step, split)
 
-def keep_last_finite(
-  ready: preparation.Run,
-  journal: Journal,
-  error: DivergedError,
-  frozen: training_step.TrainState | None = None,
-) -> None:
-  """Saves the last state that was finite, and finds out what was not, if asked.
-
-  What was found is added to the error.
-
-  Args:
-    ready: the run.
-    journal: likewise.
-    error: says when the loss was not finite.
-    frozen: the state whose loss that was, where it is at hand.
-  """
-  # A training loss is that of the state before its step.
-  step = error.step - (error.split == 'train')
-  state = frozen
-  if state is None or not divergence.all_finite(state):
-    step, state = divergence.last_finite(ready, journal, step)
-  journal.save(step, state, stream=ready.data.state())
-  journal.wait()
-  error.details |= {'split': error.split, 'last_finite_step': step}
-  if ready.config.debug_nans:
-    tensor = divergence.first_nonfinite(ready, state, step)
-    error.details['first_nonfinite'] = tensor or f'{error.split} loss'
+  return Hook(evaluation_due, evaluate)

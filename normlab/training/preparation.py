@@ -25,7 +25,7 @@ _init_state = _jit(
 )
 
 
-class CallMeans(struct.PyTreeNode):
+class CallMetrics(struct.PyTreeNode):
   """The metrics of the steps of a call, as one array: one to fetch, not five.
 
   Attributes:
@@ -45,11 +45,11 @@ class CallMeans(struct.PyTreeNode):
     """The number of steps."""
     return self.values.shape[-2]
 
-  def on_host(self) -> 'CallMeans':
+  def on_host(self) -> 'CallMetrics':
     """The same in the memory of the host; waits for the device."""
     return self.replace(values=np.asarray(self.values))
 
-  def of_member(self, i: int) -> 'CallMeans':
+  def of_member(self, i: int) -> 'CallMetrics':
     """The metrics of one of the stacked runs."""
     return self.replace(values=self.values[i])
 
@@ -68,24 +68,26 @@ def train_steps(
   key: jax.Array,
   *,
   program: programs.Program,
-) -> tuple[training_step.TrainState, CallMeans]:
+) -> tuple[training_step.TrainState, CallMetrics]:
   """`training_step.train_steps`, compiled; the state is donated."""
-  state, means = training_step.train_steps(
+  state, metrics = training_step.train_steps(
     state, inputs, pixels, hyper, key, program=program
   )
-  return state, as_call_means(means)
+  return state, as_call_metrics(metrics)
 
 
-def as_call_means(means: training_step.Means) -> CallMeans:
+def as_call_metrics(metrics: training_step.Metrics) -> CallMetrics:
   """The metrics of some steps, [steps] each, as one array."""
-  names = tuple(sorted(means))
-  return CallMeans(names, jnp.stack([means[name] for name in names], axis=1))
+  names = tuple(sorted(metrics))
+  return CallMetrics(
+    names, jnp.stack([metrics[name] for name in names], axis=1)
+  )
 
 
 @functools.partial(jax.jit, static_argnames='each')
 def parameter_norms(
   params: training_step.Params, *, each: bool
-) -> training_step.Means:
+) -> training_step.Metrics:
   """The norm of all parameters, and of each if asked, compiled."""
   return training_step.euclidean_norms('parameter_norm', params, each=each)
 
@@ -197,7 +199,7 @@ def initial_state(run: Run) -> training_step.TrainState:
 
 def run_steps(
   run: Run, state: training_step.TrainState, first: int, count: int
-) -> tuple[training_step.TrainState, CallMeans]:
+) -> tuple[training_step.TrainState, CallMetrics]:
   """Makes `count` updates from step `first` (from 0) in one compiled call.
 
   Streamed examples are the next ones, whatever `first` is.
@@ -211,7 +213,7 @@ def run_inputs(
   first: int,
   inputs: training_step.Inputs,
   count: int = 1,
-) -> tuple[training_step.TrainState, CallMeans]:
+) -> tuple[training_step.TrainState, CallMetrics]:
   """Makes updates on examples that are at hand; the state is donated."""
   return train_steps(
     state,

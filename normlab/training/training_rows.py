@@ -1,7 +1,6 @@
 """The training rows of a record, and what ends a run early."""
 
 import contextlib
-import functools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -35,61 +34,82 @@ class DivergedError(Exception):
     self.details: dict[str, Any] = {}
 
 
-class Fetched:
+class TrainLog:
   """The metrics of calls, fetched at least one call behind the device."""
 
   def __init__(
     self,
     config: ml_collections.ConfigDict,
     *,
-    norms_of: Callable[[training_step.Params], training_step.Means],
-    take: Callable[[int, preparation.CallMeans, training_step.Means], None],
+    norms_of: Callable[[], training_step.Metrics],
+    take: Callable[..., None],
   ):
     """Has fetched nothing yet.
 
     Args:
       config: says where rows end.
-      norms_of: computes the norms of the parameters.
-      take: is given what was fetched of a call: its first step, from 0, the
-        means of its steps, and the norms of the parameters after it, which are
-        empty unless a row ends with it.
+      norms_of: computes the norms of the parameters as they are now.
+      take: is given what was fetched of each call; see `TrainRows.take`.
     """
     self._config = config
     self._norms_of = norms_of
     self._take = take
     self._pending: list[
-      tuple[int, preparation.CallMeans, training_step.Means]
+      tuple[int, preparation.CallMetrics, training_step.Metrics]
     ] = []
     self._fetched = time.monotonic()
+    self._clock: Clock | None = None
 
-  def add(
-    self, first: int, means: preparation.CallMeans, params: training_step.Params
-  ) -> None:
+  def add(self, first: int, metrics: preparation.CallMetrics) -> None:
     """Takes the metrics of a call that was just dispatched.
 
     Args:
       first: its first step, from 0.
-      means: of its steps.
-      params: after it.
+      metrics: of its steps.
+
+    Raises:
+      DivergedError: an earlier loss that is not finite.
     """
+    if self._clock is None:
+      # The first call compiled before it was dispatched; so does this.
+      self._norms_of()
+      self._clock = Clock(first)
     row_ended = bool(self._pending and self._pending[-1][2])
     full = len(self._pending) == MOST_PENDING
     if row_ended or full or time.monotonic() - self._fetched > FETCH_EVERY:
       self.flush()
-    ends = ends_row(self._config, first + means.count)
-    norms = self._norms_of(params) if ends else {}
-    self._pending.append((first, means, norms))
+    ends = ends_row(self._config, first + metrics.count)
+    self._pending.append((first, metrics, self._norms_of() if ends else {}))
 
   def flush(self) -> None:
-    """Fetches and hands on what is pending."""
+    """Fetches and hands on what is pending.
+
+    Raises:
+      DivergedError: a loss that is not finite.
+    """
     pending, self._pending = self._pending, []
-    for first, means, norms in pending:
-      self._take(first, means.on_host(), jax.device_get(norms))
+    for first, metrics, norms in pending:
+      metrics, norms = metrics.on_host(), jax.device_get(norms)
+      end = first + metrics.count
+      rate = self._clock.steps_per_second(end) if norms else 0.0
+      self._take(first, metrics, norms, rate)
     self._fetched = time.monotonic()
+
+  @contextlib.contextmanager
+  def paused(self) -> Iterator[None]:
+    """Leaves what is done in the block out of the training speed."""
+    start = time.monotonic()
+    yield
+    if self._clock is not None:
+      self._clock.skip(time.monotonic() - start)
 
 
 class TrainRows:
-  """Writes the training rows of a run, from the metrics of its steps."""
+  """Writes the training rows of a run, from the metrics of its steps.
+
+  Attributes:
+    window: metrics of the steps since the last row.
+  """
 
   def __init__(
     self,
@@ -99,58 +119,52 @@ class TrainRows:
     learning_rates: optim.LearningRates,
     window: tuple[dict[str, float], ...] = (),
   ):
-    """Continues behind the steps whose values are in `window`."""
+    """Continues behind the steps whose metrics are in `window`."""
     self._config = config
     self._journal = journal
     self._display = display
     self._learning_rates = learning_rates
-    self._window = list(window)
-    self._clock: Clock | None = None
+    self.window = window
     self._estimated = False
 
-  @property
-  def window(self) -> tuple[dict[str, float], ...]:
-    """The values of the steps since the last row."""
-    return tuple(self._window)
-
-  def started(self, step: int) -> None:
-    """The first call was compiled and dispatched, after `step` updates."""
-    self._clock = self._clock or Clock(step)
-
-  def skip(self, seconds: float) -> None:
-    """Leaves seconds out of the training speed."""
-    if self._clock is not None:
-      self._clock.skip(seconds)
-
   def take(
-    self, first: int, means: preparation.CallMeans, norms: training_step.Means
+    self,
+    first: int,
+    metrics: preparation.CallMetrics,
+    norms: training_step.Metrics,
+    rate: float,
   ) -> None:
-    """Writes the rows that end in a call; the arguments are those of `Fetched`.
+    """Takes the metrics of a call, and writes the row that ends with it.
+
+    Args:
+      first: its first step, from 0.
+      metrics: of its steps, on the host.
+      norms: of the parameters after it; empty unless a row ends with it.
+      rate: steps a second since the row before.
 
     Raises:
       DivergedError: a loss that is not finite.
     """
-    for step, values in enumerate(means.rows(), start=first + 1):
+    for step, values in enumerate(metrics.rows(), start=first + 1):
       if not math.isfinite(values['loss']):
         raise DivergedError(step)
-      self._window.append(values)
+      self.window += (values,)
       self._display.step(step, values)
-      if ends_row(self._config, step):
-        self._write(step, norms)
+    if norms:
+      self._write(step, norms)
+      self._write_speed(step, rate)
 
-  def _write(self, step: int, norms: training_step.Means) -> None:
-    means = {
-      name: sum(row[name] for row in self._window) / len(self._window)
-      for name in self._window[0]
+  def _write(self, step: int, norms: training_step.Metrics) -> None:
+    window, self.window = self.window, ()
+    metrics = {
+      name: sum(values[name] for values in window) / len(window)
+      for name in window[0]
     }
-    means |= {name: float(norm) for name, norm in norms.items()}
-    means['learning_rate'] = float(self._learning_rates[step - 1])
-    self._journal.write(step, 'train', means)
-    self._window.clear()
-    self._write_speed(step)
+    metrics |= {name: float(norm) for name, norm in norms.items()}
+    metrics['learning_rate'] = float(self._learning_rates[step - 1])
+    self._journal.write(step, 'train', metrics)
 
-  def _write_speed(self, step: int) -> None:
-    rate = self._clock.steps_per_second(step)
+  def _write_speed(self, step: int, rate: float) -> None:
     images = rate * self._config.batch_size
     self._journal.write_timing(step, {'images_per_second': round(images, 1)})
     if not self._estimated and rate:
@@ -161,63 +175,6 @@ class TrainRows:
         f'about {progress_bar.duration(left)} of training left, '
         'without evaluations'
       )
-
-
-class TrainLog:
-  """Writes the training rows of one run while its device goes on."""
-
-  def __init__(
-    self,
-    config: ml_collections.ConfigDict,
-    journal: Journal,
-    display: progress_bar.Progress,
-    learning_rates: optim.LearningRates,
-    window: tuple[dict[str, float], ...] = (),
-  ):
-    """Continues behind the steps whose values are in `window`."""
-    self._norms_of = functools.partial(
-      preparation.parameter_norms, each=config.log_layer_norms
-    )
-    self._rows = TrainRows(config, journal, display, learning_rates, window)
-    self._fetched = Fetched(
-      config, norms_of=self._norms_of, take=self._rows.take
-    )
-    self._started = False
-
-  @property
-  def window(self) -> tuple[dict[str, float], ...]:
-    """The values of the steps since the last row."""
-    return self._rows.window
-
-  def add(
-    self, first: int, means: preparation.CallMeans, params: training_step.Params
-  ) -> None:
-    """Takes the metrics of a call; see `Fetched.add`.
-
-    Raises:
-      DivergedError: an earlier loss that is not finite.
-    """
-    if not self._started:
-      # The first call compiled before it was dispatched; so does this.
-      self._norms_of(params)
-      self._rows.started(first)
-      self._started = True
-    self._fetched.add(first, means, params)
-
-  def flush(self) -> None:
-    """Fetches and writes what is pending.
-
-    Raises:
-      DivergedError: a loss that is not finite.
-    """
-    self._fetched.flush()
-
-  @contextlib.contextmanager
-  def paused(self) -> Iterator[None]:
-    """Leaves what is done in the block out of the training speed."""
-    start = time.monotonic()
-    yield
-    self._rows.skip(time.monotonic() - start)
 
 
 def ends_row(config: ml_collections.ConfigDict, step: int) -> bool:

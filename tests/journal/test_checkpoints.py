@@ -17,16 +17,20 @@ from normlab.journal.checkpoints import Checkpoints, DamagedError, Position
 from normlab.program import training_step
 from normlab.runtime import devices
 
-POSITION = Position(
-  rows=0,
-  window=({'loss': 0.1, 'accuracy': 1 / 3}, {'loss': 2.5, 'accuracy': 0.0}),
-  seconds=12.5,
-  stream={'next_index': 7, 'workers': {'0': [1, 2]}},
-)
 # As bits: two kinds of NaN, both zeros, the smallest number, infinity.
 BITS = np.array(
   [0x7FC00001, 0xFFC00000, 0, 0x80000000, 1, 0x7F800000], np.uint32
 )
+
+
+def position(step):
+  return Position(
+    step,
+    rows=0,
+    window=({'loss': 0.1, 'accuracy': 1 / 3}, {'loss': 2.5, 'accuracy': 0.0}),
+    seconds=12.5,
+    stream={'next_index': 7, 'workers': {'0': [1, 2]}},
+  )
 
 
 DEEP = '[' * 100_000
@@ -82,7 +86,7 @@ def save(record, *saved, keep=9, state=None):
   """Saves checkpoints of (step, accuracy) and waits for them."""
   writer = Checkpoints(record, keep=keep)
   for step, accuracy in saved:
-    writer.save(step, state or make_state(step), POSITION, accuracy=accuracy)
+    writer.save(state or make_state(step), position(step), accuracy=accuracy)
   writer.wait()
   return writer
 
@@ -91,20 +95,19 @@ def save(record, *saved, keep=9, state=None):
 def test_state_is_read_bit_for_bit(record, kind):
   state = make_state(**STATES[kind])
   writer = save(record, (3, None), state=state)
-  found = writer.read(3, jax.tree.map(jnp.zeros_like, state))
+  found, where = writer.read(3, jax.tree.map(jnp.zeros_like, state))
   writer.close()
-  assert found.step == 3
-  assert jax.tree.structure(found.state) == jax.tree.structure(state)
-  assert bits(found.state) == bits(state)
-  assert found.position == POSITION
+  assert jax.tree.structure(found) == jax.tree.structure(state)
+  assert bits(found) == bits(state)
+  assert where == position(3)
 
 
 def test_position_of_a_run_that_has_just_begun_is_read(record):
   writer, state = Checkpoints(record, keep=1), make_state()
-  writer.save(3, state, Position())
+  writer.save(state, Position(3))
   assert writer.available() in ([], [3])
   writer.wait()
-  assert writer.read(3, state).position == Position()
+  assert writer.read(3, state)[1] == Position(3)
   writer.close()
 
 
@@ -112,7 +115,7 @@ def test_position_of_a_run_that_has_just_begun_is_read(record):
 def test_state_is_read_onto_the_devices_that_are_wanted(record, saved, wanted):
   writer = save(record, (3, None), state=make_state(num_devices=saved))
   like = make_state(num_devices=wanted)
-  found = writer.read(3, like).state
+  found, _ = writer.read(3, like)
   writer.close()
   assert bits(found) == bits(like)
   for ours, theirs in zip(
@@ -127,11 +130,11 @@ def test_state_may_be_overwritten_while_it_is_saved(record):
   overwrite = jax.jit(
     lambda state: jax.tree.map(lambda x: x * 0, state), donate_argnums=0
   )
-  writer.save(3, state, POSITION)
+  writer.save(state, position(3))
   overwrite(state)
   assert state.step.is_deleted()
   writer.wait()
-  assert bits(writer.read(3, make_state()).state) == expected
+  assert bits(writer.read(3, make_state())[0]) == expected
   writer.close()
 
 
@@ -187,9 +190,9 @@ def copied(saved, tmp_path):
   'chosen, step', [({}, 2), ({'best': True}, 1), ({'step': 1}, 1)]
 )
 def test_checkpoint_is_chosen(saved, chosen, step):
-  found = checkpoints.restore(saved, make_state(), **chosen)
-  assert found.step == step
-  assert bits(found.state) == bits(make_state(step))
+  state, where = checkpoints.restore(saved, make_state(), **chosen)
+  assert where.step == step
+  assert bits(state) == bits(make_state(step))
 
 
 def test_step_without_a_checkpoint_is_an_error_that_lists_the_others(saved):
@@ -259,9 +262,9 @@ def test_damage_to_any_file_is_found_or_harmless(copied, damage):
     content = path.read_bytes()
     damage(path)
     try:
-      found = checkpoints.restore(copied, like, step=2)
-      assert bits(found.state) == expected, path
-      assert found.position == POSITION, path
+      state, where = checkpoints.restore(copied, like, step=2)
+      assert bits(state) == expected, path
+      assert where == position(2), path
     except records.RecordError as error:
       found_out += 1
       assert '\n' not in str(error)
@@ -307,8 +310,8 @@ def test_damaged_newest_is_moved_aside_with_a_warning(copied):
   break_newest(copied)
   damaged = contents(copied.path / 'checkpoints' / '2')
   warnings, reader = [], Checkpoints(copied, keep=9)
-  found = reader.newest_whole(make_state(), warnings.append)
-  assert found.step == 1 and bits(found.state) == bits(make_state(1))
+  state, where = reader.newest_whole(make_state(), warnings.append)
+  assert where.step == 1 and bits(state) == bits(make_state(1))
   assert reader.available() == [1]
   aside = copied.path / checkpoints.DAMAGED / '2'
   assert contents(aside) == damaged
@@ -316,7 +319,7 @@ def test_damaged_newest_is_moved_aside_with_a_warning(copied):
   assert str(copied.path / 'checkpoints' / '2') in warning
   assert str(aside) in warning and '\n' not in warning
   # The run goes on, and comes to the same step again.
-  reader.save(2, make_state(2), POSITION)
+  reader.save(make_state(2), position(2))
   reader.wait()
   assert reader.available() == [1, 2]
   reader.close()
@@ -325,7 +328,7 @@ def test_damaged_newest_is_moved_aside_with_a_warning(copied):
 def test_damage_to_an_older_checkpoint_does_not_send_the_run_back(copied):
   shutil.rmtree(copied.path / 'checkpoints' / '1' / 'metrics')
   warnings, reader = [], Checkpoints(copied, keep=9)
-  assert reader.newest_whole(make_state(), warnings.append).step == 2
+  assert reader.newest_whole(make_state(), warnings.append)[1].step == 2
   reader.close()
   (warning,) = warnings
   assert "checkpoints/1' cannot" in warning
@@ -342,9 +345,9 @@ def test_a_process_that_dies_while_deleting_leaves_no_damaged_checkpoint(
   assert rest.name == '2'
   shutil.rmtree(rest / 'metrics')
   reader = Checkpoints(copied, keep=1)
-  assert reader.newest_whole(make_state(), pytest.fail).step == 3
-  reader.save(2, make_state(2), POSITION)
-  reader.save(4, make_state(4), POSITION)
+  assert reader.newest_whole(make_state(), pytest.fail)[1].step == 3
+  reader.save(make_state(2), position(2))
+  reader.save(make_state(4), position(4))
   reader.wait()
   reader.close()
   folders = {path.name for path in copied.path.rglob('*') if path.is_dir()}
@@ -359,7 +362,7 @@ def test_a_checkpoint_under_the_number_of_another_is_not_believed(copied):
   with pytest.raises(DamagedError) as error:
     reader.read(300, make_state())
   assert error.value.reason == 'damaged: it is the checkpoint of step 1'
-  assert reader.newest_whole(make_state(), lambda _: None).step == 2
+  assert reader.newest_whole(make_state(), lambda _: None)[1].step == 2
   reader.close()
 
 
@@ -367,8 +370,8 @@ def test_a_checkpoint_under_the_number_of_another_is_not_believed(copied):
 def test_only_numbers_are_checkpoints(copied, name):
   (copied.path / 'checkpoints' / name).mkdir()
   reader = Checkpoints(copied, keep=9)
-  assert reader.newest_whole(make_state(), pytest.fail).step == 2
-  reader.save(3, make_state(3), POSITION)
+  assert reader.newest_whole(make_state(), pytest.fail)[1].step == 2
+  reader.save(make_state(3), position(3))
   reader.wait()
   assert reader.available() == [1, 2, 3]
   reader.close()
@@ -382,7 +385,7 @@ def test_metrics_that_cannot_be_used_are_damage(copied, text):
   path.write_text(text)
   reader = Checkpoints(copied, keep=9)
   assert reader.best() == 1
-  assert reader.newest_whole(make_state(), lambda _: None).step == 1
+  assert reader.newest_whole(make_state(), lambda _: None)[1].step == 1
   reader.close()
 
 
@@ -411,7 +414,7 @@ def test_a_folder_that_cannot_be_made_leaves_no_thread_that_waits(
   writer = Checkpoints(copied, keep=9)
   monkeypatch.setattr(os, 'mkdir', full)
   with pytest.raises(records.RecordError, match='No space left'):
-    writer.save(3, make_state(3), POSITION)
+    writer.save(make_state(3), position(3))
     writer.wait()
   writer.close()
   for thread in set(threading.enumerate()) - before:
@@ -443,8 +446,8 @@ def test_run_whose_checkpoints_are_all_damaged_starts_over(copied):
 @pytest.mark.parametrize('rows, step', [(4, 2), (3, 1), (0, None)])
 def test_checkpoint_of_rows_that_are_lost_is_passed_over(record, rows, step):
   writer = Checkpoints(record, keep=9)
-  for number, position in ((1, Position(rows=2)), (2, Position(rows=4))):
-    writer.save(number, make_state(number), position)
+  for where in (Position(1, rows=2), Position(2, rows=4)):
+    writer.save(make_state(where.step), where)
   writer.wait()
   (record.path / records.METRICS).write_text(
     '{"step": 1, "split": "train"}\n' * rows
@@ -452,7 +455,7 @@ def test_checkpoint_of_rows_that_are_lost_is_passed_over(record, rows, step):
   warnings = []
   found = writer.newest_whole(make_state(), warnings.append)
   writer.close()
-  assert (found and found.step) == step
+  assert (found and found[1].step) == step
   if step != 2:
     assert (
       f'metrics.jsonl has {rows} of the 4 rows that were written before it'
@@ -480,7 +483,7 @@ def test_checkpoint_that_cannot_be_written_is_an_error_of_one_line(
   writer._opened = Broken()
   with pytest.raises(records.RecordError) as error:
     if action == 'save':
-      writer.save(1, make_state(), POSITION)
+      writer.save(make_state(), position(1))
     else:
       writer.wait()
   assert str(error.value) == (

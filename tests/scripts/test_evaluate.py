@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
   record.write_status('interrupted', step=0)
   saved = checkpoints.Checkpoints(record, keep=1)
   state = preparation.initial_state(preparation.prepare(config))
-  saved.save(0, state, checkpoints.Position())
+  saved.save(state, checkpoints.Position())
   saved.wait()
   saved.close()
   return record.path

@@ -147,5 +147,5 @@ def assert_equal_trees(ours, theirs):
 def newest(path, config):
   """The tensors of the newest checkpoint, by name."""
   like = preparation.initial_state(preparation.prepare(config))
-  found = checkpoints.restore(records.Record(path), like)
-  return checkpoint_files.named(jax.device_get(found.state))
+  state, _ = checkpoints.restore(records.Record(path), like)
+  return checkpoint_files.named(jax.device_get(state))

@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from configs import base
 from normlab import models, norms
-from normlab.journal.checkpoints import Position, Restored
+from normlab.journal.checkpoints import Position
 from normlab.program import training_step
 from normlab.runtime import devices
 from normlab.training import divergence, preparation
@@ -145,7 +145,7 @@ class Journal:
     self.found = found
 
   def restore(self, like, most):
-    return self.found if self.found and self.found.step <= most else None
+    return self.found if self.found and self.found[1].step <= most else None
 
 
 class Counted:
@@ -224,7 +224,7 @@ def test_last_finite_state_is_no_later_than_asked(diverging, states, most):
 def test_steps_are_made_again_from_the_newest_checkpoint(
   diverging, states, most
 ):
-  found = Restored(1, copied(states[1]), Position(stream={'given': 1}))
+  found = copied(states[1]), Position(1, stream={'given': 1})
   at, state = divergence.last_finite(diverging, Journal(found), most)
   assert at == min(most, len(states) - 2) == diverging.data.given
   assert_same(state, states[at])

@@ -7,9 +7,14 @@ import pytest
 
 from configs import base
 from normlab.runtime import progress_bar
-from normlab.training import training_rows
-from normlab.training.preparation import CallMeans
-from normlab.training.training_rows import Clock, DivergedError, TrainLog
+from normlab.training import preparation, training_rows
+from normlab.training.preparation import CallMetrics
+from normlab.training.training_rows import (
+  Clock,
+  DivergedError,
+  TrainLog,
+  TrainRows,
+)
 
 RATES = np.linspace(1, 0.1, 10, dtype=np.float32)
 LOSSES = [5.0, 4.0, 3.0, 2.5, 2.0, 1.5, 1.0, 0.75, 0.5, 0.25]
@@ -65,21 +70,34 @@ def make(log_every=4, window=(), log_layer_norms=False):
   config.log_layer_norms = log_layer_norms
   config.batch_size = 16
   journal, display = Journal(), Display()
-  log = TrainLog(config, journal, display, RATES, window)
+  rows = TrainRows(config, journal, display, RATES, window)
+  log = Log(config, rows)
   return log, journal, display
+
+
+class Log(TrainLog):
+  """The metrics of a run whose parameters are its number of updates."""
+
+  def __init__(self, config, rows):
+    super().__init__(config, norms_of=self.norms, take=rows.take)
+    self.rows, self.updates, self.each = rows, 0, config.log_layer_norms
+
+  def norms(self):
+    params = {'layer1': {'kernel': np.full(4, self.updates, np.float32)}}
+    return preparation.parameter_norms(params, each=self.each)
+
+  def add(self, first, metrics):
+    self.updates = first + metrics.count
+    super().add(first, metrics)
 
 
 def call(log, first, count, losses=LOSSES):
   """The metrics of some steps, in one call."""
   values = np.array(losses[first : first + count], np.float32)
-  means = CallMeans(
+  metrics = CallMetrics(
     ('gradient_norm', 'loss'), np.stack([10 * values, values], axis=1)
   )
-  log.add(first, means, params_after(first + count))
-
-
-def params_after(step):
-  return {'layer1': {'kernel': np.full(4, step, np.float32)}}
+  log.add(first, metrics)
 
 
 def mean(first, end):
@@ -102,7 +120,7 @@ def test_row_is_the_mean_over_the_steps_since_the_row_before(counts):
     # Of the parameters at the row: 4 equal numbers.
     assert row['parameter_norm'] == 2 * step
   assert display.steps == list(enumerate(LOSSES, start=1))
-  assert log.window == ()
+  assert log.rows.window == ()
 
 
 def test_row_is_written_after_the_next_call(seconds):
@@ -158,8 +176,8 @@ def test_log_continues_behind_the_steps_of_its_window(stop):
       call(before, step, 1)
   whole.flush()
   before.flush()
-  assert len(before.window) == stop % 4
-  after, last_rows, _ = make(window=before.window)
+  assert len(before.rows.window) == stop % 4
+  after, last_rows, _ = make(window=before.rows.window)
   for step in range(stop, 10):
     call(after, step, 1)
   after.flush()
@@ -186,8 +204,8 @@ def test_loss_that_is_not_finite_is_a_divergence_at_its_step(value, counts):
 
 def test_norm_that_is_not_finite_is_no_divergence():
   log, journal, _ = make(log_every=1)
-  means = CallMeans(('gradient_norm', 'loss'), np.array([[np.inf, 1]]))
-  log.add(0, means, params_after(1))
+  metrics = CallMetrics(('gradient_norm', 'loss'), np.array([[np.inf, 1]]))
+  log.add(0, metrics)
   log.flush()
   assert journal.rows[0][1]['gradient_norm'] == math.inf
 

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from normlab import errors
-from normlab.analysis import curves, outputs
-from normlab.records import FINISHED, Record, RecordError
+from normlab.analysis import curves, outputs, tables
+from normlab.records import FINISHED, Record
 from normlab.sweeps.plan import short_names
 from normlab.sweeps.results import sweep_figure
 
@@ -62,10 +62,10 @@ def table(
     accuracy; 'target_of', the run that it is the best of, None where it was
     given.
   """
-  read = [reading(record) for _, record in runs]
-  for (_, record), (outcome, _) in zip(runs, read, strict=True):
-    if problem := (problems or {}).get(str(record.path)):
-      outcome |= {'status': 'failed', 'error': problem}
+  problems = problems or {}
+  read = [
+    outcome_of(record, problems.get(str(record.path))) for _, record in runs
+  ]
   target_of = None
   if target is None:
     baseline = next((r for r in read if has_accuracy(r[0])), None)
@@ -87,51 +87,22 @@ def table(
   return found
 
 
-Reading = tuple[dict[str, Any], pd.DataFrame]
-
-
-def reading(record: Record) -> Reading:
-  """What a record says of its run, and its evaluations; read once."""
-  status, rows, damage = {'status': 'failed'}, [], None
-  try:
-    status = record.status
-    rows = record.metrics()
-    record.check_whole()
-  except RecordError as error:
-    status = {**status, 'status': 'failed'}
-    damage = errors.one_line(str(error))
-  validations = [row for row in rows if row.get('split') == 'validation']
-  evaluations = pd.DataFrame(
-    {name: [number(row.get(name)) for row in validations] for name in CURVE}
-  )
+def outcome_of(
+  record: Record, problem: str | None
+) -> tuple[dict[str, Any], pd.DataFrame]:
+  """What came of a run, and its evaluations."""
+  ending, rows = tables.reading(record)
+  if problem:
+    ending |= {'status': 'failed', 'error': problem}
+  evaluations = pd.DataFrame(rows, columns=['step', 'accuracy'])
   accuracy = evaluations['accuracy']
-  name, step = str(status['status']), status.get('step')
   outcome = {
-    'status': name,
-    'steps': step if isinstance(step, int) else last_step(rows),
+    **ending,
     'best_accuracy': accuracy.max(),
     'final_accuracy': accuracy.iloc[-1] if len(accuracy) else math.nan,
-    'diverged_at': float(step) if name == 'diverged' and step else math.nan,
-    'error': damage or status.get('error'),
     'run': record.path.name,
   }
   return outcome, evaluations
-
-
-# What is read of an evaluation.
-CURVE = ('step', 'accuracy')
-
-
-def last_step(rows: Sequence[Mapping[str, Any]]) -> int:
-  """The step of the last row; 0 without one."""
-  step = rows[-1].get('step') if rows else None
-  return step if isinstance(step, int) else 0
-
-
-def number(value: Any) -> float:
-  """As float; NaN for a metric that was not finite, or is damaged."""
-  is_number = isinstance(value, int | float) and not isinstance(value, bool)
-  return float(value) if is_number else math.nan
 
 
 def has_accuracy(outcome: Mapping[str, Any]) -> bool:

@@ -33,8 +33,8 @@ def as_one(group: Runs, most: int) -> Estimate:
     times = []
     for _ in range(CALLS + 1):
       start = time.monotonic()
-      means = stack.run_steps(0, count)
-      jax.block_until_ready(means)
+      metrics = stack.run_steps(0, count)
+      jax.block_until_ready(metrics)
       times.append(time.monotonic() - start)
   call = statistics.median(times[1:])
   calls = config.total_steps / count

@@ -2,32 +2,20 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import jax
 import ml_collections
 
 from normlab import records
-from normlab.journal.journals import Journal, Mark
+from normlab.journal.checkpoints import Position
+from normlab.journal.journals import Journal
 from normlab.program import programs, training_step
 from normlab.runtime import progress_bar
 from normlab.runtime.interruption import Interrupted
 from normlab.sweeps.runners.alone import in_one_line
 from normlab.sweeps.runners.interface import Ended
-from normlab.training import claiming, loop, preparation
+from normlab.training import claiming, divergence, endings, preparation
 from normlab.training.training_rows import DivergedError, TrainRows
-
-
-class Start(NamedTuple):
-  """Where a run is continued.
-
-  Attributes:
-    step: updates so far.
-    evaluation_due: whether this step is still to be evaluated.
-  """
-
-  step: int
-  evaluation_due: bool
 
 
 class Member:
@@ -38,9 +26,9 @@ class Member:
     config: of the run.
     journal: likewise.
     ready: the run as it would be alone, on one device.
-    start: where it was when it was opened.
+    start: where it stood when it was opened.
     files: what is open of the run; its end writes the status.
-    unsaved_best: where its best evaluation was, if that is not saved yet.
+    unsaved_best: where it stood in its best state, if that is not saved yet.
     rows: writes its training rows.
     ended: how it has ended; None before.
     interrupted: whether it has ended to be continued later.
@@ -56,7 +44,7 @@ class Member:
       self._record, keep_checkpoints=config.keep_checkpoints
     )
     self.files = contextlib.ExitStack()
-    self.unsaved_best: Mark | None = None
+    self.unsaved_best: Position | None = None
 
   def open(
     self, beside: preparation.Run | None, initializer: programs.Program | None
@@ -73,23 +61,22 @@ class Member:
         return
       self.files.enter_context(contextlib.closing(self.journal))
       self.files.enter_context(
-        claiming.recorded(self._record, self.config, self.journal)
+        endings.recorded(self._record, self.config, self.journal)
       )
       self.ready = preparation.prepare(on_one_device(self.config), beside)
       own = self.ready.program
       state = preparation.initial_state(
         self.ready._replace(program=initializer or own)
       )
-      found = self.journal.resume(state, progress_bar.Silent().warn)
-      self.start = Start(found.step, found.position.evaluation_due)
+      state, self.start = self.journal.resume(state, progress_bar.Silent().warn)
       # The memory of the devices is for the stack.
-      self._state = jax.device_get(found.state)
+      self._state = jax.device_get(state)
       self.rows = TrainRows(
         self.config,
         self.journal,
         progress_bar.Silent(),
         self.ready.learning_rates,
-        found.position.window,
+        self.start.window,
       )
 
   def taken_state(self) -> training_step.TrainState:
@@ -105,11 +92,9 @@ class Member:
     except Exception as error:
       self.end(error)
 
-  def save(
-    self, step: int, state: training_step.TrainState, **where: int
-  ) -> None:
-    """Starts to write a checkpoint; see `Journal.save`."""
-    self.journal.save(step, state, window=self.rows.window, **where)
+  def position(self, step: int) -> Position:
+    """Where the run stands after `step` updates."""
+    return self.journal.position(step, window=self.rows.window)
 
   def diverge(
     self, error: DivergedError, frozen: training_step.TrainState
@@ -121,7 +106,7 @@ class Member:
       frozen: the state whose loss it was.
     """
     with self.guarded():
-      loop.keep_last_finite(self.ready, self.journal, error, frozen)
+      divergence.keep_last_finite(self.ready, self.journal, error, frozen)
       self.end(error)
 
   def interrupt(self, step: int) -> None:

@@ -48,7 +48,7 @@ def train_steps(
   *,
   program: Program,
   mesh: Mesh,
-) -> tuple[Stacked, preparation.CallMeans]:
+) -> tuple[Stacked, preparation.CallMetrics]:
   """`member_steps` of all members, compiled; their states are donated."""
   step = over_members(
     functools.partial(member_steps, program=program),
@@ -66,7 +66,7 @@ def member_steps(
   key: jax.Array,
   *,
   program: Program,
-) -> tuple[Stacked, preparation.CallMeans]:
+) -> tuple[Stacked, preparation.CallMetrics]:
   """`training_step.train_steps` of one member, which ends where its loss does.
 
   Args:
@@ -95,7 +95,7 @@ def member_steps(
     return Stacked(kept, alive), means
 
   member, means = training_step.repeated(one, member, len(hyper.rates))
-  return member, preparation.as_call_means(means)
+  return member, preparation.as_call_metrics(means)
 
 
 @functools.partial(jax.jit, static_argnames=('program', 'by_batch', 'mesh'))
@@ -125,7 +125,7 @@ def batch_totals(
 @functools.partial(jax.jit, static_argnames='each')
 def parameter_norms(
   params: training_step.Params, *, each: bool
-) -> training_step.Means:
+) -> training_step.Metrics:
   """`preparation.parameter_norms` of each member."""
   one = functools.partial(
     training_step.euclidean_norms, 'parameter_norm', each=each

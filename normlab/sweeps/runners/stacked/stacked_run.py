@@ -1,21 +1,20 @@
 """Trains runs that can be stacked, each in its own folder."""
 
 import contextlib
-import functools
 import math
-import time
 from collections.abc import Iterator, Sequence
 
 from normlab.data import feeds
+from normlab.journal.checkpoints import Position
 from normlab.program import training_step
 from normlab.runtime import thread_noise
 from normlab.sweeps.runners.interface import Ended, Runs, Watch
 from normlab.sweeps.runners.stacked import stackable
-from normlab.sweeps.runners.stacked.stacked_member import Member, Start
+from normlab.sweeps.runners.stacked.stacked_member import Member
 from normlab.sweeps.runners.stacked.stacked_program import parameter_norms
 from normlab.sweeps.runners.stacked.stacks import Stack
-from normlab.training import preparation
-from normlab.training.training_rows import DivergedError, Fetched, is_due
+from normlab.training import loop, preparation
+from normlab.training.training_rows import DivergedError
 
 
 def train(runs: Runs, watch: Watch) -> Iterator[Ended]:
@@ -71,24 +70,29 @@ def opened(
 
 def at_equal_steps(members: Sequence[Member]) -> list[list[Member]]:
   """The members in parts that can be stacked, those that are ahead first."""
-  parts: dict[Start, list[Member]] = {}
+  parts: dict[tuple[int, bool], list[Member]] = {}
   for member in members:
-    parts.setdefault(member.start, []).append(member)
+    start = member.start.step, member.start.evaluation_due
+    parts.setdefault(start, []).append(member)
   return [parts[start] for start in sorted(parts, reverse=True)]
 
 
 class StackedRun:
-  """Members at the same step, trained to the end as one program."""
+  """A `loop.Trainable` of members at the same step, in one program.
+
+  Attributes:
+    config: of the first member.
+    start: likewise.
+  """
 
   def __init__(self, members: Sequence[Member], watch: Watch):
     """Puts the members on the devices."""
     self._members = list(members)
     self._watch = watch
-    self._config = members[0].config
+    self.config, self.start = members[0].config, members[0].start
     self._stack = Stack(
       [m.ready for m in members], [m.taken_state() for m in members]
     )
-    self._yielded: set[str] = set()
 
   def train(self) -> Iterator[Ended]:
     """Makes all steps that are left.
@@ -96,77 +100,48 @@ class StackedRun:
     Yields:
       Each member when it has ended, unless it was interrupted.
     """
-    config, start = self._config, self._members[0].start
-    # Not an attribute: in a cycle it would keep a stack that has ended.
-    log = self._new_log()
-    if start.evaluation_due:
-      self._look(start.step, saving=False)
-      yield from self._newly_ended()
-    for first, count in preparation.calls(config, start.step):
-      if not self._live():
-        return
-      self._make_steps(first, count, log)
-      step = first + count
-      last = step == config.total_steps
-      stopping = self._told() and not last
-      saving = (
-        last or stopping or is_due(step, preparation.checkpoint_every(config))
-      )
-      if saving or is_due(step, config.eval_every):
-        log.flush()
-        self._look(step, saving=saving)
-      if stopping:
-        self._interrupt(step)
-      yield from self._newly_ended()
-    for member in self._live():
-      with member.guarded():
-        member.journal.wait()
-        member.end()
-    yield from self._newly_ended()
+    yielded = set()
+    for _ in loop.steps(self, [loop.evaluation(self)]):
+      for member in self._members:
+        if member.ended and member.path not in yielded:
+          yielded.add(member.path)
+          if not member.interrupted:
+            yield member.ended
 
-  def _new_log(self) -> Fetched:
-    each = self._config.log_layer_norms
-    norms_of = functools.partial(parameter_norms, each=each)
-    return Fetched(self._config, norms_of=norms_of, take=self._take)
-
-  def _make_steps(self, first: int, count: int, log: Fetched) -> None:
-    means = self._stack.run_steps(first, count)
-    for member in self._live():
-      # The first call compiled before it was dispatched.
-      member.rows.started(first)
-    log.add(first, means, self._stack.state.state.params)
-
-  def _live(self) -> list[Member]:
-    return [m for m in self._members if not m.ended]
-
-  def _live_places(self) -> list[int]:
-    """The places in the stack of those that have not ended."""
+  def _live(self) -> list[int]:
+    """The places in the stack of the members that have not ended."""
     return [i for i, m in enumerate(self._members) if not m.ended]
 
-  def _told(self) -> bool:
+  def is_over(self) -> bool:
+    """Whether every member has ended."""
+    return not self._live()
+
+  def run_steps(self, first: int, count: int) -> preparation.CallMetrics:
+    """Dispatches `count` updates of each member from step `first` (from 0)."""
+    return self._stack.run_steps(first, count)
+
+  def parameter_norms(self) -> training_step.Metrics:
+    """Dispatches the norms of the parameters of each member."""
+    params = self._stack.state.state.params
+    return parameter_norms(params, each=self.config.log_layer_norms)
+
+  def take(
+    self,
+    first: int,
+    metrics: preparation.CallMetrics,
+    norms: training_step.Metrics,
+    rate: float,
+  ) -> None:
+    """Writes the training rows of each member that has not ended."""
+    for i in self._live():
+      own = {name: norm[i] for name, norm in norms.items()}
+      with self._guarded(i):
+        self._members[i].rows.take(first, metrics.of_member(i), own, rate)
+
+  def stop(self) -> bool:
     """Whether the sweep is to end; tells that it goes on."""
     self._watch.poll()
     return self._watch.stop()
-
-  def _newly_ended(self) -> Iterator[Ended]:
-    for member in self._members:
-      if member.ended and member.path not in self._yielded:
-        self._yielded.add(member.path)
-        if not member.interrupted:
-          yield member.ended
-
-  def _interrupt(self, step: int) -> None:
-    for member in self._live():
-      member.interrupt(step)
-
-  def _take(
-    self, first: int, means: preparation.CallMeans, norms: training_step.Means
-  ) -> None:
-    """Writes the rows of each member that ended in a call."""
-    for i in self._live_places():
-      own = {name: norm[i] for name, norm in norms.items()}
-      with self._guarded(i):
-        self._members[i].rows.take(first, means.of_member(i), own)
 
   @contextlib.contextmanager
   def _guarded(self, i: int) -> Iterator[None]:
@@ -179,43 +154,60 @@ class StackedRun:
         self._save_best(i)
         member.diverge(error, self._stack.member(i))
 
-  def _look(self, step: int, *, saving: bool) -> None:
-    """Evaluates and saves the states after a step, as far as either is due."""
-    begin = time.monotonic()
-    rows = {m.path: m.journal.rows for m in self._live()}
-    last = step == self._config.total_steps
-    if last or is_due(step, self._config.eval_every):
-      try:
-        self._evaluate(step, last=last)
-      except feeds.Stopped:
-        for i in self._live_places():
-          path = self._members[i].path
-          self._save(i, step, rows_before_evaluation=rows[path])
-        self._interrupt(step)
-    if not saving:
-      self._keep_best(step)
-    for i in self._live_places() if saving else ():
-      self._save(i, step)
-    for member in self._live():
-      member.rows.skip(time.monotonic() - begin)
-
-  def _evaluate(self, step: int, *, last: bool) -> None:
-    """Writes the rows of all members.
+  def evaluate(self, step: int, split: str) -> None:
+    """Writes the rows of a split of all members.
 
     Raises:
-      feeds.Stopped: the sweep is to end; some rows may be written.
+      feeds.Stopped: the sweep is to end.
     """
-    feed = feeds.Stoppable(self._members[0].ready.data, self._told)
-    for split in ('validation', 'test') if last else ('validation',):
-      if not self._live():
-        return
-      found = self._stack.evaluate(feed, split)
-      for i in self._live_places():
-        values = found[i]
-        with self._guarded(i):
-          self._members[i].journal.write(step, split, values)
-          if not math.isfinite(values['loss']):
-            raise DivergedError(step, split)
+    if self.is_over():
+      return
+    # Not an attribute: in a cycle it would keep a stack that has ended.
+    feed = feeds.Stoppable(self._members[0].ready.data, self.stop)
+    found = self._stack.evaluate(feed, split)
+    for i in self._live():
+      with self._guarded(i):
+        self._members[i].journal.write(step, split, found[i])
+        if not math.isfinite(found[i]['loss']):
+          raise DivergedError(step, split)
+
+  def positions(self, step: int) -> list[Position]:
+    """Where each member stands."""
+    return [m.position(step) for m in self._members]
+
+  def save(self, step: int, *, best_only: bool) -> None:
+    """Starts to save the states; keeps the best on the devices."""
+    if best_only:
+      self._keep_best(step)
+      return
+    for i in self._live():
+      member = self._members[i]
+      with member.guarded():
+        # After an evaluation that was the best yet, the state is the best too.
+        if not member.journal.is_best(step):
+          self._save_best(i)
+        member.unsaved_best = None
+        member.journal.save(self._stack.member(i), member.position(step))
+
+  def interrupt(
+    self, step: int, unevaluated: Sequence[Position] | None = None
+  ) -> None:
+    """Ends the members, to be continued behind their newest checkpoints."""
+    for i in self._live() if unevaluated else ():
+      member = self._members[i]
+      with member.guarded():
+        self._save_best(i)
+        member.journal.save_unevaluated(self._stack.member(i), unevaluated[i])
+    for i in self._live():
+      self._members[i].interrupt(step)
+
+  def finish(self) -> None:
+    """Ends the members, which have made all steps."""
+    for i in self._live():
+      member = self._members[i]
+      with member.guarded():
+        member.journal.wait()
+        member.end()
 
   def _keep_best(self, step: int) -> None:
     """Keeps the states that are the best so far on the devices.
@@ -230,21 +222,10 @@ class StackedRun:
     self._stack.keep_best(improved)
     for member, flag in zip(self._members, improved, strict=True):
       if flag:
-        window = member.rows.window
-        member.unsaved_best = member.journal.mark(step, window=window)
-
-  def _save(self, i: int, step: int, **where: int) -> None:
-    """Saves a member's state, and its best one if that is not saved yet."""
-    member = self._members[i]
-    with member.guarded():
-      # After an evaluation that was the best yet, the state is the best too.
-      if where or not member.journal.is_best(step):
-        self._save_best(i)
-      member.unsaved_best = None
-      member.save(step, self._stack.member(i), **where)
+        member.unsaved_best = member.position(step)
 
   def _save_best(self, i: int) -> None:
     member = self._members[i]
     if member.unsaved_best is not None:
-      member.journal.save_at(member.unsaved_best, self._stack.best(i))
+      member.journal.save(self._stack.best(i), member.unsaved_best)
       member.unsaved_best = None

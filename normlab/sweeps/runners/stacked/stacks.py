@@ -57,7 +57,7 @@ class Stack:
     self._pixels = devices.replicate(runs[0].pixels, self._mesh)
     self._program = runs[0].program
 
-  def run_steps(self, first: int, count: int) -> preparation.CallMeans:
+  def run_steps(self, first: int, count: int) -> preparation.CallMetrics:
     """Makes `count` updates of each member from step `first` (from 0).
 
     Returns:

@@ -1,0 +1,115 @@
+"""A run on its own, as the loop drives it."""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+
+from normlab.data import feeds
+from normlab.journal.checkpoints import Position
+from normlab.journal.journals import Journal
+from normlab.program import training_step
+from normlab.runtime import distributed, progress_bar
+from normlab.runtime.interruption import Interrupted
+from normlab.training import description, divergence, evaluation, preparation
+from normlab.training.training_rows import DivergedError, TrainRows
+
+
+class SingleRun:
+  """A `loop.Trainable` of one run, whose errors its caller gets.
+
+  Attributes:
+    config: of the run.
+    start: where it stood when it was opened.
+  """
+
+  def __init__(
+    self,
+    ready: preparation.Run,
+    journal: Journal,
+    display: progress_bar.Progress,
+    stop: Callable[[], bool],
+  ):
+    """Reads the newest checkpoint, and starts to read examples."""
+    self.config = ready.config
+    self._ready, self._journal, self._display = ready, journal, display
+    state = preparation.initial_state(ready)
+    display.note(description.describe(ready, state))
+    self._state, self.start = journal.resume(state, display.warn)
+    if self.start.step:
+      display.resumed(self.start.step)
+      ready.data.restore(self.start.stream)
+    ready.data.start()
+    self._rows = TrainRows(
+      self.config, journal, display, ready.learning_rates, self.start.window
+    )
+    self.take = self._rows.take
+    self.stop = distributed.Agreement(stop)
+    feed = ready.data
+    if distributed.is_alone():
+      feed = feeds.Stoppable(feed, stop)
+    self._evaluated = ready._replace(data=feed)
+
+  def is_over(self) -> bool:
+    """Never: a run alone ends by an exception."""
+    return False
+
+  def run_steps(self, first: int, count: int) -> preparation.CallMetrics:
+    """Dispatches `count` updates from step `first` (from 0)."""
+    self._state, metrics = preparation.run_steps(
+      self._ready, self._state, first, count
+    )
+    return metrics
+
+  def parameter_norms(self) -> training_step.Metrics:
+    """Dispatches the norms of the parameters."""
+    return preparation.parameter_norms(
+      self._state.params, each=self.config.log_layer_norms
+    )
+
+  def evaluate(self, step: int, split: str) -> None:
+    """Writes the evaluation of a split.
+
+    Raises:
+      DivergedError: a loss that is not finite.
+      feeds.Stopped: as `stop` said so.
+    """
+    metrics = evaluation.evaluate(self._evaluated, self._state, split)
+    self._journal.write(step, split, metrics)
+    self._display.evaluated(step, split, metrics)
+    if not math.isfinite(metrics['loss']):
+      raise DivergedError(step, split)
+
+  def positions(self, step: int) -> Position:
+    """Where the run stands."""
+    return self._journal.position(
+      step, window=self._rows.window, stream=self._ready.data.state()
+    )
+
+  def save(self, step: int, *, best_only: bool) -> None:
+    """Starts to save the state."""
+    if not best_only or self._journal.is_best(step):
+      self._journal.save(self._state, self.positions(step))
+
+  def interrupt(self, step: int, unevaluated: Position | None = None) -> None:
+    """Saves what is to be saved, and ends.
+
+    Raises:
+      Interrupted: always.
+    """
+    if unevaluated is not None:
+      self._journal.save_unevaluated(self._state, unevaluated)
+    self._journal.wait()
+    raise Interrupted(step)
+
+  def finish(self) -> None:
+    """Returns when everything is on disk."""
+    self._journal.wait()
+
+  @contextlib.contextmanager
+  def last_finite_kept(self) -> Iterator[None]:
+    """A block after whose divergence the last finite state is saved."""
+    try:
+      yield
+    except DivergedError as error:
+      divergence.keep_last_finite(self._ready, self._journal, error)
+      raise
