@@ -2,9 +2,11 @@
 
 import gc
 import importlib.metadata
+import itertools
 import os
 import pathlib
 import tempfile
+from collections.abc import Iterator
 
 # XLA ends a process over a flag that it does not know, and 0.10 is the last
 # release known to have this one.
@@ -35,6 +37,22 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parents[1]
+
+
+# Tests of one file, after which its own programs are dropped too.
+MANY = 400
+
+
+@pytest.fixture(autouse=True)
+def few_programs(tests_so_far: Iterator[int]) -> None:
+  """Keeps a worker below 2 GiB in files with thousands of cases."""
+  if next(tests_so_far) % MANY == MANY - 1:
+    jax.clear_caches()
+
+
+@pytest.fixture(scope='module')
+def tests_so_far() -> Iterator[int]:
+  return itertools.count()
 
 
 @pytest.fixture(autouse=True, scope='module')
