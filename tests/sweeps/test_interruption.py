@@ -62,11 +62,12 @@ def trained(folder):
 @pytest.mark.parametrize(
   'kind', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
 )
-def test_workers_end_with_the_sweep(tmp_path, kind):
+def test_workers_end_with_the_sweep(root, tmp_path, kind):
   script = tmp_path / 'sweep.py'
   script.write_text(SCRIPT)
   sweep = subprocess.Popen(
     [sys.executable, script, tmp_path],
+    env={**os.environ, 'PYTHONPATH': str(root)},
     start_new_session=True,
     stdout=subprocess.PIPE,
     stderr=subprocess.DEVNULL,
