@@ -123,7 +123,7 @@ def values(names: Iterable[str]) -> dict[str, object]:
 
 
 def runner_flags() -> dict[str, object]:
-  """What `runners.build` takes: 'name', and the options that are given."""
+  """What `choice.build` takes: 'name', and the options that are given."""
   return {'name': FLAGS['runner'].value, **values(RUNNER_OPTIONS)}
 
 

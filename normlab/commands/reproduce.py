@@ -64,7 +64,7 @@ def reproduce(
     scale: a key of its SCALES.
     workdir: folder of the runs, and of the results `name_scale.*`.
     data_dir: where TFDS prepared the data.
-    runner: 'name' and options of `runners.build`; default: the fastest here.
+    runner: 'name' and options of `choice.build`; default: the fastest here.
     plot_only: trains nothing.
     stop: whether to save all states and end.
 

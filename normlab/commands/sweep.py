@@ -32,13 +32,14 @@ def sweep(
     config: as in `configs/base.py`.
     module: the config file, whose `get_hyper` says what is swept.
     workdir: folder of the sweep.
-    runner: 'name' and the options of `runners.build`.
-    target: see `sweep.sweep`.
+    runner: 'name' and the options of `choice.build`.
+    target: see `sweep_folder.sweep`.
     dry_run: prints the runs, their groups and the time; trains none.
     stop: whether to save all states and end.
 
   Raises:
-    errors.ConfigError, records.RecordError, InterruptedSweep: as `sweep.sweep`.
+    errors.ConfigError, records.RecordError, InterruptedSweep: as
+      `sweep_folder.sweep`.
   """
   with without_cache() if dry_run else contextlib.nullcontext():
     planned = sweep_folder.plan(config, sweep_folder.rows_of(module))

@@ -42,7 +42,7 @@ def plan(
   """The members of a sweep; says on standard error which rows are the same.
 
   Raises:
-    errors.ConfigError: as `members.members`.
+    errors.ConfigError: as `plan.members`.
   """
   found = members(config, rows)
   for note in filter(None, map(merged_note, found)):
