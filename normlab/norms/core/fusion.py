@@ -47,7 +47,8 @@ def _barrier_jvp(primals: Any, tangents: Any) -> Any:
 def apart_in_transpose(*terms: jax.Array) -> list[jax.Array]:
   """The same terms, whose cotangents are `apart`: a linear map of each.
 
-  One barrier each, as in `_barrier_jvp`: XLA merges those of equal shape.
+  One barrier each, for the reason in `_barrier_jvp`. XLA would merge those of
+  one cotangent, if their shapes were not different.
   """
   separate = []
   for number, term in enumerate(terms):
