@@ -256,7 +256,7 @@ def accuracy_axis(axes: Axes, best: float) -> None:
     # A seed at 100% is infinitely high: its band ends at the top, not nowhere.
     # The limits come first, or the scale looks for some in the data.
     axes.set_ylim(0.05, top)
-    axes.set_yscale('logit', nonpositive='clip')
+    axes.set_yscale('logit', **LOGIT['logit'])
     ticks = [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999]
     axes.set_yticks([tick for tick in ticks if tick <= top])
     axes.yaxis.set_minor_locator(ticker.NullLocator())
@@ -266,13 +266,33 @@ def accuracy_axis(axes: Axes, best: float) -> None:
   axes.set_xlim(0, None)
 
 
+LOGIT = {'logit': {'nonpositive': 'clip'}, 'linear': {}}
+
+
 def percent(axes: Axes) -> None:
   """Writes shares on the vertical axis as percent: 99.5%, not 0.995."""
   axes.yaxis.set_major_formatter(lambda value, _: f'{100 * value:.4g}%')
 
 
-def legend_outside(figure: Figure, axes: Axes) -> None:
-  """One legend for the figure, above the panels, in as few rows as fit."""
+def share_accuracy(axes: Axes, accuracy: Axes) -> None:
+  """Gives a panel the vertical axis of a panel of accuracies."""
+  axes.set_ylim(accuracy.get_ylim())
+  axes.set_yscale(accuracy.get_yscale(), **LOGIT[accuracy.get_yscale()])
+  axes.set_yticks(accuracy.get_yticks())
+  axes.yaxis.set_minor_locator(ticker.NullLocator())
+
+
+def legend_outside(
+  figure: Figure, axes: Axes, *, title: str | None = None
+) -> None:
+  """One legend for the figure, above the panels, in as few rows as fit.
+
+  Args:
+    title: above the legend: what the figure shows, in a sentence.
+  """
+  room = 0.35 / figure.get_size_inches()[1] if title else 0
+  if title:
+    figure.suptitle(title, fontsize=12.5, y=1 - room / 3)
   handles, labels = axes.get_legend_handles_labels()
   for rows in range(1, len(labels) + 1):
     columns = math.ceil(len(labels) / rows)
@@ -282,6 +302,7 @@ def legend_outside(figure: Figure, axes: Axes) -> None:
       handles,
       labels,
       loc='upper center',
+      bbox_to_anchor=(0.5, 1 - room),
       ncols=columns,
       frameon=False,
       handlelength=3,

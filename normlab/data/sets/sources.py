@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from normlab import errors, registry
 from normlab.data import images
 from normlab.data.batching import Examples, Pixels
-from normlab.data.sets import digits
+from normlab.data.sets import digits, digits_affine
 from normlab.data.sets.prepared import (
   find,
   folder_of,
@@ -32,12 +32,21 @@ SLICES_WITHOUT_VALIDATION = {
 
 DATASETS: dict[str, str] = {
   'digits': 'embedded: 1,797 handwritten digits, 8x8x1, 10 classes',
+  'digits_affine': 'embedded: 28,000 distorted digits, 12x12x1, 10 classes',
   'mnist': '70,000 handwritten digits, 28x28x1, 10 classes',
   'fashion_mnist': '70,000 pieces of clothing, 28x28x1, 10 classes',
   'cifar10': '60,000 photographs, 32x32x3, 10 classes',
   'cifar100': '60,000 photographs, 32x32x3, 100 classes',
   'imagenette': 'streamed: 13,394 photographs of ImageNet, 10 classes',
   'imagenet2012': 'streamed: 1,331,167 photographs, 1,000 classes',
+}
+
+# Sets that come with the laboratory. Those that are drawn have a seed, the
+# `seed` of 'digits_affine/seed'.
+EMBEDDED = {
+  'digits': digits,
+  'digits_affine': digits_affine,
+  **{f'digits_affine/{seed}': digits_affine for seed in digits_affine.SEEDS},
 }
 
 # Sets that stay on disk, with the share of their training split, from its end,
@@ -89,7 +98,7 @@ def check_name(name: str, *, streamed: bool | None = None) -> bool:
     errors.ConfigError: an unknown name, or not what it must be.
   """
   base = name.split('/')[0]
-  if base not in STREAMED:
+  if base not in STREAMED and name not in EMBEDDED:
     base = name
   registry.lookup('data set', base, DATASETS)
   if streamed is not None and (base in STREAMED) != streamed:
@@ -117,10 +126,9 @@ def describe(
       says the command that prepares it.
   """
   streamed = check_name(name)
-  if name == 'digits':
-    return Description(
-      dict(digits.SIZES), digits.IMAGE_SHAPE, digits.NUM_CLASSES
-    )
+  if name in EMBEDDED:
+    own = EMBEDDED[name]
+    return Description(dict(own.SIZES), own.IMAGE_SHAPE, own.NUM_CLASSES)
   info = prepared_builder(name, data_dir).info
   sizes = {
     split: info.splits[part].num_examples
@@ -172,9 +180,11 @@ def load(name: str, data_dir: str | None = None) -> dict[str, Examples]:
     errors.ConfigError: as `describe`; a streamed set; damaged examples.
   """
   check_name(name, streamed=False)
-  if name == 'digits':
+  if name in EMBEDDED:
+    seed = map(int, name.split('/')[1:])
     return {
-      split: Examples(*arrays) for split, arrays in digits.splits().items()
+      split: Examples(*arrays)
+      for split, arrays in EMBEDDED[name].splits(*seed).items()
     }
   builder = prepared_builder(name, data_dir)
   parts = slices(name, builder.info)
@@ -209,7 +219,7 @@ def prepare(name: str, data_dir: str | None = None) -> str:
       unpacks the downloads, or files that must be downloaded by hand.
   """
   check_name(name)
-  if name == 'digits':
+  if name in EMBEDDED:
     return str(digits.file())  # Embedded: there is nothing to do.
   folder = folder_of(data_dir)
   if find(name, folder):

@@ -1,0 +1,16 @@
+"""The runs of `lr_multipliers/digits.py` on other images, drawn by the same recipe.
+
+python scripts/reproduce.py lr_multipliers --scale=digits_redrawn --workdir=runs
+"""
+
+import ml_collections
+
+from configs.lr_multipliers import digits
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """The same, with another seed of the data set."""
+  config = digits.get_config()
+  config.label = 'lr_multipliers_redrawn'
+  config.data.name = 'digits_affine/1'
+  return config

@@ -1,0 +1,3 @@
+from configs.speedup import digits
+
+get_config = digits.get_config

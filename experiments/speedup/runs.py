@@ -1,0 +1,92 @@
+"""The arms and their runs: data, and nothing else."""
+
+from typing import NamedTuple
+
+import ml_collections
+
+from configs.speedup import (
+  cifar10,
+  cifar10_cpu,
+  digits,
+  digits_again,
+  digits_redrawn,
+  lesson,
+)
+from experiments.base import Run, Scale
+
+
+class Arm(NamedTuple):
+  """A network of the figure, as changes to the scale's baseline.
+
+  Attributes:
+    norm: name of the norm.
+    activation: name of the activation.
+    multiplier: of the learning rate.
+    accelerated: with the changes of section 4.2.1 that apply here: a fifth of
+      the weight decay, and a decay of the rate six times as fast.
+    paper_steps: 10^6 steps to 72.2% in the paper's table; None: never, or not
+      in the table.
+    paper_accuracy: best validation accuracy there, in percent.
+  """
+
+  norm: str
+  activation: str
+  multiplier: float
+  accelerated: bool
+  paper_steps: float | None = None
+  paper_accuracy: float | None = None
+
+
+BASELINE = 'Inception'
+ARMS: dict[str, Arm] = {
+  BASELINE: Arm('none', 'relu', 1, False, 31.0, 72.2),
+  'BN-Baseline': Arm('batch', 'relu', 1, False, 13.3, 72.7),
+  'BN-x5': Arm('batch', 'relu', 5, True, 2.1, 73.0),
+  'BN-x30': Arm('batch', 'relu', 30, True, 2.7, 74.8),
+  'BN-x5-Sigmoid': Arm('batch', 'sigmoid', 5, True, None, 69.8),
+  'Inception-x5': Arm('none', 'relu', 5, False),
+  'Inception-Sigmoid': Arm('none', 'sigmoid', 1, False),
+}
+# Three seeds are enough to see that it does not train.
+CONTROLS = ('Inception-x5',)
+SCALES: dict[str, Scale] = {
+  'lesson': Scale(lesson.get_config, seeds=(0, 1, 2)),
+  'digits': Scale(digits.get_config),
+  'digits_again': Scale(
+    digits_again.get_config,
+    seeds=(5, 6, 7, 8, 9),
+    fewer_seeds=(5, 6, 7),
+    target_seeds=(106, 107, 108),
+  ),
+  'digits_redrawn': Scale(digits_redrawn.get_config),
+  'cifar10_cpu': Scale(cifar10_cpu.get_config, seeds=(0, 1, 2)),
+  'cifar10': Scale(cifar10.get_config),
+}
+
+
+def runs(scale: str) -> list[Run]:
+  """The runs of all arms; one seed of every arm before the next seed."""
+  own = SCALES[scale]
+  return [
+    Run({'arm': arm, 'seed': seed}, config_of(scale, arm, seed))
+    for seed in own.seeds
+    for arm in ARMS
+    if arm not in CONTROLS or seed in own.fewer_seeds
+  ]
+
+
+def config_of(scale: str, arm: str, seed: int) -> ml_collections.ConfigDict:
+  """The config of one run: the scale's baseline, and the arm's changes."""
+  changes, config = ARMS[arm], SCALES[scale].config()
+  config.label = f'{config.label}-{arm}-seed{seed}'
+  config.seed = seed
+  config.norm.name = changes.norm
+  config.model.activation = changes.activation
+  config.optimizer.learning_rate_multiplier = float(changes.multiplier)
+  if changes.norm == 'batch':
+    # Flax's default, 0.99, is too slow for runs of a thousand steps.
+    config.norm.momentum = 0.9
+  if changes.accelerated:
+    config.optimizer.weight_decay /= 5
+    config.schedule.decay_steps //= 6
+  return config

@@ -1,0 +1,89 @@
+"""Outcomes of runs: numbers by arm and seed, out of their evaluations."""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from normlab.analysis import curves
+
+# Evaluations at the end that an accuracy is the mean of: never the best of a
+# run, which rises with the number of evaluations and with their noise.
+LAST = 3
+NOTHING = '\N{EN DASH}'
+
+
+def outcomes(
+  table: pd.DataFrame, *, target: float, by: Sequence[str] = ('arm', 'seed')
+) -> pd.DataFrame:
+  """What came of each run.
+
+  Args:
+    table: one row an evaluation, from `tables.evaluations`.
+    target: accuracy in [0, 1] that steps are counted to.
+    by: the columns that identify a run.
+
+  Returns:
+    One row a run, in the order of the table, by `by`: 'steps_to_match', the
+    first evaluated step with at least the target, infinite if there is none;
+    'accuracy' and 'loss', means of the last three evaluations, 0 and infinite
+    of a run that diverged; 'diverged_at', NaN if it did not.
+  """
+  runs = table.groupby(list(by), sort=False)
+  found = {
+    key: {
+      'steps_to_match': curves.steps_to_match(run, target),
+      'accuracy': final_accuracy(run),
+      'loss': final(run, 'loss', diverged=math.inf),
+      'diverged_at': run['diverged_at'].iloc[0],
+    }
+    for key, run in runs
+  }
+  return pd.DataFrame.from_dict(found, orient='index').rename_axis(list(by))
+
+
+def final_accuracy(run: pd.DataFrame) -> float:
+  """The mean of the last three evaluations; 0 of a run that diverged."""
+  return final(run, 'accuracy', diverged=0.0)
+
+
+def final(run: pd.DataFrame, metric: str, *, diverged: float) -> float:
+  """The mean of a metric over the last three evaluations of a run.
+
+  Args:
+    run: one row an evaluation.
+    metric: its column.
+    diverged: what a run has that diverged.
+  """
+  if run['diverged_at'].notna().any():
+    return diverged
+  return float(run.sort_values('step')[metric].tail(LAST).mean())
+
+
+def evaluation_grid(table: pd.DataFrame) -> float:
+  """The largest distance between two evaluations of a run, in steps."""
+  steps = sorted({0, *table['step']})
+  return float(max(b - a for a, b in zip(steps, steps[1:], strict=False)))
+
+
+def spread(values: Iterable[float], form: str = '{:,.0f}') -> str:
+  """Median and range as text: '350 (300–400)', '1,200 (950–never)'.
+
+  Args:
+    values: one a seed; infinite for never, NaN for undecided.
+    form: how to write a number.
+  """
+
+  def text(value: float) -> str:
+    if math.isnan(value):
+      return NOTHING
+    return form.format(value) if math.isfinite(value) else 'never'
+
+  ordered = sorted(values)
+  low, middle, high = map(
+    text, (ordered[0], statistics.median_high(ordered), ordered[-1])
+  )
+  if low == high:
+    return middle
+  return f'{middle} ({low}{NOTHING}{high})'
