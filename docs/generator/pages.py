@@ -1,4 +1,4 @@
-"""Texts that show results: docs/experiments.md, and marked blocks elsewhere."""
+"""Documents that show results: docs/experiments.md, and marked blocks."""
 
 import importlib
 import inspect
@@ -18,7 +18,7 @@ DOCS = ROOT / 'docs'
 # The parts of a result's text, in its order.
 PARTS = ('outcomes', 'verdicts', 'caption')
 BLOCK = re.compile(
-  r'(<!-- (results/\S+\.md): (\w+) -->\n).*?(?=<!-- end -->)', re.DOTALL
+  r'(<!-- (results/[\w/]+\.md)(?:: (\w+))? -->\n).*?(?=<!-- end -->)', re.DOTALL
 )
 # Settings that readers look for, and those that change no result.
 ALWAYS = ('batch_size', 'optimizer.name')
@@ -51,15 +51,15 @@ def documents() -> dict[pathlib.Path, str]:
 
 
 def shown(block: re.Match[str]) -> str:
-  """A marked block, with the part of the result that its mark names."""
+  """A marked block, with the result, or the part of it, that its mark names."""
   mark, path, name = block.groups()
   return f'{mark}\n{part(path, name)}\n\n'
 
 
-def part(path: str, name: str) -> str:
-  """A part of the text of a result; tables without the padding."""
+def part(path: str, name: str | None) -> str:
+  """A part of the text of a result, or all; tables without the padding."""
   text = (ROOT / path).read_text(encoding='utf-8').strip()
-  found = text.split('\n\n')[PARTS.index(name)]
+  found = text.split('\n\n')[PARTS.index(name)] if name else text
   return re.sub(r'[ ]{2,}(?=\|)', ' ', re.sub(r'\|[:-]{3,}', '|---', found))
 
 
