@@ -123,7 +123,7 @@ MEAN_ONLY = 'mean_only_batch_norm'
 
 
 def build(name: str, **fields: Any) -> Hooks:
-  """What a model receives: the factories of a norm, for its two hooks.
+  """The factories of a norm, for the two hooks of a model.
 
   Args:
     name: a key of `NORMS`.

@@ -37,7 +37,7 @@ class DynamicTanh(fields.CheckedInput, axis_fields.FeatureAxes, fields.Affine):
     *,
     mask: jax.Array | None = None,
   ) -> jax.Array:
-    """Squashes, scales and shifts; arguments and errors as of `ScaleBias`."""
+    """Squashes, scales and shifts; arguments and errors as for `ScaleBias`."""
     del use_running_average
     if not 0 < self.alpha_init < float('inf'):
       raise ValueError(

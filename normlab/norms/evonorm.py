@@ -48,7 +48,7 @@ class EvoNormB0(
     *,
     mask: jax.Array | None = None,
   ) -> jax.Array:
-    """Normalizes and activates; arguments and errors as of `BatchNorm`.
+    """Normalizes and activates; arguments and errors as for `BatchNorm`.
 
     Raises:
       TypeError: integer or complex input.
@@ -106,7 +106,7 @@ class EvoNormS0(
     *,
     mask: jax.Array | None = None,
   ) -> jax.Array:
-    """Normalizes and activates; arguments and errors as of `GroupNorm`.
+    """Normalizes and activates; arguments and errors as for `GroupNorm`.
 
     Raises:
       TypeError: integer or complex input.

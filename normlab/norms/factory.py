@@ -1,4 +1,4 @@
-"""What a model receives to make its norms: values that can be compared."""
+"""Factories of norms, which models are given; they compare by value."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -70,13 +70,13 @@ class Hooks:
   kernel_norm: NormFactory | None = None
 
   def keys(self) -> Iterator[str]:
-    """The names of the hooks, as of a mapping."""
+    """The names of the hooks, as in a mapping."""
     return (field.name for field in dataclasses.fields(self))
 
   # Any, as a checker holds what ** unpacks against every field of the model,
   # also against flax's `name` and `parent`.
   def __getitem__(self, hook: str) -> Any:
-    """The hook of that name, as of a mapping: a NormFactory or None."""
+    """The hook of that name, as in a mapping: a NormFactory or None."""
     if hook not in self.keys():
       raise KeyError(hook)
     return getattr(self, hook)

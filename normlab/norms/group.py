@@ -9,7 +9,7 @@ from flax import linen as nn
 from normlab.norms.core import axis_fields, fields
 from normlab.norms.core.pooling import Moments, pool
 
-# Of the paper's Table 3.
+# The paper's Table 3.
 DEFAULT_GROUPS = 32
 
 

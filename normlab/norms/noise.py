@@ -1,7 +1,7 @@
 """Noise on a layer's distributions (Santurkar et al. 2018, arXiv:1805.11604).
 
-`NoisyBatchNorm` is the experiment of section 2.1, `DistributionalNoise` in
-place of a norm its control: a network with the same noise and no norm.
+`NoisyBatchNorm` is the experiment of section 2.1. `DistributionalNoise` is its
+control: the same noise, and no norm.
 """
 
 import dataclasses
@@ -131,7 +131,7 @@ class DistributionalNoise(NoiseFields, fields.CheckedInput):
 
     Args:
       x: [batch, ..., features], or features along `axis`.
-      use_running_average: False to train, True for inference, as of
+      use_running_average: False to train, True for inference, as for
         `BatchNorm`; must be given.
       mask: boolean, broadcastable to `x`; NaN and infinity where it is False
         count as 0.

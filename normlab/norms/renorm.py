@@ -59,7 +59,7 @@ class BatchRenorm(fields.Statistics, fields.Affine, BatchFields):
   Attributes:
     r_max: at least 1: a number, or a function of the layer's own step counter;
       default: the paper's schedule, 1 until step 5,000, 3 from 40,000.
-    d_max: at least 0, likewise; default: 0 until step 5,000, 5 from 25,000.
+    d_max: at least 0, as `r_max`; default: 0 until step 5,000, 5 from 25,000.
     schedule_scale: stretches the steps of the schedules: 0.01 takes the paper's
       from 40,000 steps to 400.
   """

@@ -1,4 +1,4 @@
-"""What the norms share: constructor fields, parameters and checks.
+"""Mixins of the norms: constructor fields, parameters and checks.
 
 The mixins exist so that each field is declared once while every layer keeps the
 positional order of its `flax.linen` namesake: dataclass fields are collected

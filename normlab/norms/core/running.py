@@ -179,6 +179,6 @@ def running_average(
   updated = momentum * running + (1 - momentum) * batch
   if not isinstance(count, jax.Array):
     return updated.astype(running.dtype)
-  # Of features that devices share, the batch's statistics are shared too.
+  # If devices share features, they share the batch's statistics too.
   unchanged = broadcast(running, updated.shape, updated)
   return jnp.where(count > 0, updated, unchanged).astype(running.dtype)

@@ -1,4 +1,4 @@
-"""What norms of kernels share: a layer that is called with other kernels."""
+"""The base class of norms on kernels: a layer called with other kernels."""
 
 from typing import Any, ClassVar
 
@@ -86,7 +86,7 @@ class KernelNorm(nn.Module):
     return 'kernel' in path.split('/') and value.ndim >= 2
 
   def wanted(self) -> str:
-    """What `selects` selects, for people."""
+    """A name for the kernels that `selects` selects, for errors."""
     return 'a kernel of rank 2 or more'
 
   def transformed(

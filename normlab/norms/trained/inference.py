@@ -1,4 +1,4 @@
-"""What trained norms normalize with in inference: their running statistics.
+"""Running statistics of trained norms, read and replaced in inference.
 
 Read as a mean and a variance whatever the layer keeps, and, while a model runs,
 replaced by others.
@@ -27,7 +27,7 @@ Choice = Callable[[nn.Module, State, Moments], State]
 
 
 def read(layer: nn.Module, state: State) -> tuple[Any, Any]:
-  """What a norm subtracts in inference, and the variance it divides by.
+  """The mean that a norm subtracts in inference, and its variance.
 
   0 and 1 where it does neither; of an `LpBatchNorm` the squared deviation.
 
@@ -117,7 +117,7 @@ def normalized(
   *,
   mask: jax.Array | None = None,
 ) -> Any:
-  """What the layer returns in inference with the state that `choose` returns.
+  """The layer's output in inference, with the state that `choose` returns.
 
   Args:
     layer: bound to its variables.

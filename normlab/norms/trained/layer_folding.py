@@ -1,4 +1,4 @@
-"""One layer that does what a layer and its trained norm do in inference.
+"""Folding of a layer and its trained norm into one layer, for inference.
 
 (x W + b - mean) / sqrt(var + epsilon) * scale + bias is one affine map of x:
 with m = scale / sqrt(var + epsilon), the kernel W m and the bias
@@ -21,7 +21,7 @@ from normlab.norms.trained import inference
 Tree = dict[str, Any]
 Norm = nn.Module | Callable[..., nn.Module]
 
-# What each needs of its state.
+# The foldable norms, with the state that each needs.
 FOLDABLE: dict[type[nn.Module], tuple[str, ...]] = {
   BatchNorm: ('mean', 'var'),
   BatchRenorm: ('mean', 'std'),

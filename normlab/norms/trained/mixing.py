@@ -1,7 +1,7 @@
 """Statistics of the test batch mixed with those of training (arXiv:2006.16971).
 
-Under a shift of the inputs, such as noise or blur, the running statistics are
-those of another distribution, and a test batch's own are few.
+Under a shift of the inputs, such as noise or blur, the running statistics
+belong to another distribution, and a test batch has few examples of its own.
 """
 
 from collections.abc import Mapping

@@ -140,7 +140,7 @@ def joined(parts: list[Moments]) -> Moments:
 
 
 def subtree(tree: Any, path: Path) -> Any:
-  """What lies at this path of nested dicts."""
+  """The value at this path of nested dicts."""
   return functools.reduce(lambda inner, name: inner[name], path, tree)
 
 

@@ -1,7 +1,7 @@
 """Population statistics of a trained model (arXiv:1502.03167, 2105.07576).
 
-Running averages belong to weights that have since changed, and to few batches.
-Here the weights are frozen, and the statistics are those of the data given.
+Running averages come from few batches, and from weights that have since
+changed. Here the weights are frozen, and all given data count.
 """
 
 from collections.abc import Iterable, Iterator
@@ -84,7 +84,7 @@ def has_running_statistics(
     model: any.
     variables: of the model, or their shapes.
     *args: of the model's call, or their shapes.
-    **kwargs: as of `recalibrate`.
+    **kwargs: as for `recalibrate`.
   """
   data = make_pass(model, inference.call_arguments(model, kwargs))
   return bool(jax.eval_shape(data.trace_records, variables, args, True))
