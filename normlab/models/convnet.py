@@ -1,4 +1,4 @@
-"""What the convolutional networks share that have a width."""
+"""The base class of the convolutional networks that have a width."""
 
 import functools
 from collections.abc import Callable

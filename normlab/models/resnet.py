@@ -22,9 +22,9 @@ class ResidualBlock(nn.Module):
     layers: of the branch.
     conv: makes a convolution with its norm and activation, called as
       conv(channels, kernel_size, strides, name='layer1').
-    linear: likewise, without an activation: the last convolution of the branch,
-      and the projection, 1x1.
-    activation: behind the sum.
+    linear: as `conv`, without an activation: for the last convolution of the
+      branch, and for the projection, 1x1.
+    activation: after the sum.
   """
 
   layers: Layers
