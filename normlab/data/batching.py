@@ -102,7 +102,7 @@ class Shuffled:
     Args:
       key: of a run; or [members] of several, whose orders are then stacked.
       num_examples: in the split.
-      batch_size: examples a step.
+      batch_size: examples per step.
     """
     self.steps_per_epoch = num_examples // batch_size
 
@@ -137,7 +137,7 @@ def rows_of_step(
     orders: as `Shuffled.orders` gives them for a call.
     first: the first step of that call, from 0.
     step: this step, from 0.
-    batch_size: examples a step.
+    batch_size: examples per step.
   """
   steps_per_epoch = orders.shape[1] // batch_size
   epoch = step // steps_per_epoch - first // steps_per_epoch

@@ -1,7 +1,7 @@
-"""What gives a run its examples: from the devices' memory, or streamed.
+"""Feeds: the examples of a run, from the devices' memory or streamed.
 
-Both feeds have the same methods; which one a run has is a matter of its data
-set. `inputs` are those of a compiled call (`training_step.Inputs`).
+Both feeds have the same methods; the data set decides which one a run has.
+`inputs` are the arguments of a compiled call (`training_step.Inputs`).
 """
 
 import copy
@@ -26,7 +26,7 @@ class Resident(struct.PyTreeNode):
     split: all training examples.
     orders: int32 [epochs, examples], of the epochs of this call.
     first: the first step of the call, from 0.
-    batch_size: examples a step.
+    batch_size: examples per step.
     sharding: of a batch; None on one device.
   """
 
@@ -75,7 +75,7 @@ class MemoryFeed:
     Args:
       splits: 'train' and others.
       key: of the order of the training examples.
-      batch_size: examples a step.
+      batch_size: examples per step.
       mesh: the devices.
     """
     self.pixels = data.pixel_statistics(splits['train'].images)
@@ -149,7 +149,7 @@ class MemoryFeed:
       yield _take(examples, devices.shard(devices.own_part(rows), self._mesh))
 
   def state(self) -> dict[str, Any]:
-    """What `restore` needs: nothing, as the step says it all."""
+    """The state for `restore`: empty, as the step determines it."""
     return {}
 
   def restore(self, state: dict[str, Any]) -> None:
@@ -251,7 +251,7 @@ Feed = MemoryFeed | StreamFeed
 
 
 class Stopped(Exception):
-  """An evaluation was told to end."""
+  """An evaluation was asked to stop."""
 
 
 class Stoppable:
@@ -268,7 +268,7 @@ class Stoppable:
     """As of the feed.
 
     Raises:
-      Stopped: told to end.
+      Stopped: asked to stop.
     """
     for item in self._feed.eval_batches(split, batch_size):
       self._check()
@@ -278,7 +278,7 @@ class Stoppable:
     """As of the feed.
 
     Raises:
-      Stopped: told to end.
+      Stopped: asked to stop.
     """
     for batch in self._feed.training_batches(count, batch_size):
       self._check()

@@ -57,7 +57,7 @@ MANUAL_FILES = {
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-  """What is known of a data set without reading it.
+  """Facts about a data set, known without reading it.
 
   Attributes:
     sizes: number of examples of 'train', 'validation' and 'test'.

@@ -71,7 +71,7 @@ def training(
   return (
     grain.MapDataset.source(source)
     .shuffle(int(order))[:usable]
-    # Of the position in all epochs; batches are made of parts, in their order.
+    # By the position over all epochs; parts make up batches in their order.
     .random_map(augment, seed=int(augmentation))
     .batch(share.size, batch_fn=_stack)[share.index :: share.count]
     .repeat()[first:]

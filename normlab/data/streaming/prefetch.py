@@ -54,8 +54,8 @@ class Prefetch:
       build: makes the pipeline; is given the path of a file, and what it makes
         should fail once that file is gone. Elements are arrays, or tuples of
         arrays.
-      workers: number of processes; 0 is threads of this one, None is one a core
-        that this process may use.
+      workers: number of processes; 0 is threads of this one, None is one per
+        core that this process may use.
       element_bytes: size of one element.
     """
     mark = _make_mark()

@@ -88,7 +88,7 @@ class TrainStream:
     )
     self._element_bytes = _element_bytes(share, augment.size)
     self._workers = workers
-    # What the order is a function of, beside the position.
+    # Besides the position, the order depends on these.
     self._identity = {
       'examples': len(examples),
       'batch_size': batch_size,
@@ -127,7 +127,7 @@ class TrainStream:
     return batch
 
   def get_state(self) -> dict[str, int]:
-    """What `set_state` needs to go on with the next batch; fit for JSON."""
+    """The state for `set_state` to go on with the next batch; JSON types."""
     return {'next_batch': self._next, **self._identity}
 
   def set_state(self, state: dict[str, int]) -> None:
