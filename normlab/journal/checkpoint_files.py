@@ -66,7 +66,7 @@ def arguments(
   position: Position,
   config: dict[str, Any] | None,
 ) -> Any:
-  """What Orbax is to write.
+  """The items that Orbax writes.
 
   Args:
     state: to be saved; copied, as the next step overwrites it.

@@ -117,7 +117,7 @@ class Checkpoints:
 
     Args:
       like: as in `read`.
-      warn: is told of each checkpoint that is passed over.
+      warn: is called for each checkpoint that is passed over.
 
     Returns:
       The checkpoint; None where there is none.
@@ -147,7 +147,7 @@ class Checkpoints:
     return found
 
   def _disagreement(self, position: Position) -> str | None:
-    """What of the record is missing that was there before the checkpoint."""
+    """The problem if rows from before the checkpoint are missing; else None."""
     rows = self._record.whole_rows()
     if rows >= position.rows:
       return None

@@ -1,8 +1,7 @@
-"""What a run writes down, so that it can be continued as if nothing had been.
+"""The rows, events and checkpoints of a run, kept consistent to resume from.
 
-The rows of the record, TensorBoard's events and the checkpoints belong
-together: a checkpoint knows how many rows were written before it, and a run
-that resumes takes off the rows after it, which it then writes again.
+A checkpoint knows how many rows were written before it. A run that resumes
+removes the rows after it, and writes them again.
 """
 
 import contextlib
@@ -51,7 +50,7 @@ class Journal:
 
     Args:
       like: the state before the first step.
-      warn: is told of checkpoints that cannot be used.
+      warn: is called for checkpoints that cannot be used.
 
     Returns:
       The checkpoint; for a run without, the state before the first step.
@@ -84,7 +83,7 @@ class Journal:
 
   @property
   def seconds(self) -> float:
-    """Of training so far, over all its processes one after another."""
+    """Seconds of training so far; a resumed run counts on."""
     return time.monotonic() - self._start
 
   def write(self, step: int, split: str, values: Values) -> None:

@@ -11,7 +11,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-# Of a metric: a number, or one for each class, None where there is none.
+# Values of metrics: a number, or one per class, None for a class without.
 Value = float | None | Sequence[float | None]
 Values = Mapping[str, Value]
 
@@ -20,7 +20,7 @@ EVENTS_SUFFIX = '.normlab'
 
 
 class JsonLinesWriter:
-  """One object a line: step, split and the values; NaN and inf are null."""
+  """One object per line: step, split and the values; NaN and inf are null."""
 
   def __init__(self, path: pathlib.Path):
     """Continues the file, or starts it."""
