@@ -1,16 +1,16 @@
 """A run on disk: its folder, config, metrics and status.
 
   config.json     the resolved config
-  metrics.jsonl   one object a line: step, split, values
-  timing.jsonl    one object a line: step, images a second, seconds so far
+  metrics.jsonl   one object per line: step, split, values
+  timing.jsonl    one object per line: step, images per second, seconds so far
   status.json     running, done, diverged at a step, failed or interrupted
   checkpoints/    the state at some steps
   events.out...   metrics and timing for TensorBoard
 
-Two runs of the same config on the same machine have equal metrics, also if one
-was stopped and resumed; what differs from run to run is in timing and status.
+Two runs of the same config on the same machine have equal metrics, even if one
+was stopped and resumed; only timing and status differ.
 
-This is what plots and reports read, and it needs neither JAX nor TFDS.
+Plots and reports read these files; that needs neither JAX nor TFDS.
 """
 
 from normlab.records.identity import (

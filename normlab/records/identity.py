@@ -1,4 +1,4 @@
-"""When two configs are the same run."""
+"""The identity of a run: which configs are the same run."""
 
 import functools
 import hashlib
@@ -48,7 +48,7 @@ class _Encoder(config_dict.CustomJSONEncoder):
   """Writes NumPy's numbers as numbers."""
 
   def default(self, obj: Any) -> Any:
-    """What JSON writes for a value that it does not know."""
+    """The JSON form of a value that JSON does not know."""
     return obj.item() if isinstance(obj, np.generic) else super().default(obj)
 
 

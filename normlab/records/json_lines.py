@@ -1,4 +1,4 @@
-"""The rows of a file: one JSON object a line, with a step and a split."""
+"""The rows of a file: one JSON object per line, with a step and a split."""
 
 import json
 from typing import Any
@@ -55,7 +55,7 @@ def loads(text: str | bytes) -> Any:
 
 
 def row_problem(row: Any) -> str:
-  """What a row lacks that its readers rely on; '' for a row.
+  """The problem of a value that is no row, in words; '' for a row.
 
   A row has a step, a split and values: numbers, None where they were not
   finite, or a list of such. An accuracy is always a number.

@@ -85,7 +85,7 @@ class Record:
     return self._read_rows(METRICS)
 
   def timing(self) -> list[dict[str, Any]]:
-    """The rows of timing.jsonl, likewise."""
+    """The rows of timing.jsonl."""
     return self._read_rows(TIMING)
 
   def whole_rows(self) -> int:
@@ -289,7 +289,7 @@ class Record:
 
 
 def status_problem(status: dict[str, Any]) -> str:
-  """What a status lacks that its readers rely on; '' for a status."""
+  """The problem of a value that is no status, in words; '' for a status."""
   name = status.get('status')
   if name not in (*FINISHED, 'running', 'failed', 'interrupted'):
     return f'the status is {shown(name)}'
