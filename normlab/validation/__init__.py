@@ -1,8 +1,8 @@
 """Checks a whole config before anything compiles or is written.
 
 `fields` has the rule of each field; `owners`, `training` and `inputs` have the
-rules between fields. What the parts check themselves (names, fields, shapes) is
-asked of them here. Every problem is one line: field, value, what is allowed.
+rules between fields. The checks of the parts (names, fields, shapes) are called
+from here. Every problem is one line: field, value, what is allowed.
 """
 
 import ml_collections

@@ -91,7 +91,7 @@ FIELDS: dict[str, Rule] = {
   'schedule.boundaries': optional(rules.BOUNDARIES),
   'schedule.final_fraction': optional(rules.MOMENTUM),
 }
-# What is less alike is not suggested.
+# Names less alike are not suggested.
 ALIKE = 0.5
 SECTIONS = tuple(
   dict.fromkeys(field.split('.')[0] for field in FIELDS if '.' in field)
@@ -139,7 +139,7 @@ def missing(paths: list[str]) -> str:
 
 
 def problems(config: ml_collections.ConfigDict) -> dict[str, str]:
-  """What is wrong with single fields: the path of each, or its section's.
+  """The problems of single fields, by the path of the field or its section.
 
   Args:
     config: of any fields and values.
@@ -202,7 +202,7 @@ def read(
 
 
 def strangers(owner: ml_collections.ConfigDict, section: str) -> dict[str, str]:
-  """What is wrong with the fields that `base` does not have: path to line.
+  """The problems of fields that `base` does not have: path to line.
 
   Args:
     owner: the config, or one of its sections.

@@ -34,8 +34,8 @@ def set_field(
       field, is left to the check of the whole config.
     path: as 'norm.name'; of any type.
     value: of any type.
-    kinds: the types of its fields, as of `records.types`; a copy has lost those
-      of the fields that are None.
+    kinds: the types of its fields, as `records.types` has them; a copy has lost
+      those of the fields that are None.
     is_text: whether the value is written as on a command line: '(32, 64)'.
   """
   rule = fields.FIELDS.get(path)

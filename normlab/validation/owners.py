@@ -1,4 +1,4 @@
-"""Names that must be known, and the fields that their owners must have."""
+"""Rules of names: each must be known, and must have the fields that are set."""
 
 import functools
 from collections.abc import Callable

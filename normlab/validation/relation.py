@@ -8,7 +8,7 @@ from normlab.validation.facts import Facts
 
 
 class Relation(NamedTuple):
-  """What must hold between the values of some fields.
+  """A condition on the values of several fields.
 
   It is asked only where nothing is wrong with the fields that it reads, so that
   a bad value is one line of an error and not five.
@@ -24,7 +24,7 @@ class Relation(NamedTuple):
   problem: Callable[[Facts], str | None]
 
   def ask(self, facts: Facts) -> str | None:
-    """What is wrong, in one line that names the field; None if nothing is."""
+    """The problem, in one line that names the field; None without one."""
     try:
       return self.problem(facts)
     except errors.ConfigError as error:

@@ -1,8 +1,8 @@
-"""What the value of one field must be: its type, its range, and both in words.
+"""Rules for the value of one field: its type, its range, both in words.
 
-A config holds values of any type: ml_collections takes True for a whole number
-and NaN for any number, and a config from JSON, or one that is unlocked, takes
-everything. So a rule must not fail on a value, whatever that is.
+A config can hold values of any type: ml_collections accepts True for a whole
+number and NaN for any number, and a config from JSON, or an unlocked one,
+accepts everything. So a rule must not raise, whatever the value.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Test = Callable[[Any], bool]
 
 
 class Rule(NamedTuple):
-  """What the value of a field must be.
+  """A rule for the value of a field.
 
   Attributes:
     holds: whether a value, of any type, is allowed.
