@@ -18,7 +18,7 @@ def taken(
 
   Args:
     record: of the run.
-    config: likewise.
+    config: of the run.
     stack: gives the folder back.
 
   Raises:

@@ -1,7 +1,7 @@
-"""Goes back to the last state of a run whose numbers were all finite.
+"""Diagnosis of a divergence: finds the last state that was finite.
 
-Training does not stop to look at every tensor. When a loss is not finite, the
-steps since the newest checkpoint are made again, one at a time, and looked at.
+Training does not check every tensor. When a loss is not finite, the steps since
+the newest checkpoint are repeated one at a time, and checked.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What a run would need, without training it: nothing is written."""
+"""Estimate of a run's memory and time; trains and writes nothing."""
 
 import contextlib
 import statistics
@@ -17,7 +17,7 @@ STEPS = 10
 
 
 class Measured(NamedTuple):
-  """What a run would need.
+  """The memory and time of a run.
 
   Attributes:
     described: its parameters, devices and data, in words.
@@ -107,7 +107,7 @@ def step_seconds(
 
 
 def memory_text(memory: Any) -> str:
-  """What a step holds at most, from the compiler's own plan."""
+  """The peak memory of a step, from the compiler's plan."""
   held = memory.argument_size_in_bytes
   held += memory.output_size_in_bytes - memory.alias_size_in_bytes
   most = held + memory.temp_size_in_bytes

@@ -1,4 +1,4 @@
-"""What a trained network does on a split: its metrics, and its predictions."""
+"""Evaluation of a network on a split: metrics and predictions."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ from normlab.training import preparation
 T = TypeVar('T')
 Variables = dict[str, Any]
 
-# What the norms normalize with, by the name in `config.eval_statistics`.
+# Statistics that the norms use, by the name in `config.eval_statistics`.
 STATISTICS: dict[str, str] = {
   'running': 'the averages that training kept',
   'batch': 'those of each batch that is evaluated, without dropout',
@@ -69,7 +69,7 @@ def evaluate(
 
 
 class Column(NamedTuple):
-  """What some columns of a row were evaluated with.
+  """The statistics and parameters behind some columns of a row.
 
   Attributes:
     statistics: of `STATISTICS`.
@@ -108,11 +108,11 @@ def column_totals(
   Args:
     ready: config and data.
     split: of `SPLITS`.
-    columns: as of `columns_of`.
+    columns: as for `columns_of`.
     network_of: from `statistics` and `ema` of a column what its network is.
     count: from a network, a batch, which of its examples are valid, and
       `by_batch`, the totals of the batch, as `totals_of`.
-    batch_size: as of `evaluate`.
+    batch_size: as for `evaluate`.
   """
   config, sums = ready.config, {}
   # Reading a batch can take longer than evaluating it: once for all columns.
@@ -195,7 +195,7 @@ def variables(
   *,
   ema: bool,
 ) -> Variables:
-  """What the model is applied with, recalibrated if asked.
+  """The variables of the model, recalibrated if asked.
 
   The moving average of the parameters has no statistics of its own: 'running'
   are those of the parameters that were averaged.
@@ -304,7 +304,7 @@ def totals_of(
   model: Any,
   by_batch: bool,
 ) -> metrics.Totals:
-  """The totals of a batch; arguments as of `logits_of`.
+  """The totals of a batch; arguments as for `logits_of`.
 
   Args:
     network: the model's variables.

@@ -30,7 +30,7 @@ class DivergedError(Exception):
     super().__init__(f'the {split} loss is not finite at step {step}')
     self.step = step
     self.split = split
-    # What is found out about it: goes to the status of the run.
+    # Findings about the divergence, for the status of the run.
     self.details: dict[str, Any] = {}
 
 
@@ -140,7 +140,7 @@ class TrainRows:
       first: its first step, from 0.
       metrics: of its steps, on the host.
       norms: of the parameters after it; empty unless a row ends with it.
-      rate: steps a second since the row before.
+      rate: steps per second since the row before.
 
     Raises:
       DivergedError: a loss that is not finite.
@@ -183,7 +183,7 @@ def ends_row(config: ml_collections.ConfigDict, step: int) -> bool:
 
 
 class Clock:
-  """Steps a second since it was last asked."""
+  """Steps per second since it was last asked."""
 
   def __init__(self, step: int):
     """Starts at a step."""
