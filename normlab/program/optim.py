@@ -100,7 +100,7 @@ def build(
 
 
 def fields_of(name: str) -> list[str]:
-  """What `build` takes for an optimizer, and the learning rate's multiplier.
+  """The arguments of `build`, and the multiplier of the learning rate.
 
   Raises:
     errors.ConfigError: an unknown name; lists the known ones.
@@ -111,7 +111,7 @@ def fields_of(name: str) -> list[str]:
 
 
 def schedule_fields_of(name: str) -> list[str]:
-  """What `build_schedule` takes for a schedule.
+  """The arguments of `build_schedule`.
 
   Raises:
     errors.ConfigError: an unknown name; lists the known ones.

@@ -1,4 +1,4 @@
-"""What of a run is compiled, and which numbers it is given.
+"""Programs: the choices of a run that are compiled, and its numbers.
 
 A `Program` holds the choices that shape the compiled step; the numbers of the
 optimizer are its arguments. Two runs with equal programs compile once.
@@ -28,7 +28,7 @@ class Program:
     model: maps images and `train` to logits.
     optimizer: a key of `optim.OPTIMIZERS`.
     augmentation: of the training images.
-    batch_size: examples a step.
+    batch_size: examples per step.
     microbatches: parts of a batch, one after the other.
     log_layer_norms: whether the norms of each tensor are among the metrics.
     mesh: the devices that share a batch; None is one device.
@@ -59,11 +59,11 @@ class Hyper(NamedTuple):
   Attributes:
     optimizer: float32 scalars, the arguments of `optim.build`. For a call the
       `learning_rate` is that of each step, [steps].
-    ema_decay: float32, of the moving average of the parameters; None is none.
-    label_smoothing: float32, of the training loss; None is none.
+    ema_decay: float32, of the moving average of the parameters, if kept.
+    label_smoothing: float32, of the training loss, if there is any.
     model: float32 scalars by their field of the model, which are constants of
       a program, except for one of runs that differ in them.
-    norm: likewise, by their field of the norm.
+    norm: numbers of the norm, by field.
   """
 
   optimizer: dict[str, np.ndarray]
@@ -130,7 +130,7 @@ def build_model(
 
 
 def augmentation(config: ml_collections.ConfigDict) -> Augmentation:
-  """What a step does to its images; streamed ones come augmented."""
+  """The augmentation of a step; streamed images come augmented."""
   if data.is_streamed(config.data.name):
     return Augmentation()
   return Augmentation(config.data.random_crop, config.data.random_flip)

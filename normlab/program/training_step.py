@@ -32,7 +32,7 @@ class TrainState(struct.PyTreeNode):
     model_state: its other collections (running statistics and the like); empty
       for models without state.
     opt_state: the optimizer's state.
-    ema: moving average of the parameters; None is none.
+    ema: moving average of the parameters; None without one.
   """
 
   step: jax.Array
@@ -195,7 +195,7 @@ def accumulated_gradient(
     examples: images [batch, ...] and labels [batch].
     key: of dropout and of noise.
     program: the model and the number of microbatches.
-    label_smoothing: as of `training_means`.
+    label_smoothing: as for `training_means`.
 
   Returns:
     The mean gradient, the mean metrics, and the other collections at the end.
