@@ -1,6 +1,6 @@
 """Analysis of training curves: steps to match, spreads, verdicts.
 
-Pure functions of tables with one row an evaluation; columns 'network', 'seed',
+Pure functions of tables with one row per evaluation; columns 'network', 'seed',
 'step' and 'accuracy'. Nothing here reads a file or knows an experiment.
 """
 
@@ -45,7 +45,7 @@ def last_crossing(late: pd.Series, early: pd.Series) -> int | None:
 
   Args:
     late: accuracy by step, of the curve that ends higher.
-    early: likewise, of the other.
+    early: accuracy by step, of the other.
 
   Returns:
     The first step after which `late` is never below or equal; None where it is
@@ -106,7 +106,7 @@ def spread(
   """Mean and range over seeds, as text: '350 (300-400) in 2 of 3 seeds'.
 
   Args:
-    values: one a seed.
+    values: one per seed.
     form: how to write a number.
     counted: which values to average; default: the finite ones. The others are
       runs that never got there.

@@ -42,7 +42,7 @@ COLORS = {
   'weight_standardization': '#33cc33',
 }
 
-# Of Paul Tol's muted palette, for norms that have no colour of their own yet.
+# Paul Tol's muted palette, for norms without a colour of their own.
 SPARE_COLORS = ('#882255', '#999933', '#332288', '#44aa99', '#aa4499')
 
 DOTS = (0, (1, 1))
@@ -53,12 +53,12 @@ LINES = ('-', (0, (5, 1.5)), (0, (7, 1.5, 1.5, 1.5)))
 # Highest end of an axis of accuracies, which on the logit scale has to end
 # before 100%.
 TOP = 0.99875
-# Of a legend.
+# Legend settings.
 MOST_COLUMNS = 8
 # Crosses side by side, and points between two of them.
 HEAP_COLUMNS = 3
 HEAP_PITCH = 7.5
-# Of Okabe & Ito, for lines that are no norms.
+# Okabe & Ito's palette, for lines that are no norms.
 LINE_COLORS = (
   '#0072b2',
   '#e69f00',
@@ -119,13 +119,13 @@ def marked_style(norm: str) -> dict[str, Any]:
 
 
 def numbered_style(number: int) -> dict[str, Any]:
-  """Likewise, of a line that is no norm, by its number from 0."""
+  """The colour of a line that is no norm, by its number from 0."""
   color = LINE_COLORS[number % len(LINE_COLORS)]
   return {'color': color, **line_and_mark(number)}
 
 
 def line_and_mark(number: int) -> dict[str, Any]:
-  """What tells lines apart in a print without colours."""
+  """The line style, which tells lines apart in print without colours."""
   return {
     'linestyle': LINES[number % len(LINES)],
     'marker': MARKERS[number % len(MARKERS)],
@@ -158,7 +158,7 @@ def band(axes: Axes, curves: pd.DataFrame, *, label: str, **style: Any) -> None:
 
   Args:
     axes: where to draw.
-    curves: one row an evaluation: 'step', 'accuracy'.
+    curves: one row per evaluation: 'step', 'accuracy'.
     label: for the legend.
     **style: from `style`.
   """

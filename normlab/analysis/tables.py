@@ -9,14 +9,14 @@ import pandas as pd
 from normlab import errors
 from normlab.records import Record, RecordError
 
-# Of a table without rows.
+# The columns of a table without rows.
 COLUMNS = ['status', 'diverged_at', 'step', 'accuracy', 'loss']
 
 
 def evaluations(
   runs: Iterable[tuple[Mapping[str, Any], Record]], split: str = 'validation'
 ) -> pd.DataFrame:
-  """One row an evaluation.
+  """One row per evaluation.
 
   Args:
     runs: what identifies each run ('network', 'seed', ...), and its record.
