@@ -116,7 +116,7 @@ def enough_memory() -> Iterator[None]:
 
 
 def memory_problem(error: Exception) -> str:
-  """What to do about memory that does not suffice; '' for any other error."""
+  """Advice for an error of exhausted memory; '' for any other error."""
   text, kinds = str(error), (MemoryError, jax.errors.JaxRuntimeError)
   words = 'Out of memory|RESOURCE_EXHAUSTED|Unable to allocate'
   if not isinstance(error, kinds) or not re.search(words, text):

@@ -14,7 +14,7 @@ from normlab import errors
 
 # Bytes of the longest text that processes tell each other.
 TEXT_LENGTH = 4_096
-# Seconds between two questions whether any process was told to end.
+# Seconds between two rounds in which processes ask if any is to stop.
 ASK_EVERY = 1.0
 
 
@@ -26,10 +26,10 @@ def initialize(
   """Joins the processes of a run; before JAX touches a device.
 
   Args:
-    coordinator: 'host:port' of process 0; None is what the cluster's
-      environment says (SLURM, GKE, Cloud TPU, Open MPI).
-    num_processes: of the run; None likewise.
-    process_id: of this process, from 0; None likewise.
+    coordinator: 'host:port' of process 0. None, here and below, takes the value
+      of the cluster's environment (SLURM, GKE, Cloud TPU, Open MPI).
+    num_processes: of the run.
+    process_id: of this process, from 0.
 
   Raises:
     errors.ConfigError: numbers that do not fit, or an environment that says
@@ -85,7 +85,7 @@ def is_primary() -> bool:
 
 
 def told_by_primary(text: str | None) -> str | None:
-  """What process 0 gave here, in every process."""
+  """The value of process 0, in every process."""
   if is_alone():
     return text
   from jax.experimental import multihost_utils
@@ -110,13 +110,13 @@ def any_process(flag: bool) -> bool:
 
 
 class Agreement:
-  """Whether any process was told to end: all ask together, once a second.
+  """Whether any process was asked to stop: all ask together, once a second.
 
   How many calls that is, they find out from the slowest.
   """
 
   def __init__(self, stop: Callable[[], bool]):
-    """Takes what says whether this process was told."""
+    """Takes a function that says whether this process is to stop."""
     self._stop = stop
     self._every, self._calls = 1, 0
     self._asked = time.monotonic()

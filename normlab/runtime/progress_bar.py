@@ -1,4 +1,4 @@
-"""Shows how a run gets on: a bar on a terminal, plain lines in a log."""
+"""Progress of a run: a bar on a terminal, plain lines in a log."""
 
 import contextlib
 import os
@@ -101,7 +101,7 @@ class Bar:
 
 
 class Lines:
-  """A line an evaluation, with rate and remaining time."""
+  """One line per evaluation, with rate and remaining time."""
 
   def __init__(self, total_steps: int):
     """Starts the clock at the first step, which compiles."""
