@@ -1,4 +1,4 @@
-"""One display for many runs: a bar on a terminal, a line a run in a log."""
+"""One display for many runs: a bar on a terminal, one line per run in a log."""
 
 import collections
 import sys

@@ -54,7 +54,7 @@ def report(planned: Sequence[Member], workdir: str, runner: Runner) -> str:
 def run_table(
   planned: Sequence[Member], folder: pathlib.Path, groups: Sequence[Runs]
 ) -> str:
-  """A row a run: its group, its overrides, whether it has a result."""
+  """One row per run: its group, its overrides, whether it has a result."""
   group_of = {path: i for i, runs in enumerate(groups, 1) for path in runs}
   rows = [
     {
@@ -87,7 +87,7 @@ def group_table(
   groups: Sequence[Runs],
   estimates: Sequence[Estimate],
 ) -> str:
-  """A row a group: how many runs, what they share, and how long they take."""
+  """One row per group: number of runs, shared overrides, and time."""
   by_path = {str(folder / member.name): member for member in planned}
   rows = []
   for i, (runs, estimate) in enumerate(zip(groups, estimates, strict=True), 1):
@@ -133,7 +133,7 @@ def named_overrides(
 
 
 def same(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-  """What all rows have in common."""
+  """The overrides that all rows share."""
   return {
     key: value
     for key, value in rows[0].items()

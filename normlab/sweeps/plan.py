@@ -11,7 +11,7 @@ from normlab.sweeps.language.arguments import bounded
 from normlab.validation import fields, overrides
 
 PREFIX = 'config.'
-# Of a folder's name, in front of the hash: file systems take 255.
+# Longest label of a folder, before the hash: file systems take 255.
 LONGEST_LABEL = 150
 
 
@@ -188,7 +188,7 @@ def swept_fields(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def label_of(label: str, swept: Mapping[str, Any]) -> str:
-  """What a person may want to know of a run, in front of its hash.
+  """The readable label of a run, before its hash.
 
   Args:
     label: of the config.

@@ -69,7 +69,7 @@ def sweep(
     stop: whether to save all states and end.
 
   Returns:
-    The table, one row a run: see `results.table`.
+    The table, one row per run: see `results.table`.
 
   Raises:
     errors.ConfigError, records.RecordError: a config, a folder or a cluster
@@ -117,7 +117,7 @@ def check_usable(folder: pathlib.Path, planned: Sequence[Member]) -> None:
 
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-  """What tells two sweeps apart, in words; both as of `described`."""
+  """The first difference of two sweeps; both as `described` has them."""
   for field in there['config'].keys() & here['config'].keys():
     values = there['config'][field], here['config'][field]
     if values[0] != values[1]:
@@ -131,7 +131,7 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
 
 
 def stored_plan(folder: pathlib.Path) -> dict[str, Any] | None:
-  """What `described` said of the sweep in a folder; None where there is none.
+  """The result of `described` in a sweep's folder; None if there is none.
 
   Raises:
     RecordError: its file is damaged.

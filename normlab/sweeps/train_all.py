@@ -90,7 +90,7 @@ def checked(
 def refused(
   paths: Iterable[str], check: Callable[[str], None], total: int
 ) -> dict[str, str]:
-  """What is wrong with each run folder that a check refuses, in one line.
+  """The problem of each run folder that a check refuses, in one line.
 
   Raises:
     records.RecordError: it refuses as many as there are in `total`: what is
@@ -149,7 +149,7 @@ def carry_out(work: Work, stop: Callable[[], bool]) -> dict[str, str]:
 
 
 class Watching:
-  """What the runner reports to: the display, and who may stop it."""
+  """The runner's observer: the display, and the check for a stop."""
 
   def __init__(self, display: Display, stop: Callable[[], bool]):
     """Takes both."""

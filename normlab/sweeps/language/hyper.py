@@ -9,8 +9,8 @@ theirs read the same here:
       hyper.sweep('config.optimizer.learning_rate_multiplier', [1, 5, 30]),
     ])
 
-What they make is plain data, a tuple of rows: each is a dictionary of
-overrides, and becomes a run. `members` checks them against the config.
+They return plain data, a tuple of rows. Each row is a dictionary of overrides,
+and becomes a run; `members` checks them against the config.
 """
 
 import itertools
@@ -134,7 +134,7 @@ def linspace(low: float, high: float, num: int) -> tuple[float, ...]:
 def logspace(low: float, high: float, num: int) -> tuple[float, ...]:
   """`num` numbers from `low` to `high`, both included, by equal factors.
 
-  The ends are the numbers themselves, as of `numpy.geomspace`, and not their
+  The ends are the numbers themselves, as for `numpy.geomspace`, and not their
   logarithms: `logspace(0.1, 100, 4)` is 0.1, 1, 10, 100.
 
   Raises:
@@ -142,7 +142,7 @@ def logspace(low: float, high: float, num: int) -> tuple[float, ...]:
   """
   check_ends('logspace', low, high, positive=True)
   grid = np.geomspace(low, high, checked_number('logspace', num))
-  # Of 0.1 to 100 it makes 9.999999999999998; twelve digits are enough.
+  # From 0.1 to 100 it makes 9.999999999999998; twelve digits are enough.
   inner = [float(f'{value:.12g}') for value in grid[1:-1].tolist()]
   return tuple([float(low), *inner, float(high)][: len(grid)])
 
@@ -217,7 +217,7 @@ def quasirandom(domains: Mapping[str, Domain], num: int, seed: int = 0) -> Rows:
   """`num` rows that cover the domains more evenly than random ones.
 
   A scrambled Halton sequence, which leaves smaller gaps for the same number of
-  runs (Bousquet et al. 2017, arXiv:1706.03200). Arguments as of `random`.
+  runs (Bousquet et al. 2017, arXiv:1706.03200). Arguments as for `random`.
 
   Raises:
     errors.ConfigError: as `random`.

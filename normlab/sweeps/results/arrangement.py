@@ -1,4 +1,4 @@
-"""Which swept field a figure shows along x, and which tell its lines apart."""
+"""Arrangement of a figure: the swept field along x, and those of its lines."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from normlab.analysis import plotting
 
 NORM = 'norm.name'
 SEED = 'seed'
-# What sweeps of this field are mostly about, and so along x where it is swept.
+# Fields that are shown along x if they are swept.
 FIRST = ('optimizer.learning_rate_multiplier', 'optimizer.learning_rate')
 LABELS = {
   'optimizer.learning_rate_multiplier': 'learning-rate multiplier',
@@ -58,7 +58,7 @@ def layout(table: pd.DataFrame, fields: Iterable[str]) -> Layout:
   """Arranges the runs; seeds and repeated draws are the bands.
 
   Args:
-    table: one row a run.
+    table: one row per run.
     fields: its columns that say what was swept.
   """
   varied = [f for f in fields if f != SEED and distinct(table, [f]) > 1]
@@ -151,7 +151,7 @@ def others_of(key: tuple[str, ...], fields: tuple[str, ...]) -> tuple[str, ...]:
 def line_label(
   key: tuple[str, ...], fields: tuple[str, ...], runs: pd.DataFrame
 ) -> str:
-  """What the legend says: 'batch, batch size (examples) 32'."""
+  """A line's name in the legend: 'batch, batch size (examples) 32'."""
   parts = [
     value if field == NORM else f'{label_of(field)} {value}'
     for value, field in zip(key, fields, strict=True)

@@ -1,4 +1,4 @@
-"""What came of a sweep: a table, one row a run, and its files."""
+"""Outcomes of a sweep: a table with one row per run, and its files."""
 
 import math
 import pathlib
@@ -38,7 +38,7 @@ def table(
   target: float | None = None,
   problems: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-  """One row a run, in the order of the runs.
+  """One row per run, in the order of the runs.
 
   Args:
     runs: the overrides of each, as 'norm.name': 'batch', and its record.
@@ -90,7 +90,7 @@ def table(
 def outcome_of(
   record: Record, problem: str | None
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-  """What came of a run, and its evaluations."""
+  """The outcome of a run, and its evaluations."""
   ending, rows = tables.reading(record)
   if problem:
     ending |= {'status': 'failed', 'error': problem}
@@ -176,7 +176,7 @@ def steps_text(value: float) -> str:
 
 
 def error_text(value: str | None) -> str:
-  """What went wrong."""
+  """The error of a run, in words."""
   return cell(value) if isinstance(value, str) else NOTHING
 
 

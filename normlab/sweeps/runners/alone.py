@@ -72,7 +72,7 @@ def train_run(
 
 
 def in_one_line(error: BaseException) -> str:
-  """What an exception says; its type too, where it was not made for people."""
+  """The text of an exception; with its type, unless it is made for people."""
   text = errors.one_line(str(error))
   return text if isinstance(error, ValueError) and text else errors.typed(error)
 

@@ -1,4 +1,4 @@
-"""The runners by name, and which one is taken where none is named."""
+"""The runners by name, and the default."""
 
 import os
 from collections.abc import Callable, Sized
@@ -75,10 +75,10 @@ def check_options(
 
 
 def default(runs: Sized, *, processes: int | None = None) -> Runner:
-  """What is fastest, as measured: `python scripts/benchmark.py sweep`.
+  """The fastest runner, as `python scripts/benchmark.py sweep` measures it.
 
-  On a CPU a process a core; stacked, XLA's convolutions are slower there than
-  one run after another. On a GPU or TPU the runs of a program as one. A single
+  On a CPU that is one process per core: there, stacked convolutions are slower
+  than runs in turn. On a GPU or TPU the runs of a program are stacked. A single
   run has the whole machine.
 
   Args:

@@ -1,4 +1,4 @@
-"""How long runs would take, from a few steps of one of them."""
+"""Time estimates of runs, from a few steps of one of them."""
 
 import contextlib
 import os

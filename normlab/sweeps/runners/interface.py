@@ -1,4 +1,4 @@
-"""What trains the runs of a sweep: one interface, four ways."""
+"""The interface of runners, which train the runs of a sweep."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
@@ -23,7 +23,7 @@ class Ended(NamedTuple):
 
 
 class Estimate(NamedTuple):
-  """What some runs of one program would take.
+  """The time of some runs of one program.
 
   Attributes:
     compiling: seconds.
@@ -35,7 +35,7 @@ class Estimate(NamedTuple):
 
 
 class Watch(Protocol):
-  """Who watches a sweep: is told what happens, and says when to end."""
+  """The observer of a sweep: is called at each event, and says when to stop."""
 
   def started(self, path: str) -> None:
     """The run in this folder is being trained from now on."""
@@ -80,7 +80,7 @@ class Runner(Protocol):
 
     Args:
       runs: as in `check`.
-      watch: is told of every start, and polled.
+      watch: is called for every start, and polled.
 
     Yields:
       Each run when it has ended, once.

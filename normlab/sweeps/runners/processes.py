@@ -1,7 +1,7 @@
-"""Trains runs beside each other, in processes that each have their share.
+"""Trains runs in parallel, in processes that each have a share of the machine.
 
-A small network does not fill two cores: so two runs beside each other, on a
-core each, end sooner than one after the other on both.
+A small network does not fill two cores: two runs on a core each end sooner than
+one after the other on both.
 """
 
 import collections
@@ -40,7 +40,7 @@ class LocalProcesses:
     """Starts nothing yet.
 
     Args:
-      processes: runs beside each other; None is one a core, or one a GPU.
+      processes: runs beside each other; None is one per core, or one per GPU.
     """
     self._processes = processes
 
@@ -90,14 +90,14 @@ def ending(workers: list[Worker]) -> Iterator[list[Worker]]:
 
 
 def default_processes() -> int:
-  """One a usable core on CPU; one a GPU."""
+  """One a usable core on CPU; one per GPU."""
   if jax.default_backend() == 'cpu':
     return len(usable_cores())
   return jax.local_device_count()
 
 
 def shares(processes: int) -> list[Share]:
-  """What of the machine each process may use.
+  """The share of the machine that each process may use.
 
   Each core, or GPU, goes to one process; more processes than there are share.
   """

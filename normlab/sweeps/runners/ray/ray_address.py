@@ -51,7 +51,7 @@ def reachable(address: str, *, patience: float = PATIENCE) -> str:
 
 
 def found(address: str) -> str:
-  """What 'auto' stands for on this machine, as Ray finds it.
+  """The address that 'auto' means on this machine, as Ray finds it.
 
   Raises:
     Silent: nothing.
@@ -94,7 +94,7 @@ def check_is_node() -> None:
 
 
 def within(seconds: float, work: Callable[[], str]) -> str:
-  """What `work` returns, if it does so in time: a name's look-up may take long.
+  """The result of `work` if it comes in time: looking up a name may take long.
 
   Raises:
     Silent: that of `work`; or it takes too long.

@@ -126,7 +126,7 @@ class RayCluster:
       'num_cpus': self._num_cpus,
       'num_gpus': self._num_gpus,
       'resources': self._resources,
-      # Of workers and nodes that die. An exception is the run's own.
+      # Errors of workers and nodes that die. An exception is the run's own.
       'max_retries': RETRIES,
       'retry_exceptions': False,
       'num_returns': 'streaming',
@@ -138,12 +138,12 @@ class RayCluster:
     found = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
     # The code of this process, whichever the environment was made for.
     found['PYTHONPATH'] = str(pathlib.Path(__file__).parents[4])
-    # What XLA's CPU client takes for the number of cores.
+    # XLA's CPU client reads the number of cores here.
     found['NPROC'] = str(threads(self._num_cpus))
     if not self._num_gpus and not self._resources:
       found['JAX_PLATFORMS'] = 'cpu'  # Or a run might take GPUs of others.
     if 0 < self._num_gpus < 1:
-      # JAX takes three quarters of a GPU's memory, unless it is told.
+      # JAX takes three quarters of a GPU's memory by default.
       fraction = f'{0.9 * self._num_gpus:.4f}'
       found['XLA_PYTHON_CLIENT_MEM_FRACTION'] = fraction
     return found

@@ -1,4 +1,4 @@
-"""What a run asks of a Ray cluster, and what the nodes of the cluster have."""
+"""Resources of Ray: those that a run needs, and those of the nodes."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ def runs_at_a_time(
 
 
 def alive(nodes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, float]]:
-  """What each node has that has not died."""
+  """The resources of each living node."""
   return [node['Resources'] for node in nodes if node['Alive']]
 
 
@@ -94,7 +94,7 @@ class Room:
     self._last_look = self._last_room = time.monotonic()
 
   def problem(self) -> str | None:
-    """What has been lacking for long; None while runs can be trained."""
+    """The problem if no node could train a run for long; else None."""
     now = time.monotonic()
     if now - self._last_look < ROOM_PATIENCE / 10:
       return None

@@ -1,4 +1,4 @@
-"""What a worker of a Ray cluster does for `ray_cluster`: it trains a run."""
+"""The task of a worker of a Ray cluster: trains one run."""
 
 import signal
 import threading
@@ -19,7 +19,7 @@ LOCK_PATIENCE = 120.0
 def train_task(
   config: ml_collections.ConfigDict, path: str
 ) -> Iterator[str | None]:
-  """What a worker does: trains a run.
+  """The task of a worker: trains one run.
 
   Args:
     config: of the run.

@@ -1,4 +1,4 @@
-"""Which fields of a config may differ between the members of a stack."""
+"""Fields that may differ between the members of a stack."""
 
 import itertools
 import json
@@ -26,7 +26,7 @@ OUTSIDE = (
   'optimizer.beta2',
   'optimizer.epsilon',
 )
-# What a learning rate follows from: any schedule beside any other.
+# The learning rate follows from these: schedules may differ in a stack.
 SCHEDULE = (
   'schedule.name',
   'schedule.warmup_steps',
@@ -49,7 +49,7 @@ ARGUMENTS = (
   'norm.mean_jitter',
   'norm.std_jitter',
 )
-# Of the initial parameters alone, which each member makes with its own program.
+# They affect initial parameters only; each member makes its own.
 INITIAL = ('norm.alpha_init',)
 
 STACKABLE = (*OUTSIDE, *SCHEDULE, *ARGUMENTS, *INITIAL)
@@ -109,10 +109,10 @@ def kind(config: Config) -> str:
 
 
 def shared(field: str, value: Any) -> Any:
-  """What of a field must be the same in all members of a stack.
+  """The part of a field that all members of a stack must share.
 
-  Of a number that may differ, whether there is one: None is another program, or
-  a default that the program's own code has.
+  For a number that may differ: whether it is set. None is another program, or a
+  default in the code of the program.
   """
   return value is None if field in STACKABLE else value
 
@@ -127,7 +127,7 @@ def arguments(configs: Sequence[Config]) -> tuple[str, ...]:
 
 
 def initial(config: Config) -> tuple[Any, ...]:
-  """What of a config the initial parameters depend on, beside the seed."""
+  """The fields that the initial parameters depend on, besides the seed."""
   return tuple(value(config, path) for path in INITIAL)
 
 

@@ -19,12 +19,12 @@ from normlab.training.training_rows import DivergedError, TrainRows
 
 
 class Member:
-  """What of a run in a stack is its own.
+  """The part of a run in a stack that is its own.
 
   Attributes:
     path: its folder.
     config: of the run.
-    journal: likewise.
+    journal: of the run.
     ready: the run as it would be alone, on one device.
     start: where it stood when it was opened.
     files: what is open of the run; its end writes the status.

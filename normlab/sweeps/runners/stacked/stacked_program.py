@@ -1,7 +1,7 @@
 """Several runs as one compiled program, over states that are stacked.
 
-Every array has the members in front, [members, ...]; on several devices each
-has its share of them, and they tell each other nothing.
+Every array has the members as its first axis, [members, ...]. On several
+devices each has a share of them, without communication.
 """
 
 import functools

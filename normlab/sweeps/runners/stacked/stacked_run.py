@@ -25,7 +25,7 @@ def train(runs: Runs, watch: Watch) -> Iterator[Ended]:
 
   Args:
     runs: run folder to config.
-    watch: as of `interface.Runner`.
+    watch: as for `interface.Runner`.
 
   Yields:
     Each run when it has ended, unless it was interrupted.
@@ -82,7 +82,7 @@ class StackedRun:
 
   Attributes:
     config: of the first member.
-    start: likewise.
+    start: of the first member.
   """
 
   def __init__(self, members: Sequence[Member], watch: Watch):
@@ -212,9 +212,9 @@ class StackedRun:
   def _keep_best(self, step: int) -> None:
     """Keeps the states that are the best so far on the devices.
 
-    A run alone writes each of them. They are written here when a checkpoint is
-    due: that takes tens of milliseconds a member, and what a process that dies
-    loses, it does again.
+    A run alone writes each of them. A stack writes them when a checkpoint is
+    due, as that takes tens of milliseconds per member. A process that dies
+    loses them, and computes them again when it resumes.
     """
     improved = [not m.ended and m.journal.is_best(step) for m in self._members]
     if not any(improved):

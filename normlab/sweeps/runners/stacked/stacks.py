@@ -92,7 +92,7 @@ class Stack:
     return jax.device_get(_member(self._best, i))
 
   def evaluate(self, feed: Any, split: str) -> list[dict[str, Any]]:
-    """The row of each member, as of `evaluation.evaluate`.
+    """The row of each member, as for `evaluation.evaluate`.
 
     Args:
       feed: gives the examples.
