@@ -18,7 +18,7 @@ from normlab.training import evaluation, preparation
 
 
 class Evaluation(NamedTuple):
-  """What `evaluate_run` found.
+  """The result of `evaluate_run`.
 
   Attributes:
     title: one line: the run, its status, the step, the split, the statistics.
@@ -60,7 +60,7 @@ def evaluate_run(
     folder: the run's.
     split: of `evaluation.SPLITS`.
     statistics: of `evaluation.STATISTICS`.
-    batch_size: examples at a time; default: as of `evaluation.evaluate`.
+    batch_size: examples at a time; default: as for `evaluation.evaluate`.
     ema: with the moving average of the parameters.
     step: of the checkpoint; default: the last.
     best: takes the checkpoint with the best validation accuracy.

@@ -1,4 +1,4 @@
-"""Carries out an experiment: trains, reads the records, writes its results."""
+"""The reproduce command: trains, reads the records, writes the results."""
 
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from normlab.sweeps.train_all import train_all
 
 
 class Run(Protocol):
-  """What an experiment lists."""
+  """One entry of an experiment's list."""
 
   labels: Mapping[str, Any]
   config: ml_collections.ConfigDict
@@ -39,7 +39,7 @@ class Experiment(Protocol):
     """The verdicts on the claims."""
 
   def caption(self, scale: str) -> str:
-    """What was run, and what differs from the paper."""
+    """The caption: the runs, and the differences from the paper."""
 
   def plot(self, table: pd.DataFrame, scale: str) -> Figure:
     """The figure."""

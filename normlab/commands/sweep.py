@@ -1,4 +1,4 @@
-"""What stands between a command line and a sweep: words and exit status."""
+"""The sweep command: its messages and its exit status."""
 
 import contextlib
 import pathlib

@@ -1,4 +1,4 @@
-"""What stands between a command line and a run: signals, processes, words."""
+"""The train command: signals, processes, messages."""
 
 import functools
 import sys
@@ -73,7 +73,7 @@ def train(
 
 
 def dry_run(config: ml_collections.ConfigDict) -> str:
-  """What a run would need; see `estimate.report`. Nothing is left behind.
+  """The dry run of one run; see `estimate.report`. Leaves nothing behind.
 
   Raises:
     errors.ConfigError: a config that cannot be trained.
