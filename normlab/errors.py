@@ -18,7 +18,7 @@ class ConfigError(ValueError):
 
   @property
   def problems(self) -> tuple[str, ...]:
-    """What is wrong, one line each."""
+    """The problems, one line each."""
     return tuple(map(str, self.args))
 
   def __str__(self) -> str:

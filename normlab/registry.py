@@ -1,7 +1,7 @@
 """Looks names up in tables, with errors that help.
 
-Every part of normlab that is chosen by name (norms, models, optimizers,
-schedules, data sets, experiments) says the same thing when a name is wrong.
+Norms, models, optimizers, schedules, data sets and experiments are chosen by
+name; a wrong name gets the same error everywhere.
 """
 
 import difflib

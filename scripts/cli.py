@@ -1,4 +1,4 @@
-"""What the scripts share: flags, and errors as one line with an exit status."""
+"""Flags of the scripts, and errors as one line with an exit status."""
 
 import math
 import os
@@ -48,7 +48,7 @@ def run(
 
   Returns:
     0, or what `main` returned; 1 for input that cannot be used and 2 for a
-    wrong command line, with a line a problem on standard error; 75 for runs
+    wrong command line, with one line per problem on standard error; 75 for runs
     that were interrupted and can be continued, 130 after Ctrl-C.
   """
   # Compiled programs are kept between runs, and shared by processes.
@@ -81,7 +81,7 @@ def help_text() -> str:
 
 
 def fail(status: int, *problems: object) -> int:
-  """Prints one line a problem, and returns the status."""
+  """Prints one line per problem, and returns the status."""
   for problem in problems:
     line = ' '.join(str(problem).split())
     print(f'{os.path.basename(sys.argv[0])}: {line}', file=sys.stderr)
@@ -123,7 +123,7 @@ def values(names: Iterable[str]) -> dict[str, object]:
 
 
 def runner_flags() -> dict[str, object]:
-  """What `choice.build` takes: 'name', and the options that are given."""
+  """The arguments of `choice.build`: 'name', and the options given."""
   return {'name': FLAGS['runner'].value, **values(RUNNER_OPTIONS)}
 
 
