@@ -1,4 +1,4 @@
-"""Trains all runs of a sweep, those that get_hyper of a config asks for.
+"""Trains all runs of a sweep: the rows of get_hyper in a config.
 
 python scripts/sweep.py --config=configs/lr_multipliers/digits.py --workdir=DIR
 python scripts/sweep.py --config=FILE --workdir=DIR --runner=ray --address=auto

@@ -1,8 +1,7 @@
 """The files of one checkpoint, through Orbax: written, read, and checked.
 
-A checkpoint holds the state, where the record stood, and checksums of both, as
-a file system that lost power or a copy that went wrong can leave files that
-still decode.
+A checkpoint holds the state, the position in the record, and checksums of both:
+after a loss of power or a broken copy, damaged files may still decode.
 """
 
 import contextlib

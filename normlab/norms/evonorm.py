@@ -1,7 +1,7 @@
 """Evolved normalization-activation layers (Liu et al. 2020, arXiv:2004.02967).
 
-Norm and activation in one; the output is not centred. The variants of the paper
-for places without an activation do not normalize at all: they are `ScaleBias`.
+Norm and activation in one; the output is not centred. Where no activation
+follows, the paper does not normalize at all: use `ScaleBias` there.
 """
 
 from typing import ClassVar

@@ -1,8 +1,8 @@
 """SIGTERM and Ctrl-C: a run saves its state and ends, in seconds.
 
-Python runs a signal's handler in the main thread when that gets back to Python,
-which it does not while it compiles. The system's part of the handler writes the
-signal's number to a pipe at once; a thread of ours reads it.
+Python runs a signal's handler only when the main thread returns to Python, and
+so not while it compiles. But the C part of the handler writes the signal's
+number to a pipe at once (`set_wakeup_fd`); a thread of ours reads it.
 """
 
 import contextlib

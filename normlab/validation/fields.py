@@ -1,6 +1,6 @@
 """Every field of a config with the rule for its value, in the order of `base`.
 
-The order is that of the problems in an error.
+Errors list their problems in this order.
 """
 
 import difflib

@@ -1,6 +1,7 @@
 """Writes a made-up data set of JPEG files as TFDS does, without TensorFlow.
 
-For the benchmark of the input pipeline, and for tests: the classes are colours.
+The classes are colours. It serves the benchmark of the input pipeline, and
+tests.
 """
 
 import colorsys

@@ -1,8 +1,7 @@
 """Batches of data sets that stay on disk, through grain.
 
-The order is a pure function of the seed and the position, and so is the
-augmentation of each example: workers, threads and processes change only how
-fast batches come.
+Order and augmentation are pure functions of the seed and the position. Workers,
+threads and processes change only the speed.
 """
 
 import functools

@@ -1,6 +1,6 @@
-"""The axes that norms reduce, keep and tell examples apart by.
+"""Mixins for axes: those that norms reduce, keep, or index examples with.
 
-Mixins, for the reason that `fields.py` gives.
+`fields.py` says why they are mixins.
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
 """Mixins of the norms: constructor fields, parameters and checks.
 
-The mixins exist so that each field is declared once while every layer keeps the
-positional order of its `flax.linen` namesake: dataclass fields are collected
-from the last base to the first.
+With mixins each field is declared once, and every layer keeps the positional
+order of its `flax.linen` namesake: dataclass fields are collected from the last
+base to the first.
 """
 
 from collections.abc import Sequence

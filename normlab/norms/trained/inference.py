@@ -1,7 +1,7 @@
 """Running statistics of trained norms, read and replaced in inference.
 
-Read as a mean and a variance whatever the layer keeps, and, while a model runs,
-replaced by others.
+Every layer's statistics are read as a mean and a variance, and can be replaced
+while a model runs.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Folding of a layer and its trained norm into one layer, for inference.
 
-(x W + b - mean) / sqrt(var + epsilon) * scale + bias is one affine map of x:
-with m = scale / sqrt(var + epsilon), the kernel W m and the bias
+(x W + b - mean) / sqrt(var + epsilon) * scale + bias is one affine map of x.
+With m = scale / sqrt(var + epsilon), its kernel is W m, and its bias is
 (b - mean) m + bias.
 """
 

@@ -1,7 +1,6 @@
 """The language of sweeps, for `get_hyper(hyper)` in a config module.
 
-The functions are those that the configs of big_vision and scenic call, so that
-theirs read the same here:
+The functions have the names that configs of big_vision and scenic call:
 
   def get_hyper(hyper):
     return hyper.product([

@@ -1,4 +1,4 @@
-"""The figure of a sweep: accuracy and steps to a target against what was swept.
+"""The figure of a sweep: accuracy and steps to a target by swept field.
 
 Pure functions of the table of `results`.
 """

@@ -1,6 +1,6 @@
-"""Finds out whether a Ray cluster answers, before Ray itself tries.
+"""The address of a Ray cluster, checked before Ray itself tries it.
 
-Ray waits for minutes for an address where nobody answers, or ends the process.
+Ray waits for minutes at an address that does not answer, or ends the process.
 """
 
 import contextlib
