@@ -29,7 +29,7 @@ def shown(value: Any) -> str:
   """A value as it is written in an error: one line, of any value."""
   try:
     text = one_line(repr(value))
-  except Exception:  # Of whoever wrote the class; or an int of 5,000 digits.
+  except Exception:  # From the class of the value; or an int of 5,000 digits.
     text = f'<{type(value).__name__}>'
   return cut(text, LONGEST_SHOWN)
 

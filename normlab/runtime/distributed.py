@@ -51,7 +51,7 @@ def initialize(
 def check_numbers(
   coordinator: str, num_processes: int | None, process_id: int | None
 ) -> None:
-  """Refuses what JAX would wait for in vain.
+  """Refuses arguments with which JAX would wait forever.
 
   Raises:
     errors.ConfigError: a coordinator without a port, or numbers that are

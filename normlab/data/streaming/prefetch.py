@@ -173,7 +173,7 @@ def _start_worker(mark: str, index: int, count: int) -> None:
 
 
 def _follow_parent(mark: str) -> None:
-  """Ends this worker once its parent is gone: a killed one ends nobody."""
+  """Ends this worker once its parent is gone: a killed parent cannot."""
   multiprocessing.parent_process().join()
   # Stops the pipeline, and lets it finish an array: one that is made but not
   # registered yet would stay in shared memory for ever.

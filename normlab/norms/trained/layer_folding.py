@@ -41,7 +41,7 @@ def fold_layer(
   norm_stats: Mapping[str, Any],
   norm: Norm,
 ) -> Tree:
-  """The parameters of a layer that does what it and its norm do in inference.
+  """The parameters of a layer with its norm folded in, for inference.
 
   Args:
     layer_params: `kernel`, [..., in, out], and perhaps `bias`, [out].
