@@ -1,4 +1,4 @@
-"""Times this code beside others.
+"""Times this code beside others: train, memory, start, pipeline, sweep, norms.
 
 python scripts/benchmark.py train
 python scripts/benchmark.py norms [--names=batch,layer]
