@@ -50,6 +50,12 @@ def typed(error: BaseException) -> str:
   return f'{kind}: {text}' if text else kind
 
 
+def summary(error: BaseException) -> str:
+  """An exception in one line; with its type if it was not made for people."""
+  text = one_line(str(error))
+  return cut(text if isinstance(error, ValueError) and text else typed(error))
+
+
 def first_line(error: BaseException) -> str:
   """The first line of an exception, in a readable length; or its type."""
   text = str(error).strip() or type(error).__name__

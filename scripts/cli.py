@@ -6,6 +6,7 @@ import pathlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
+from typing import Any
 
 # The checkout of this script, whichever the environment was made for.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -26,8 +27,6 @@ INPUT_ERROR, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 MULTI_HOST = ('multi_host', 'coordinator', 'num_processes', 'process_id')
 RUNNERS = ('vectorized', 'processes', 'one_process', 'ray')
 RUNNER_OPTIONS = ('processes', 'address', 'num_cpus', 'num_gpus')
-# Path and text of each --config.FIELD=VALUE, as FLAGS has the other flags.
-OVERRIDES: list[tuple[str, str]] = []
 
 
 def run(
@@ -40,8 +39,8 @@ def run(
   """Parses the flags, runs `main`, and returns the exit status.
 
   Args:
-    main: what to do; is given the positional arguments, and returns an exit
-      status or None.
+    main: is given the positional arguments; behind them, with --config, path
+      and text of each --config.FIELD=VALUE. Returns an exit status or None.
     argv: the command line.
     arguments: the names of the positional arguments.
     required: the names of the flags that must be given.
@@ -147,16 +146,18 @@ def config_file() -> tuple[ModuleType, ml_collections.ConfigDict]:
 
 def parse(
   argv: Sequence[str], arguments: Sequence[str], required: Sequence[str]
-) -> list[str]:
-  """Parses the flags; returns the positional arguments.
+) -> list[Any]:
+  """Parses the flags; returns the arguments of `main`: see `run`.
 
   Raises:
     flags.Error: a wrong command line.
   """
   words = FLAGS.read_flags_from_files(argv[1:], force_gnu=False)
+  further = []
   try:
     if 'config' in FLAGS:
-      words, OVERRIDES[:] = config_files.split(words)
+      words, overrides = config_files.split(words)
+      further = [overrides]
     given = FLAGS([argv[0], *words])[1:]
   except ValueError as error:  # Of absl, for --noflag=value.
     raise flags.Error(str(error)) from error
@@ -169,4 +170,4 @@ def parse(
   if len(given) != len(arguments):
     wanted = ' '.join(arguments) or 'none'
     raise flags.Error(f'arguments are {given}; needed: {wanted}')
-  return given
+  return [*given, *further]

@@ -9,14 +9,14 @@ import ml_collections
 from normlab import errors, records, validation
 from normlab.runtime.interruption import InterruptedSweep
 from normlab.sweeps.display import Display
-from normlab.sweeps.runners import choice
 from normlab.sweeps.runners.interface import Ended, Runner, Runs
+from normlab.training import endings
 
 
 def train_all(
   configs: Mapping[str, ml_collections.ConfigDict],
   *,
-  runner: Runner | None = None,
+  runner: Runner,
   stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, records.Record]:
   """Trains every run that has no result yet, each in its own folder.
@@ -28,8 +28,8 @@ def train_all(
 
   Args:
     configs: run folder to config.
-    runner: what trains them; default: `choice.default`.
-    stop: whether to save all states and end.
+    runner: trains them.
+    stop: returns True to save all states and end.
 
   Returns:
     Run folder to record, in the order of `configs`.
@@ -37,7 +37,7 @@ def train_all(
   Raises:
     errors.ConfigError, records.RecordError: a config, all folders or a cluster
       that cannot be used; nothing is written.
-    InterruptedSweep: as `stop` said so.
+    InterruptedSweep: `stop` returned True.
   """
   work = checked(configs, runner)
   carry_out(work, stop)
@@ -61,7 +61,7 @@ class Work(NamedTuple):
 
 
 def checked(
-  configs: Mapping[str, ml_collections.ConfigDict], runner: Runner | None
+  configs: Mapping[str, ml_collections.ConfigDict], runner: Runner
 ) -> Work:
   """Checks everything that can be checked before the first run starts.
 
@@ -81,7 +81,6 @@ def checked(
   }
   for config in waiting.values():
     validation.check(config)
-  runner = runner or choice.default(waiting)
   if waiting:
     runner.check(waiting)
   return Work(found, waiting, runner, problems)
@@ -116,7 +115,7 @@ def carry_out(work: Work, stop: Callable[[], bool]) -> dict[str, str]:
 
   Raises:
     records.RecordError: no folder can be written.
-    InterruptedSweep: as `stop` said so.
+    InterruptedSweep: `stop` returned True.
   """
   found, waiting, runner, problems = work
   failed_before = {path for path in waiting if has_failed(found[path])}
@@ -134,7 +133,7 @@ def carry_out(work: Work, stop: Callable[[], bool]) -> dict[str, str]:
     for ended in ends:
       if ended.problem:
         problems[ended.path] = ended.problem
-      note_failure(found[ended.path], waiting[ended.path], ended.problem)
+        note_failure(found[ended.path], waiting[ended.path], ended.problem)
       display.ended(*ended)
   left = sum(
     not r.is_finished and not has_failed(r) and path not in problems
@@ -169,8 +168,8 @@ def with_retry(
       yield ended
     else:
       again[ended.path] = runs[ended.path]
-      record, config = records.Record(ended.path), runs[ended.path]
-      note_failure(record, config, ended.problem)
+      record = records.Record(ended.path)
+      note_failure(record, runs[ended.path], ended.problem)
       watch.display.again(*ended)
   if again and not watch.stop():
     yield from runner.train(again, watch)
@@ -187,12 +186,12 @@ def has_failed(record: records.Record) -> bool:
 def note_failure(
   record: records.Record,
   config: ml_collections.ConfigDict,
-  problem: str | None,
+  problem: str,
 ) -> None:
   """Writes down why a run failed whose process could not do so itself."""
-  if problem and not has_failed(record):
+  if not has_failed(record):
     # The folder may be what is wrong; or another process trains in it.
     with contextlib.suppress(OSError, records.RecordError), record.locked():
       if record.config is None:
         record.write_config(config)
-      record.write_status('failed', step=record.last_step(), error=problem)
+      endings.mark(endings.LostError(problem), record)

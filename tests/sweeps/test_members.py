@@ -138,18 +138,6 @@ def test_a_row_that_does_not_fit_is_said(row, words):
   assert all(word in line for word in words), line
 
 
-@pytest.mark.parametrize('rows', [(), [], iter(())])
-def test_an_empty_sweep_is_refused(rows):
-  with pytest.raises(errors.ConfigError, match='empty'):
-    plan.members(base.get_config(), rows)
-
-
-@pytest.mark.parametrize('rows', [None, 5, 'seed', {'seed': 1}, [5], ['seed']])
-def test_what_is_no_rows_is_refused(rows):
-  with pytest.raises(errors.ConfigError, match='get_hyper'):
-    plan.members(base.get_config(), rows)
-
-
 def test_a_long_list_of_overrides_gives_a_name_that_a_folder_can_have():
   fields = [
     'norm.momentum',

@@ -19,22 +19,23 @@ def test_amounts_that_no_task_can_have_are_refused(asked):
 
 
 @pytest.mark.parametrize(
-  ('asked', 'number'),
+  ('asked', 'fits'),
   [
-    ({'CPU': 1}, 6),
-    ({'CPU': 0.1}, 60),
-    ({'CPU': 2, 'GPU': 0.5}, 1),
-    ({'GPU': 2}, 0),
+    ({'CPU': 4}, True),
+    ({'CPU': 0.1}, True),
+    ({'CPU': 2, 'GPU': 0.5}, True),
+    ({'CPU': 4, 'GPU': 1}, False),
+    ({'GPU': 2}, False),
+    ({'CPU': 64}, False),
   ],
 )
-def test_nodes_have_room_for_whole_runs(asked, number):
+def test_a_run_needs_one_node_that_has_all_it_asks_for(asked, fits):
   nodes = [
     {'Alive': True, 'Resources': {'CPU': 2.0, 'GPU': 1.0}},
     {'Alive': True, 'Resources': {'CPU': 4.0}},
     {'Alive': False, 'Resources': {'CPU': 64.0, 'GPU': 8.0}},
   ]
-  assert ray_resources.runs_at_a_time(asked, nodes) == number
-  assert (ray_resources.lacking(asked, nodes) is None) == (number > 0)
+  assert (ray_resources.lacking(asked, nodes) is None) == fits
 
 
 def test_a_cluster_that_has_lost_its_nodes_for_long_is_a_problem(monkeypatch):

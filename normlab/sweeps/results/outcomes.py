@@ -136,7 +136,7 @@ def markdown(table: pd.DataFrame) -> str:
   for name, text in TEXTS.items():
     if name in ALWAYS or table[name].notna().any():
       shown[name.replace('_', ' ')] = [text(value) for value in table[name]]
-  text = shown.to_markdown(index=False, disable_numparse=True)
+  text = tables.markdown(shown)
   return f'{text}\n\n{target_text(table)}'
 
 

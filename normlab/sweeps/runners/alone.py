@@ -10,8 +10,7 @@ import ml_collections
 from normlab import errors
 from normlab.runtime import progress_bar
 from normlab.runtime.interruption import Interrupted
-from normlab.sweeps.runners import estimates
-from normlab.sweeps.runners.interface import Ended, Estimate, Runs, Watch
+from normlab.sweeps.runners.interface import Ended, Runs, Watch
 from normlab.training import loop
 
 
@@ -21,10 +20,6 @@ class OneProcess:
   def describe(self) -> str:
     """In words."""
     return 'one after another in one process'
-
-  def estimate(self, group: Runs) -> Estimate:
-    """How long some runs of one program would take."""
-    return estimates.one_by_one(group)
 
   def check(self, runs: Runs) -> None:
     """Everything that a run needs is here."""
@@ -50,16 +45,16 @@ def train_run(
   """Trains a run, as a member of a sweep.
 
   Args:
-    config: of the run.
-    path: its folder.
-    stop: whether to save the state and end.
+    config: as in `configs/base.py`.
+    path: the run's folder.
+    stop: returns True to save the state and end.
     poll: called after each step.
 
   Returns:
     What went wrong, in one line; None where the run has its result.
 
   Raises:
-    Interrupted: as `stop` said so; the state is saved.
+    Interrupted: `stop` returned True; the state is saved.
   """
   display = Polling(poll)
   try:
@@ -67,14 +62,8 @@ def train_run(
   except Interrupted:
     raise
   except Exception as error:  # Of this run alone: the others go on.
-    return in_one_line(error)
+    return errors.summary(error)
   return None
-
-
-def in_one_line(error: BaseException) -> str:
-  """What an exception says; its type too, where it was not made for people."""
-  text = errors.one_line(str(error))
-  return text if isinstance(error, ValueError) and text else errors.typed(error)
 
 
 class Polling(progress_bar.Silent):

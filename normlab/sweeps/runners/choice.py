@@ -39,7 +39,7 @@ def build(name: str | None, runs: Sized, **options: object) -> Runner:
 
   Args:
     name: a key of `RUNNERS`; None is `default`.
-    runs: that it will train.
+    runs: what it will train.
     **options: of the runner; None is its own default.
 
   Raises:
@@ -75,15 +75,11 @@ def check_options(
 
 
 def default(runs: Sized, *, processes: int | None = None) -> Runner:
-  """What is fastest, as measured: `python scripts/benchmark.py sweep`.
+  """The fastest runner, as measured: `python scripts/benchmark.py sweep`.
 
   On a CPU a process a core; stacked, XLA's convolutions are slower there than
   one run after another. On a GPU or TPU the runs of a program as one. A single
   run has the whole machine.
-
-  Args:
-    runs: that are to be trained.
-    processes: runs beside each other, on a CPU.
   """
   if jax.default_backend() != 'cpu':
     return Vectorized() if processes is None else LocalProcesses(processes)

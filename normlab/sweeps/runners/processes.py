@@ -15,8 +15,7 @@ from typing import TypeVar
 
 import jax
 
-from normlab.sweeps.runners import estimates
-from normlab.sweeps.runners.interface import Ended, Estimate, Runs, Watch
+from normlab.sweeps.runners.interface import Ended, Runs, Watch
 from normlab.sweeps.runners.worker import Share, Worker
 
 T = TypeVar('T')
@@ -37,23 +36,13 @@ class LocalProcesses:
   """
 
   def __init__(self, processes: int | None = None):
-    """Starts nothing yet.
-
-    Args:
-      processes: runs beside each other; None is one a core, or one a GPU.
-    """
+    """Starts nothing yet; None is one process per core, or per GPU."""
     self._processes = processes
 
   def describe(self) -> str:
     """In words."""
     number = self._processes or default_processes()
     return f'{number} at a time, a process each'
-
-  def estimate(self, group: Runs) -> Estimate:
-    """How long some runs of one program would take."""
-    number = self._processes or default_processes()
-    with estimates.kept_to(shares(number)[0].cores):
-      return estimates.one_by_one(group, at_a_time=min(number, len(group)))
 
   def check(self, runs: Runs) -> None:
     """Everything that a run needs is here."""

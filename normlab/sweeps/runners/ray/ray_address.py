@@ -1,190 +1,90 @@
-"""Finds out whether a Ray cluster answers, before Ray itself tries.
+"""Asks a Ray cluster for its nodes, in a process of its own.
 
-Ray waits for minutes for an address where nobody answers, or ends the process.
+Where no cluster answers, `ray.init` waits for minutes and then ends its process.
 """
 
-import contextlib
-import os
+import json
 import re
 import socket
-import threading
-import time
-from collections.abc import Callable
+import subprocess
+import sys
+from typing import Any
 
 from normlab import errors
 
 # Seconds that a cluster has to answer.
-PATIENCE = 10.0
-# Any cluster has this call, and nothing but the head of one.
-CALL = '/ray.rpc.NodeInfoGcsService/GetClusterId'
-ALLOWED = (
-  "'auto' for the cluster of this machine, or HOST:PORT of a cluster's head; "
-  '`ray start --head` starts one'
-)
-LOOPBACK = ('127.0.0.1', 'localhost', '::1')
+PATIENCE = 20.0
+ASK = """
+import json, sys, ray
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR')
+print(json.dumps(ray.nodes()))
+"""
+ADDRESS = re.compile(r'(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})')
 
 
-class Silent(Exception):
+class SilentError(Exception):
   """Why an address cannot be used, in words."""
 
 
-def reachable(address: str, *, patience: float = PATIENCE) -> str:
-  """The address of a cluster that answers, as HOST:PORT for `ray.init`.
+def nodes_at(address: str) -> list[dict[str, Any]]:
+  """The nodes of a cluster, as `ray.nodes()` returns them.
 
   Args:
-    address: 'auto', or HOST:PORT.
-    patience: seconds to wait for an answer.
+    address: 'auto' for the cluster of this machine, or HOST:PORT of a head.
 
   Raises:
-    errors.ConfigError: nobody answers there, or it is no address; or this
-      machine is no node of a cluster.
+    errors.ConfigError: it is no address, or no cluster answers there that this
+      machine is a node of.
   """
   try:
-    host, port = parsed(found(address) if address == 'auto' else address)
-    head = within(patience, lambda: answering(host, port, patience))
-    check_is_node()
-    return head
-  except Silent as silent:
+    if address != 'auto':
+      check_listens(address)
+    return asked(address)
+  except SilentError as silent:
     raise errors.ConfigError(
-      f'--address={errors.shown(address)}: {silent}; allowed: {ALLOWED}'
+      f"--address={errors.shown(address)}: {silent}; allowed: 'auto' for the "
+      'cluster of this machine, or HOST:PORT of the head of a cluster that '
+      'this machine is a node of; `ray start --head` starts one'
     ) from None
 
 
-def found(address: str) -> str:
-  """What 'auto' stands for on this machine, as Ray finds it.
+def check_listens(address: str) -> None:
+  """Connects to the port, which fails at once if nobody listens.
 
   Raises:
-    Silent: nothing.
+    SilentError: it is not HOST:PORT, or nobody listens.
   """
-  from ray._private import services
-
-  try:
-    return services.get_ray_address_from_environment(address, None)
-  except ConnectionError:
-    raise Silent('no cluster runs on this machine') from None
-
-
-def parsed(address: str) -> tuple[str, int]:
-  """Host, without brackets, and port.
-
-  Raises:
-    Silent: it is not HOST:PORT.
-  """
-  form = r'(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})'
-  match = re.fullmatch(form, address) if isinstance(address, str) else None
+  match = ADDRESS.fullmatch(address) if isinstance(address, str) else None
   if match is None or not 0 < int(match[2]) < 2**16:
-    shown = errors.shown(address)
-    raise Silent(f'{shown} is not HOST:PORT with a port from 1 to 65535')
-  return match[1].strip('[]'), int(match[2])
-
-
-def check_is_node() -> None:
-  """Ray would wait a minute for a node of the cluster on this machine.
-
-  Raises:
-    Silent: there is none.
-  """
-  from ray._private import services
-
-  if hasattr(services, 'find_node_ids') and not services.find_node_ids():
-    raise Silent(
-      'a cluster answers, but this machine is no node of it; `ray start '
-      '--address=HOST:PORT` makes it one'
-    )
-
-
-def within(seconds: float, work: Callable[[], str]) -> str:
-  """What `work` returns, if it does so in time: a name's look-up may take long.
-
-  Raises:
-    Silent: that of `work`; or it takes too long.
-  """
-  results, problems = [], []
-
-  def run() -> None:
-    try:
-      results.append(work())
-    except Exception as error:
-      problems.append(error)
-
-  thread = threading.Thread(target=run, daemon=True)
-  thread.start()
-  thread.join(seconds + 0.2)
-  if problems:
-    raise problems[0]
-  if not results:
-    raise Silent(f'no answer in {seconds:g} seconds')
-  return results[0]
-
-
-def answering(host: str, port: int, patience: float) -> str:
-  """The form of an address at which the head of a cluster answers.
-
-  Raises:
-    Silent: in none of its forms.
-  """
-  deadline = time.monotonic() + patience
-  problem = None
-  for form in forms(host):
-    try:
-      ask(form, port, deadline)
-      return joined(form, port)
-    except Silent as silent:
-      problem = problem or silent
-  raise problem
-
-
-def forms(host: str) -> list[str]:
-  """How a host may be written for Ray.
-
-  Ray takes a loopback address for this machine's outer address, at which a
-  cluster bound to loopback does not listen; the IPv4 address in IPv6 it leaves.
-  """
-  if host not in LOOPBACK:
-    return [host]
-  return ['::ffff:127.0.0.1' if host != '::1' else '0::1', host]
-
-
-def joined(host: str, port: int) -> str:
-  """HOST:PORT, with brackets where they are needed."""
-  return f'[{host}]:{port}' if ':' in host else f'{host}:{port}'
-
-
-def ask(host: str, port: int, deadline: float) -> None:
-  """Returns when the head of a cluster has answered.
-
-  Raises:
-    Silent: it has not.
-  """
-  left = max(0.1, deadline - time.monotonic())
+    raise SilentError('not HOST:PORT with a port from 1 to 65535')
+  target = match[1].strip('[]'), int(match[2])
   try:
-    with socket.create_connection((host, port), timeout=left):
-      pass
-  except TimeoutError:
-    raise Silent(f'no answer in {left:.0f} seconds') from None
+    socket.create_connection(target, timeout=PATIENCE).close()
   except OSError as error:
-    raise Silent(f'no connection ({errors.one_line(str(error))})') from None
-  if os.environ.get('RAY_USE_TLS', '0') == '0':
-    ask_ray(joined(host, port), deadline)
+    raise SilentError(
+      f'no connection ({errors.one_line(str(error))})'
+    ) from None
 
 
-def ask_ray(target: str, deadline: float) -> None:
-  """Asks which cluster this is, which any head can tell.
+def asked(address: str) -> list[dict[str, Any]]:
+  """The nodes, as a process that connects to the cluster prints them.
 
   Raises:
-    Silent: no answer, or not that of a head.
+    SilentError: it fails, or takes longer than `PATIENCE`.
   """
-  import grpc
-
-  options = (('grpc.enable_http_proxy', 0),)
-  left = max(0.1, deadline - time.monotonic())
-  with contextlib.closing(grpc.insecure_channel(target, options)) as channel:
-    try:
-      channel.unary_unary(CALL)(b'', timeout=left, wait_for_ready=True)
-    except grpc.RpcError as error:
-      code = error.code()
-      if code == grpc.StatusCode.DEADLINE_EXCEEDED:
-        raise Silent('the port is open, but no Ray cluster answers') from None
-      if code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAVAILABLE):
-        raise Silent('not the head of a Ray cluster') from None
-      # It wants a token, say: a cluster it is.
+  try:
+    result = subprocess.run(
+      [sys.executable, '-c', ASK, address],
+      capture_output=True,
+      text=True,
+      timeout=PATIENCE,
+      start_new_session=True,  # A Ctrl-C is for this process alone.
+    )
+  except subprocess.TimeoutExpired:
+    raise SilentError(
+      f'no Ray cluster answers in {PATIENCE:g} seconds'
+    ) from None
+  if result.returncode:
+    *_, last = ['no Ray cluster answers', *result.stderr.splitlines()]
+    raise SilentError(errors.cut(last))
+  return json.loads(result.stdout.splitlines()[-1])

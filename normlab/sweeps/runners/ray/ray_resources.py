@@ -12,15 +12,13 @@ from normlab import errors
 ROOM_PATIENCE = 60.0
 
 
-def check_amounts(
-  num_cpus: float, num_gpus: float, further: Mapping[str, float]
-) -> None:
+def check_amounts(num_cpus: float, num_gpus: float) -> None:
   """Refuses what no task can ask for.
 
   Raises:
     errors.ConfigError: says what is allowed.
   """
-  options = {'num_cpus': num_cpus, 'num_gpus': num_gpus, **further}
+  options = {'num_cpus': num_cpus, 'num_gpus': num_gpus}
   for name, amount in options.items():
     if not is_amount(amount):
       raise errors.ConfigError(
@@ -42,44 +40,23 @@ def is_amount(value: Any) -> bool:
   return 0.0001 <= value < 1 or (value >= 0 and value // 1 == value)
 
 
-def runs_at_a_time(
-  asked: Mapping[str, float], nodes: Sequence[Mapping[str, Any]]
-) -> int:
-  """How many runs have room beside each other, on all nodes together.
-
-  Args:
-    asked: resources of a run, by Ray's names.
-    nodes: of `ray.nodes()`.
-  """
-  return sum(
-    # Parts of a node, like 0.1, are not exact.
-    int(min(node.get(name, 0) / asked[name] for name in asked) + 1e-6)
-    for node in alive(nodes)
-  )
-
-
-def alive(nodes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, float]]:
-  """What each node has that has not died."""
-  return [node['Resources'] for node in nodes if node['Alive']]
-
-
 def lacking(
   asked: Mapping[str, float], nodes: Sequence[Mapping[str, Any]]
 ) -> str | None:
   """Says that no node can ever train a run; None where one can.
 
   Args:
-    asked: resources of a run.
-    nodes: of `ray.nodes()`.
+    asked: resources of a run, by Ray's names.
+    nodes: as `ray.nodes()` returns them.
   """
-  if runs_at_a_time(asked, nodes):
+  alive = [node['Resources'] for node in nodes if node['Alive']]
+  if any(all(n.get(r, 0) >= asked[r] for r in asked) for n in alive):
     return None
-  found = alive(nodes)
-  has = [', '.join(f'{n}: {node.get(n, 0):g}' for n in asked) for node in found]
+  has = {', '.join(f'{r}: {n.get(r, 0):g}' for r in asked) for n in alive}
   return (
     'no node of the Ray cluster has what a run asks for, '
     f'{", ".join(f"{name}: {amount:g}" for name, amount in asked.items())}; '
-    f'its nodes have {" | ".join(sorted({*has})) or "nothing: none is alive"}; '
+    f'its nodes have {" | ".join(sorted(has)) or "nothing: none is alive"}; '
     'allowed: --num_cpus and --num_gpus that fit into one of them'
   )
 

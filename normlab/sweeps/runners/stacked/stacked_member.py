@@ -6,13 +6,12 @@ from collections.abc import Iterator
 import jax
 import ml_collections
 
-from normlab import records
+from normlab import errors, records
 from normlab.journal.checkpoints import Position
 from normlab.journal.journals import Journal
 from normlab.program import programs, training_step
 from normlab.runtime import progress_bar
 from normlab.runtime.interruption import Interrupted
-from normlab.sweeps.runners.alone import in_one_line
 from normlab.sweeps.runners.interface import Ended
 from normlab.training import claiming, divergence, endings, preparation
 from normlab.training.training_rows import DivergedError, TrainRows
@@ -127,7 +126,7 @@ class Member:
     except DivergedError:
       pass
     except Exception as failure:
-      problem = in_one_line(failure)
+      problem = errors.summary(failure)
     self.ended = Ended(self.path, problem)
 
 
