@@ -19,7 +19,7 @@ from normlab.runtime import interruption
 cli.define_config_flag()
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the sweep.')
 DRY_RUN = flags.DEFINE_bool(
-  'dry_run', False, 'Says the runs and their groups; trains none.'
+  'dry_run', False, 'Says the runs and how far they are; trains none.'
 )
 TARGET = flags.DEFINE_float(
   'target',

@@ -37,7 +37,7 @@ def sweep(
     runner: 'name' and the options of `choice.build`.
     target: accuracy in [0, 1] of the column 'steps_to_target'; None is the best
       of the first run that has a result.
-    dry_run: prints the runs and their groups instead; trains none.
+    dry_run: prints the runs instead; trains none.
     stop: returns True to save all states and end.
 
   Returns:
@@ -59,7 +59,7 @@ def sweep(
       choice.build(runs=planned, **runner),
     )
   if dry_run:
-    print(forecast.report(planned, folder, work))
+    print(forecast.report(planned, work))
     return DONE
   with records.Record(folder).locked():
     sweep_folder.write_plan(folder, planned)

@@ -3,7 +3,7 @@
 import collections
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tqdm
@@ -16,15 +16,23 @@ POLL_EVERY = 0.5
 
 
 class Display:
-  """Shows the steps of all runs together, read from their records."""
+  """A `Watch` that shows the steps of all runs, read from their records."""
 
-  def __init__(self, lengths: Mapping[str, int], *, finished: int):
+  def __init__(
+    self,
+    lengths: Mapping[str, int],
+    *,
+    finished: int,
+    stop: Callable[[], bool] = lambda: False,
+  ):
     """Starts the clock.
 
     Args:
-      lengths: run folder to its number of steps, of the runs to train.
+      lengths: run folder to number of steps, of the runs to train.
       finished: number of runs that had a result before.
+      stop: returns True to save all states and end.
     """
+    self.stop = stop
     self._lengths = dict(lengths)
     self._steps = {path: records.Record(path).last_step() for path in lengths}
     self._steps_before = sum(self._steps.values())
@@ -76,12 +84,7 @@ class Display:
     self.note(f'{name}: failed, and is tried once more: {problem}')
 
   def ended(self, path: str, problem: str | None = None) -> None:
-    """Counts a run that has ended.
-
-    Args:
-      path: its folder.
-      problem: what went wrong, if it failed.
-    """
+    """Counts a run that has ended; with a problem if it failed."""
     self._running.discard(path)
     self._ended.add(path)
     self._steps[path] = self._lengths[path]

@@ -45,13 +45,13 @@ def train_all(
 
 
 class Work(NamedTuple):
-  """Runs that can be trained.
+  """Runs by their folders.
 
   Attributes:
-    found: run folder to record, of all runs.
-    waiting: run folder to config, of those without a result.
-    runner: what trains them.
-    problems: run folder to what is wrong with it, of those that cannot be used.
+    found: the records of all runs.
+    waiting: the configs of those without a result.
+    runner: trains them.
+    problems: why some folders cannot be used.
   """
 
   found: dict[str, records.Record]
@@ -92,8 +92,7 @@ def refused(
   """What is wrong with each run folder that a check refuses, in one line.
 
   Raises:
-    records.RecordError: it refuses as many as there are in `total`: what is
-      wrong with the first.
+    records.RecordError: of the first, where `total` are refused.
   """
   problems = {}
   for path in paths:
@@ -110,8 +109,7 @@ def carry_out(work: Work, stop: Callable[[], bool]) -> dict[str, str]:
   """Trains the runs that wait.
 
   Returns:
-    Run folder to what went wrong, in one line, of those that failed or cannot
-    be used.
+    Run folder to problem, in one line, of runs that failed or cannot be used.
 
   Raises:
     records.RecordError: no folder can be written.
@@ -124,12 +122,11 @@ def carry_out(work: Work, stop: Callable[[], bool]) -> dict[str, str]:
   runs = {p: config for p, config in waiting.items() if p not in unwritable}
   lengths = {path: config.total_steps for path, config in runs.items()}
   finished = len(found) - len(problems) - len(runs)
-  display = Display(lengths, finished=finished)
+  display = Display(lengths, finished=finished, stop=stop)
   for problem in problems.values():
     display.note(f'left out: {problem}')
   with contextlib.closing(display):
-    watch = Watching(display, stop)
-    ends = with_retry(runner, runs, watch, failed_before) if runs else ()
+    ends = with_retry(runner, runs, display, failed_before) if runs else ()
     for ended in ends:
       if ended.problem:
         problems[ended.path] = ended.problem
@@ -147,32 +144,21 @@ def carry_out(work: Work, stop: Callable[[], bool]) -> dict[str, str]:
   return problems
 
 
-class Watching:
-  """What the runner reports to: the display, and who may stop it."""
-
-  def __init__(self, display: Display, stop: Callable[[], bool]):
-    """Takes both."""
-    self.display = display
-    self.started = display.started
-    self.poll = display.poll
-    self.stop = stop
-
-
 def with_retry(
-  runner: Runner, runs: Runs, watch: Watching, failed_before: set[str]
+  runner: Runner, runs: Runs, display: Display, failed_before: set[str]
 ) -> Iterator[Ended]:
   """Trains runs; those that fail for the first time once more, at the end."""
   again = {}
-  for ended in runner.train(runs, watch):
+  for ended in runner.train(runs, display):
     if ended.problem is None or ended.path in failed_before:
       yield ended
     else:
       again[ended.path] = runs[ended.path]
       record = records.Record(ended.path)
       note_failure(record, runs[ended.path], ended.problem)
-      watch.display.again(*ended)
-  if again and not watch.stop():
-    yield from runner.train(again, watch)
+      display.again(*ended)
+  if again and not display.stop():
+    yield from runner.train(again, display)
 
 
 def has_failed(record: records.Record) -> bool:
@@ -184,9 +170,7 @@ def has_failed(record: records.Record) -> bool:
 
 
 def note_failure(
-  record: records.Record,
-  config: ml_collections.ConfigDict,
-  problem: str,
+  record: records.Record, config: ml_collections.ConfigDict, problem: str
 ) -> None:
   """Writes down why a run failed whose process could not do so itself."""
   if not has_failed(record):

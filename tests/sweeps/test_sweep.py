@@ -173,23 +173,23 @@ def test_a_plan_that_cannot_be_written_is_one_line(tmp_path):
   assert [path.name for path in tmp_path.iterdir()] == [records.SWEEP]
 
 
-def test_a_dry_run_says_runs_and_groups_and_writes_nothing(
-  file, tmp_path, capsys
-):
+def test_a_dry_run_says_the_runs_and_writes_nothing(file, tmp_path, capsys):
   workdir = tmp_path / 'sweep'
   assert run(file, workdir, dry_run=True) == sweep.DONE
   printed = capsys.readouterr().out
   assert '4 runs, 4 of them to train, one after another' in printed
   assert '| 2, 3 |' in ' '.join(printed.split())
+  assert 'in one process: 16 steps in all' in printed
   assert not workdir.exists()
 
 
-def test_a_dry_run_measures_what_is_left_only(file, tmp_path, capsys):
+def test_a_dry_run_says_what_is_left(file, tmp_path, capsys):
   workdir = tmp_path / 'sweep'
   run(file, workdir)
   before = contents(workdir)
   run(file, workdir, dry_run=True)
-  assert '4 runs, 0 of them to train' in capsys.readouterr().out
+  printed = capsys.readouterr().out
+  assert '4 runs, 0 of them to train' in printed and '| diverged |' in printed
   assert contents(workdir) == before
 
 

@@ -19,8 +19,7 @@ LABELS = {
   'model.width': 'width (factor on the channels)',
   NORM: 'norm',
 }
-# A number with more values than this is drawn at random, or too finely for a
-# line a value.
+# Numbers with more values than this have no line per value.
 MOST_LINES = 6
 
 
@@ -55,11 +54,11 @@ class Line(NamedTuple):
 
 
 def layout(table: pd.DataFrame, fields: Iterable[str]) -> Layout:
-  """Arranges the runs; seeds and repeated draws are the bands.
+  """Arranges the runs, one per row; seeds are the bands.
 
   Args:
-    table: one row a run.
-    fields: its columns that say what was swept.
+    table: of `outcomes.table`.
+    fields: the columns that were swept.
   """
   varied = [f for f in fields if f != SEED and distinct(table, [f]) > 1]
   x = field_along_x(table, varied)
@@ -168,14 +167,14 @@ def line_style(
   other: int,
   others: int,
 ) -> dict[str, Any]:
-  """The norm's own; line and mark of the other fields, where there are some.
+  """The norm's own colour and mark; of other fields, their line and mark.
 
   Args:
     runs: of the line.
-    fields: that tell lines apart.
-    number: of the line.
-    other: number of its values of all fields but the norm's.
-    others: of such values.
+    fields: tell lines apart.
+    number: of the line, from 0.
+    other: number of the values of its other fields, from 0.
+    others: how many such values there are.
   """
   if NORM not in fields and (fields or NORM not in runs):
     return plotting.numbered_style(number)

@@ -1,6 +1,6 @@
 """Asks a Ray cluster for its nodes, in a process of its own.
 
-Where no cluster answers, `ray.init` waits for minutes and then ends its process.
+Where no cluster answers, `ray.init` waits for minutes and ends its process.
 """
 
 import json

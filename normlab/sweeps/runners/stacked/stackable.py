@@ -50,9 +50,9 @@ ARGUMENTS = (
   'norm.std_jitter',
 )
 # Of the initial parameters alone, which each member makes with its own program.
-INITIAL = ('norm.alpha_init',)
+INITIAL = 'norm.alpha_init'
 
-STACKABLE = (*OUTSIDE, *SCHEDULE, *ARGUMENTS, *INITIAL)
+STACKABLE = (*OUTSIDE, *SCHEDULE, *ARGUMENTS, INITIAL)
 # Fields that do nothing in a run that can be stacked.
 IGNORED = ('label', 'data.workers')
 
@@ -60,15 +60,11 @@ Config = ml_collections.ConfigDict
 
 
 def groups(runs: Runs, *, most: int | None = None) -> list[Runs]:
-  """The runs in groups that can each be one compiled program.
+  """The runs in groups that can each be one program, by their first runs.
 
   Args:
     runs: run folder to config.
     most: runs in a group; None is any number.
-
-  Returns:
-    The groups in the order of their first runs; a run that cannot be stacked,
-    or has nobody to be stacked with, is alone.
   """
   found: dict[Any, dict[str, Config]] = {}
   for path, config in runs.items():
@@ -78,7 +74,7 @@ def groups(runs: Runs, *, most: int | None = None) -> list[Runs]:
 
 
 def even_parts(runs: Runs, most: int | None) -> list[Runs]:
-  """The runs in as few parts of at most `most` as there can be, even ones."""
+  """The runs in the fewest even parts of at most `most`."""
   number = -(-len(runs) // (most or len(runs)))
   ends = [len(runs) * i // number for i in range(number + 1)]
   items = list(runs.items())
@@ -101,20 +97,13 @@ def kind(config: Config) -> str:
   flat = records.flatten(records.resolved(config))
   return json.dumps(
     {
-      field: shared(field, value)
+      # Of a number that may differ, whether there is one: None is another
+      # program, or a default that the program's own code has.
+      field: value is None if field in STACKABLE else value
       for field, value in flat.items()
       if field not in IGNORED and field not in SCHEDULE
     }
   )
-
-
-def shared(field: str, value: Any) -> Any:
-  """What of a field must be the same in all members of a stack.
-
-  Of a number that may differ, whether there is one: None is another program, or
-  a default that the program's own code has.
-  """
-  return value is None if field in STACKABLE else value
 
 
 def arguments(configs: Sequence[Config]) -> tuple[str, ...]:
@@ -124,11 +113,6 @@ def arguments(configs: Sequence[Config]) -> tuple[str, ...]:
     for path in ARGUMENTS
     if len({value(config, path) for config in configs}) > 1
   )
-
-
-def initial(config: Config) -> tuple[Any, ...]:
-  """What of a config the initial parameters depend on, beside the seed."""
-  return tuple(value(config, path) for path in INITIAL)
 
 
 def value(config: Config, path: str) -> Any:

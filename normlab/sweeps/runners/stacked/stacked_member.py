@@ -18,15 +18,13 @@ from normlab.training.training_rows import DivergedError, TrainRows
 
 
 class Member:
-  """What of a run in a stack is its own.
+  """The own part of a run in a stack.
 
   Attributes:
-    path: its folder.
-    config: of the run.
-    journal: likewise.
-    ready: the run as it would be alone, on one device.
+    path, config, journal: of the run.
+    run: the run as it would be alone, on one device.
     start: where it stood when it was opened.
-    files: what is open of the run; its end writes the status.
+    files: its open files; closing them writes the status.
     unsaved_best: where it stood in its best state, if that is not saved yet.
     rows: writes its training rows.
     ended: how it has ended; None before.
@@ -62,10 +60,10 @@ class Member:
       self.files.enter_context(
         endings.recorded(self._record, self.config, self.journal)
       )
-      self.ready = preparation.prepare(on_one_device(self.config), beside)
-      own = self.ready.program
+      self.run = preparation.prepare(on_one_device(self.config), beside)
+      own = self.run.program
       state = preparation.initial_state(
-        self.ready._replace(program=initializer or own)
+        self.run._replace(program=initializer or own)
       )
       state, self.start = self.journal.resume(state, progress_bar.Silent().warn)
       # The memory of the devices is for the stack.
@@ -74,7 +72,7 @@ class Member:
         self.config,
         self.journal,
         progress_bar.Silent(),
-        self.ready.learning_rates,
+        self.run.learning_rates,
         self.start.window,
       )
 
@@ -98,14 +96,9 @@ class Member:
   def diverge(
     self, error: DivergedError, frozen: training_step.TrainState
   ) -> None:
-    """Ends as a run alone whose loss is not finite.
-
-    Args:
-      error: says when that was.
-      frozen: the state whose loss it was.
-    """
+    """Ends as a run alone would; `frozen` is the state whose loss it was."""
     with self.guarded():
-      divergence.keep_last_finite(self.ready, self.journal, error, frozen)
+      divergence.keep_last_finite(self.run, self.journal, error, frozen)
       self.end(error)
 
   def interrupt(self, step: int) -> None:
@@ -133,7 +126,7 @@ class Member:
 def on_one_device(
   config: ml_collections.ConfigDict,
 ) -> ml_collections.ConfigDict:
-  """The config of the run with a device of its own."""
+  """The config with one device."""
   alone = config.copy_and_resolve_references()
   with alone.unlocked():
     alone.num_devices = 1

@@ -69,16 +69,7 @@ def member_steps(
 ) -> tuple[Stacked, preparation.CallMetrics]:
   """`training_step.train_steps` of one member, which ends where its loss does.
 
-  Args:
-    member: before the updates.
-    inputs: the examples of all steps.
-    pixels: what standardizes them.
-    hyper: the numbers of all steps.
-    key: of the run.
-    program: model, optimizer and augmentation.
-
-  Returns:
-    The member after the updates, and the metrics of each.
+  The arguments are those of that function.
   """
 
   def one(old: Stacked, i: int | jax.Array):
@@ -139,9 +130,8 @@ def over_members(
   """A function of one member as one of all, vectorized on each device.
 
   Args:
-    function: of arrays; may be called while tracing only.
-    in_axes: of its arguments, 0 where they are stacked, None where they are
-      shared.
+    function: of arrays; called while tracing only.
+    in_axes: 0 for each stacked argument, None for each shared one.
     mesh: the devices that share the members.
   """
   vectorized = jax.vmap(function, in_axes=in_axes)

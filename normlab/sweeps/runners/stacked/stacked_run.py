@@ -23,10 +23,6 @@ def train(runs: Runs, watch: Watch) -> Iterator[Ended]:
   Runs that were stopped at different steps are continued one such step after
   the other.
 
-  Args:
-    runs: run folder to config.
-    watch: as of `interface.Runner`.
-
   Yields:
     Each run when it has ended, unless it was interrupted.
 
@@ -59,11 +55,11 @@ def opened(
     member = Member(path, config)
     stack.push(member.files)
     # Initial parameters are compiled once for all members that share them.
-    key = stackable.initial(config)
+    key = stackable.value(config, stackable.INITIAL)
     member.open(first, initializers.get(key))
     if not member.ended:
-      first = first or member.ready
-      initializers.setdefault(key, member.ready.program)
+      first = first or member.run
+      initializers.setdefault(key, member.run.program)
     members.append(member)
   return members
 
@@ -81,8 +77,7 @@ class StackedRun:
   """A `loop.Trainable` of members at the same step, in one program.
 
   Attributes:
-    config: of the first member.
-    start: likewise.
+    config, start: of the first member.
   """
 
   def __init__(self, members: Sequence[Member], watch: Watch):
@@ -91,7 +86,7 @@ class StackedRun:
     self._watch = watch
     self.config, self.start = members[0].config, members[0].start
     self._stack = Stack(
-      [m.ready for m in members], [m.taken_state() for m in members]
+      [m.run for m in members], [m.taken_state() for m in members]
     )
 
   def train(self) -> Iterator[Ended]:
@@ -163,7 +158,7 @@ class StackedRun:
     if self.is_over():
       return
     # Not an attribute: in a cycle it would keep a stack that has ended.
-    feed = feeds.Stoppable(self._members[0].ready.data, self.stop)
+    feed = feeds.Stoppable(self._members[0].run.data, self.stop)
     found = self._stack.evaluate(feed, split)
     for i in self._live():
       with self._guarded(i):
