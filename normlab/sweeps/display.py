@@ -74,7 +74,7 @@ class Display:
       return
     self._polled = now
     for path in self._running:
-      self._move(path, records.Record(path).last_step())
+      self._steps[path] = records.Record(path).last_step()
     self._draw()
 
   def again(self, path: str, problem: str) -> None:
@@ -108,15 +108,6 @@ class Display:
     """Leaves the bar standing."""
     self._bar.close()
 
-  def _move(self, path: str, step: int) -> None:
-    """A run has come to a step, or has gone back to its last checkpoint."""
-    lost = max(0, self._steps[path] - step)
-    self._steps_before -= lost
-    if not self._bar.disable:
-      self._bar.initial -= lost
-      self._bar.n -= lost
-    self._steps[path] = step
-
   def _place(self, record: records.Record) -> str:
     return f'[{len(self._ended)}/{len(self._lengths)}] {record.path.name}'
 
@@ -132,11 +123,12 @@ class Display:
     seconds = time.monotonic() - self._start
     rate = (sum(self._steps.values()) - self._steps_before) / seconds
     left = sum(self._lengths.values()) - sum(self._steps.values())
+    # A run can be behind its start: one that went back to its checkpoint.
     remaining = progress_bar.duration(left / rate) if rate > 0 else '?'
     return (
       f'{self._place(record)}: {outcome}, best validation accuracy '
-      f'{percent(best)}; {rate:,.0f} steps/s, '
-      f'{progress_bar.duration(seconds)} so far, about {remaining} left'
+      f'{percent(best)}; {progress_bar.duration(seconds)} so far, '
+      f'about {remaining} left'
     )
 
   def _draw(self) -> None:

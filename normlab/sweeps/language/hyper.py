@@ -98,26 +98,22 @@ def chainit(sweeps: Iterable[Rows]) -> Rows:
   return tuple(itertools.chain(*checked_sweeps('chainit', sweeps)))
 
 
-def linspace(low: float, high: float, num: int) -> tuple[float, ...]:
-  """`num` numbers from `low` to `high`, both included, in equal steps.
-
-  Raises:
-    errors.ConfigError: ends that are no finite numbers, or a bad `num`.
-  """
-  check_ends('linspace', low, high, positive=False)
-  return tuple(np.linspace(low, high, checked_number('linspace', num)).tolist())
-
-
 def logspace(low: float, high: float, num: int) -> tuple[float, ...]:
   """`num` numbers from `low` to `high`, both included, by equal factors.
 
-  The ends are the numbers themselves, as of `numpy.geomspace`, and not their
+  The ends are the numbers themselves, as in `numpy.geomspace`, and not their
   logarithms: `logspace(0.1, 100, 4)` is 0.1, 1, 10, 100.
 
   Raises:
     errors.ConfigError: ends that are not positive, or a bad `num`.
   """
-  check_ends('logspace', low, high, positive=True)
+  for end in (low, high):
+    is_number = isinstance(end, int | float | np.number)
+    if not (is_number and 0 < end < math.inf):
+      raise errors.ConfigError(
+        f'hyper.logspace({errors.shown(low)}, {errors.shown(high)}): the ends '
+        'must be finite and above 0 (the numbers, not their logarithms)'
+      )
   grid = np.geomspace(low, high, checked_number('logspace', num))
   # Of 0.1 to 100 it makes 9.999999999999998; twelve digits are enough.
   inner = [float(f'{value:.12g}') for value in grid[1:-1].tolist()]
@@ -215,27 +211,3 @@ def checked_number(call: str, num: Any, *, name: str = 'num') -> int:
     f'hyper.{call}: {name}={errors.shown(num)} is not allowed: must be a whole '
     f'number from 1 to {MOST_ROWS:,}'
   )
-
-
-def check_ends(call: str, low: Any, high: Any, *, positive: bool) -> None:
-  """Refuses ends of a grid.
-
-  Raises:
-    errors.ConfigError: they are not finite, or `positive` and they are not.
-  """
-  if not (is_finite_number(low) and is_finite_number(high)):
-    rule = 'finite numbers'
-  elif positive and min(low, high) <= 0:
-    rule = 'above 0 (the numbers themselves, not their logarithms)'
-  else:
-    return
-  raise errors.ConfigError(
-    f'hyper.{call}({errors.shown(low)}, {errors.shown(high)}): the ends must '
-    f'be {rule}'
-  )
-
-
-def is_finite_number(value: Any) -> bool:
-  """Whether this is an int or float, of Python or NumPy, and finite."""
-  is_number = isinstance(value, int | float | np.number)
-  return is_number and not isinstance(value, bool) and math.isfinite(value)

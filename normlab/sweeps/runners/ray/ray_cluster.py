@@ -16,12 +16,7 @@ from typing import Any
 
 from normlab import errors
 from normlab.sweeps.runners.interface import Ended, Runs, Watch
-from normlab.sweeps.runners.ray import ray_address
-from normlab.sweeps.runners.ray.ray_resources import (
-  Room,
-  check_amounts,
-  lacking,
-)
+from normlab.sweeps.runners.ray.ray_nodes import Room, lacking, nodes_at
 from normlab.sweeps.runners.ray.ray_task import train_task
 
 # Seconds between two looks at the runs.
@@ -67,22 +62,37 @@ class RayCluster:
     return 'on the Ray cluster'
 
   def check(self, runs: Runs) -> None:
-    """Makes sure that the cluster answers, and that a node can train a run.
-
-    Raises:
-      errors.ConfigError: otherwise; see `interface.Runner`.
-    """
-    check_amounts(self._num_cpus, self._num_gpus)
+    """Makes sure that the cluster answers, and that a node can train a run."""
+    options = {'num_cpus': self._num_cpus, 'num_gpus': self._num_gpus}
+    for name, amount in options.items():
+      # Ray counts parts of one in ten-thousandths.
+      if not (0.0001 <= amount < 1 or (amount >= 0 and amount % 1 == 0)):
+        raise errors.ConfigError(
+          f'--{name}={amount} is not allowed: must be a whole number, or a '
+          'part of 1'
+        )
+    if not self._asked():
+      raise errors.ConfigError(
+        '--num_cpus=0 is not allowed without --num_gpus: all runs would start '
+        'at once'
+      )
     imported()
-    nodes = ray_address.nodes_at(self._address)
-    if problem := lacking(self._asked(), nodes):
+    if problem := lacking(self._asked(), nodes_at(self._address)):
       raise errors.ConfigError(problem)
 
   def train(self, runs: Runs, watch: Watch) -> Iterator[Ended]:
     """Trains each run; see `interface.Runner`."""
     with self._connected() as ray:
       room = Room(ray, self._asked())
-      tasks = Tasks(ray, self._task(ray), runs)
+      task = ray.remote(
+        num_cpus=self._num_cpus,
+        num_gpus=self._num_gpus,
+        # Of workers and nodes that die. An exception is the run's own.
+        max_retries=RETRIES,
+        retry_exceptions=False,
+        num_returns='streaming',
+      )(train_task)
+      tasks = Tasks(ray, task, runs)
       try:
         while tasks.paths:
           yield from tasks.ended(watch)
@@ -99,17 +109,6 @@ class RayCluster:
     """The resources of a run, by Ray's names for them."""
     amounts = {'CPU': self._num_cpus, 'GPU': self._num_gpus}
     return {name: amount for name, amount in amounts.items() if amount}
-
-  def _task(self, ray: ModuleType) -> Any:
-    options = {
-      'num_cpus': self._num_cpus,
-      'num_gpus': self._num_gpus,
-      # Of workers and nodes that die. An exception is the run's own.
-      'max_retries': RETRIES,
-      'retry_exceptions': False,
-      'num_returns': 'streaming',
-    }
-    return ray.remote(**options)(train_task)
 
   def _variables(self) -> dict[str, str]:
     """The environment of the workers; Ray itself shows them their GPUs."""
@@ -129,13 +128,15 @@ class RayCluster:
   @contextlib.contextmanager
   def _connected(self) -> Iterator[ModuleType]:
     ray = imported()
-    with sigterm_kept():
-      ray.init(
-        address=self._address,
-        log_to_driver=False,
-        logging_level='ERROR',
-        runtime_env={'env_vars': self._variables()},
-      )
+    handler = signal.getsignal(signal.SIGTERM)
+    ray.init(
+      address=self._address,
+      log_to_driver=False,
+      logging_level='ERROR',
+      runtime_env={'env_vars': self._variables()},
+    )
+    if threading.current_thread() is threading.main_thread():
+      signal.signal(signal.SIGTERM, handler)  # Which Ray has replaced.
     try:
       yield ray
     finally:
@@ -206,17 +207,6 @@ def imported() -> ModuleType:
       "runner 'ray' needs the extra: pip install -e '.[ray]'"
     ) from None
   return ray
-
-
-@contextlib.contextmanager
-def sigterm_kept() -> Iterator[None]:
-  """Keeps this process' answer to SIGTERM, which Ray replaces."""
-  handler = signal.getsignal(signal.SIGTERM)
-  try:
-    yield
-  finally:
-    if threading.current_thread() is threading.main_thread():
-      signal.signal(signal.SIGTERM, handler)
 
 
 def lost(error: BaseException) -> str:

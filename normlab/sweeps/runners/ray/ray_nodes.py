@@ -1,19 +1,22 @@
-"""Asks a Ray cluster for its nodes, in a process of its own.
-
-Where no cluster answers, `ray.init` waits for minutes and ends its process.
-"""
+"""The nodes of a Ray cluster, and whether one of them can train a run."""
 
 import json
 import re
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from normlab import errors
 
 # Seconds that a cluster has to answer.
 PATIENCE = 20.0
+# Seconds without a node that could train a run, after which all have failed: a
+# node that died may be replaced.
+ROOM_PATIENCE = 60.0
 ASK = """
 import json, sys, ray
 ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR')
@@ -69,6 +72,8 @@ def check_listens(address: str) -> None:
 def asked(address: str) -> list[dict[str, Any]]:
   """The nodes, as a process that connects to the cluster prints them.
 
+  Where no cluster answers, `ray.init` waits for minutes and ends its process.
+
   Raises:
     SilentError: it fails, or takes longer than `PATIENCE`.
   """
@@ -88,3 +93,45 @@ def asked(address: str) -> list[dict[str, Any]]:
     *_, last = ['no Ray cluster answers', *result.stderr.splitlines()]
     raise SilentError(errors.cut(last))
   return json.loads(result.stdout.splitlines()[-1])
+
+
+def lacking(
+  asked: Mapping[str, float], nodes: Sequence[Mapping[str, Any]]
+) -> str | None:
+  """Says that no node can ever train a run; None where one can.
+
+  Args:
+    asked: resources of a run, by Ray's names.
+    nodes: as `ray.nodes()` returns them.
+  """
+  alive = [node['Resources'] for node in nodes if node['Alive']]
+  if any(all(n.get(r, 0) >= asked[r] for r in asked) for n in alive):
+    return None
+  has = {', '.join(f'{r}: {n.get(r, 0):g}' for r in asked) for n in alive}
+  return (
+    'no node of the Ray cluster has what a run asks for, '
+    f'{", ".join(f"{name}: {amount:g}" for name, amount in asked.items())}; '
+    f'its nodes have {" | ".join(sorted(has)) or "nothing: none is alive"}; '
+    'allowed: --num_cpus and --num_gpus that fit into one of them'
+  )
+
+
+class Room:
+  """Looks now and then whether the cluster still has a node for a run."""
+
+  def __init__(self, ray: ModuleType, asked: Mapping[str, float]):
+    """Takes what a run asks for."""
+    self._ray = ray
+    self._asked = asked
+    self._last_look = self._last_room = time.monotonic()
+
+  def problem(self) -> str | None:
+    """What has been lacking for long; None while runs can be trained."""
+    now = time.monotonic()
+    if now - self._last_look < ROOM_PATIENCE / 10:
+      return None
+    self._last_look = now
+    problem = lacking(self._asked, self._ray.nodes())
+    if problem is None:
+      self._last_room = now
+    return problem if now - self._last_room >= ROOM_PATIENCE else None
