@@ -3,15 +3,17 @@
 import contextlib
 import pathlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import ml_collections
+import pandas as pd
 
 from normlab import records
+from normlab.analysis import tables
 from normlab.commands.train import without_cache
-from normlab.sweeps import forecast, plan, sweep_folder, train_all
+from normlab.sweeps import display, plan, sweep_folder, train_all
 from normlab.sweeps.results import outcomes
 from normlab.sweeps.runners import choice
 
@@ -59,7 +61,7 @@ def sweep(
       choice.build(runs=planned, **runner),
     )
   if dry_run:
-    print(forecast.report(planned, work))
+    print(forecast(planned, work))
     return DONE
   with records.Record(folder).locked():
     sweep_folder.write_plan(folder, planned)
@@ -72,3 +74,31 @@ def sweep(
   for name in outcomes.FILES:
     print(f'wrote {folder / name}')
   return DONE if table['status'].isin(records.FINISHED).all() else INCOMPLETE
+
+
+def forecast(planned: Sequence[plan.Member], work: train_all.Work) -> str:
+  """One row per run, what is left to train, and the runner."""
+  paths = dict.fromkeys(path for m in planned for path in m.overrides)
+  headers = outcomes.headers(list(paths))
+  rows = [
+    {
+      'row': ', '.join(map(str, member.rows)),
+      **{
+        headers[path]: outcomes.override_text(value)
+        for path, value in member.overrides.items()
+      },
+      'steps': member.config.total_steps,
+      'status': tables.reading(record)[0]['status'],
+    }
+    for member, record in zip(planned, work.found.values(), strict=True)
+  ]
+  steps = sum(config.total_steps for config in work.waiting.values())
+  return '\n\n'.join(
+    [
+      tables.markdown(pd.DataFrame(rows).fillna(outcomes.NOTHING)),
+      *(f'left out: {problem}' for problem in work.problems.values()),
+      f'{display.count_of(len(planned), "run")}, {len(work.waiting)} of them '
+      f'to train, {work.runner.describe()}: {steps:,} steps in all\n'
+      'nothing was trained or written',
+    ]
+  )

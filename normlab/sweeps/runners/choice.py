@@ -13,7 +13,6 @@ from normlab.sweeps.runners.processes import LocalProcesses, default_processes
 from normlab.sweeps.runners.ray.ray_cluster import RayCluster
 from normlab.sweeps.runners.stacked.vectorized import Vectorized
 
-
 RUNNERS: dict[str, Callable[..., Runner]] = {
   'vectorized': Vectorized,
   'processes': LocalProcesses,

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import jax
 
-from normlab.sweeps.runners.interface import Ended, Runs, Watch
+from normlab.sweeps.runners.interface import Ended, Runner, Runs, Watch
 from normlab.sweeps.runners.worker import Share, Worker
 
 T = TypeVar('T')
@@ -27,7 +27,7 @@ POLL_EVERY = 0.25
 PATIENCE = 6.0
 
 
-class LocalProcesses:
+class LocalProcesses(Runner):
   """A pool of processes, each kept to some cores or to one GPU.
 
   They share the compilation cache, and within a process runs with equal
@@ -43,9 +43,6 @@ class LocalProcesses:
     """In words."""
     number = self._processes or default_processes()
     return f'{number} at a time, a process each'
-
-  def check(self, runs: Runs) -> None:
-    """Everything that a run needs is here."""
 
   def train(self, runs: Runs, watch: Watch) -> Iterator[Ended]:
     """Trains each run; see `interface.Runner`."""

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from normlab import errors
-from normlab.sweeps.runners.interface import Ended, Runs, Watch
+from normlab.sweeps.runners.interface import Ended, Runner, Runs, Watch
 from normlab.sweeps.runners.ray.ray_nodes import Room, lacking, nodes_at
 from normlab.sweeps.runners.ray.ray_task import train_task
 
@@ -33,7 +33,7 @@ PASSED_ON = (
 )
 
 
-class RayCluster:
+class RayCluster(Runner):
   """Runs as tasks on a Ray cluster, of which this machine is a node.
 
   A run whose worker or node dies is continued elsewhere from its checkpoint.

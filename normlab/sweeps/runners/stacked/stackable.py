@@ -1,6 +1,5 @@
 """Which fields of a config may differ between the members of a stack."""
 
-import itertools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +9,7 @@ import ml_collections
 
 from normlab import data, records
 from normlab.sweeps.runners.interface import Runs
+from normlab.sweeps.runners.processes import dealt
 
 # Numbers that are computed outside the compiled step, or are arguments of it.
 OUTSIDE = (
@@ -76,9 +76,7 @@ def groups(runs: Runs, *, most: int | None = None) -> list[Runs]:
 def even_parts(runs: Runs, most: int | None) -> list[Runs]:
   """The runs in the fewest even parts of at most `most`."""
   number = -(-len(runs) // (most or len(runs)))
-  ends = [len(runs) * i // number for i in range(number + 1)]
-  items = list(runs.items())
-  return [dict(items[i:j]) for i, j in itertools.pairwise(ends)]
+  return [dict(part) for part in dealt(list(runs.items()), number)]
 
 
 def can_be_stacked(config: Config) -> bool:

@@ -8,14 +8,14 @@ import jax
 
 from normlab import errors
 from normlab.sweeps.runners.alone import OneProcess
-from normlab.sweeps.runners.interface import Ended, Runs, Watch
+from normlab.sweeps.runners.interface import Ended, Runner, Runs, Watch
 from normlab.sweeps.runners.stacked import stackable, stacked_run
 
 # Each has its files open, of which a process may have a thousand.
 MOST_MEMBERS = 64
 
 
-class Vectorized:
+class Vectorized(Runner):
   """Groups of runs, one group after the other, on all devices here.
 
   Which runs make a group, `stackable` says; the others are trained one after
@@ -27,9 +27,6 @@ class Vectorized:
     number = jax.local_device_count()
     where = 'one device' if number == 1 else f'{number} devices'
     return f'runs of one program as one, on {where}'
-
-  def check(self, runs: Runs) -> None:
-    """Everything that a run needs is here."""
 
   def train(self, runs: Runs, watch: Watch) -> Iterator[Ended]:
     """Trains each run; see `interface.Runner`."""
