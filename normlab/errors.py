@@ -56,12 +56,6 @@ def summary(error: BaseException) -> str:
   return cut(text if isinstance(error, ValueError) and text else typed(error))
 
 
-def first_line(error: BaseException) -> str:
-  """The first line of an exception, in a readable length; or its type."""
-  text = str(error).strip() or type(error).__name__
-  return cut(text.splitlines()[0])
-
-
 @contextlib.contextmanager
 def users_code(what: str, file: str) -> Iterator[None]:
   """Turns every failure of a user's program into a ConfigError.

@@ -1,6 +1,7 @@
 """One display for many runs: a bar on a terminal, a line a run in a log."""
 
 import collections
+import pathlib
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -8,7 +9,8 @@ from typing import Any
 
 import tqdm
 
-from normlab import errors, records
+from normlab import records
+from normlab.analysis import tables
 from normlab.runtime import progress_bar
 
 # Seconds between two looks at the records.
@@ -80,55 +82,48 @@ class Display:
   def again(self, path: str, problem: str) -> None:
     """A run has failed, and will be tried once more."""
     self._running.discard(path)
-    name = records.Record(path).path.name
-    self.note(f'{name}: failed, and is tried once more: {problem}')
+    self.note(
+      f'{pathlib.Path(path).name}: failed, and is tried once more: {problem}'
+    )
 
   def ended(self, path: str, problem: str | None = None) -> None:
     """Counts a run that has ended; with a problem if it failed."""
     self._running.discard(path)
     self._ended.add(path)
     self._steps[path] = self._lengths[path]
-    record = records.Record(path)
-    try:
-      status, best = record.status, best_accuracy(record)
-    except records.RecordError as error:
-      problem = problem or errors.one_line(str(error))
+    ending, rows = tables.reading(records.Record(path))
+    problem = problem or ending['error']
+    place = (
+      f'[{len(self._ended)}/{len(self._lengths)}] {pathlib.Path(path).name}'
+    )
     if problem:
       self._counts['failed'] += 1
-      self.note(f'{self._place(record)}: failed: {problem}')
+      self.note(f'{place}: failed: {problem}')
     else:
-      self._counts[status['status']] += 1
+      self._counts[ending['status']] += 1
+      best = max((row['accuracy'] for row in rows), default=None)
       known = [value for value in (self._best, best) if value is not None]
       self._best = max(known, default=None)
       if self._bar.disable:
-        self.note(self._summary(record, status, best))
+        self.note(f'{place}: {self._summary(ending, best)}')
     self._draw()
 
   def close(self) -> None:
     """Leaves the bar standing."""
     self._bar.close()
 
-  def _place(self, record: records.Record) -> str:
-    return f'[{len(self._ended)}/{len(self._lengths)}] {record.path.name}'
-
-  def _summary(
-    self,
-    record: records.Record,
-    status: Mapping[str, Any],
-    best: float | None,
-  ) -> str:
-    outcome = str(status['status'])
+  def _summary(self, ending: Mapping[str, Any], best: float | None) -> str:
+    outcome = ending['status']
     if outcome == 'diverged':
-      outcome += f' at step {status["step"]}'
+      outcome += f' at step {ending["steps"]}'
     seconds = time.monotonic() - self._start
     rate = (sum(self._steps.values()) - self._steps_before) / seconds
     left = sum(self._lengths.values()) - sum(self._steps.values())
     # A run can be behind its start: one that went back to its checkpoint.
     remaining = progress_bar.duration(left / rate) if rate > 0 else '?'
     return (
-      f'{self._place(record)}: {outcome}, best validation accuracy '
-      f'{percent(best)}; {progress_bar.duration(seconds)} so far, '
-      f'about {remaining} left'
+      f'{outcome}, best validation accuracy {percent(best)}; '
+      f'{progress_bar.duration(seconds)} so far, about {remaining} left'
     )
 
   def _draw(self) -> None:
@@ -139,14 +134,6 @@ class Display:
       refresh=False,
     )
     self._bar.update(sum(self._steps.values()) - self._bar.n)
-
-
-def best_accuracy(record: records.Record) -> float | None:
-  """The best validation accuracy of a run; None where none was measured."""
-  return max(
-    (r['accuracy'] for r in record.metrics() if r['split'] == 'validation'),
-    default=None,
-  )
 
 
 def percent(accuracy: float | None) -> str:

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import sys
@@ -48,7 +49,10 @@ def test_on_a_terminal_the_counts_and_the_best_fit_into_80_columns(
     display.started(str(path))
     display.ended(str(path))
     display.close()
-    text = os.read(ours, 65536).decode()
+  text = b''
+  with contextlib.suppress(OSError):  # The other end is closed.
+    while part := os.read(ours, 65536):
+      text += part
   os.close(ours)
-  last = text.strip().split('\r')[-1]
+  last = text.decode().strip().split('\r')[-1]
   assert '1 done, 0 running of 2, best 50.00%' in last

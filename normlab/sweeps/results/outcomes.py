@@ -64,7 +64,9 @@ def table(
   ]
   target_of = None
   if target is None:
-    baseline, _ = next((r for r in read if has_accuracy(r[0])), ({}, None))
+    finished = (r for r, _ in read if r['status'] in FINISHED)
+    evaluated = (r for r in finished if not math.isnan(r['best_accuracy']))
+    baseline = next(evaluated, {})
     target = baseline.get('best_accuracy', math.nan)
     target_of = baseline.get('run')
   for outcome, evaluations in read:
@@ -99,12 +101,6 @@ def outcome_of(
     'run': record.path.name,
   }
   return outcome, evaluations
-
-
-def has_accuracy(outcome: Mapping[str, Any]) -> bool:
-  """Whether the run was evaluated, and has its result."""
-  is_finished = outcome['status'] in FINISHED
-  return is_finished and not math.isnan(outcome['best_accuracy'])
 
 
 def steps_to(

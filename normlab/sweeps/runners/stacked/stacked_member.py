@@ -60,10 +60,11 @@ class Member:
       self.files.enter_context(
         endings.recorded(self._record, self.config, self.journal)
       )
-      self.run = preparation.prepare(on_one_device(self.config), beside)
-      own = self.run.program
+      alone = self.config.copy_and_resolve_references()
+      alone.num_devices = 1
+      self.run = preparation.prepare(alone, beside)
       state = preparation.initial_state(
-        self.run._replace(program=initializer or own)
+        self.run._replace(program=initializer or self.run.program)
       )
       state, self.start = self.journal.resume(state, progress_bar.Silent().warn)
       # The memory of the devices is for the stack.
@@ -121,13 +122,3 @@ class Member:
     except Exception as failure:
       problem = errors.summary(failure)
     self.ended = Ended(self.path, problem)
-
-
-def on_one_device(
-  config: ml_collections.ConfigDict,
-) -> ml_collections.ConfigDict:
-  """The config with one device."""
-  alone = config.copy_and_resolve_references()
-  with alone.unlocked():
-    alone.num_devices = 1
-  return alone
