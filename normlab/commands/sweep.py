@@ -53,8 +53,11 @@ def sweep(
   folder = pathlib.Path(workdir)
   with without_cache() if dry_run else contextlib.nullcontext():
     planned = plan.members(config, plan.rows_of(module))
-    for note in filter(None, map(plan.merged_note, planned)):
-      print(f'note: {note}', file=sys.stderr)
+    for member in planned:
+      if len(member.rows) > 1:
+        rows = plan.in_rows(member.rows)
+        note = f'{rows} have the same config: one run, {member.name}'
+        print(f'note: {note}', file=sys.stderr)
     sweep_folder.check_usable(folder, planned)
     work = train_all.checked(
       {str(folder / member.name): member.config for member in planned},

@@ -125,7 +125,7 @@ def by_problem(problems: Iterable[tuple[str, int]], total: int) -> list[str]:
   ]
 
 
-def in_rows(numbers: Sequence[int], total: int) -> str:
+def in_rows(numbers: Sequence[int], total: int | None = None) -> str:
   """Row numbers in words: 'row 3', 'rows 1-4, 7', 'all 12 rows'."""
   if len(numbers) == 1:
     return f'row {numbers[0]}'
@@ -213,11 +213,3 @@ def short_names(paths: Sequence[str]) -> dict[str, str]:
     elif lasts.count(last) > 1:
       found[path] = path
   return found
-
-
-def merged_note(member: Member) -> str | None:
-  """Says that several rows are one run; None where it has one row."""
-  if len(member.rows) == 1:
-    return None
-  others = in_rows(member.rows, 0)
-  return f'{others} have the same config: one run, {member.name}'

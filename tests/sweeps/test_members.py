@@ -72,8 +72,6 @@ def test_rows_with_the_same_resolved_config_are_one_run():
     {'label': 'other', MULTIPLIER: 5},
   )
   assert [member.rows for member in found] == [(1,), (2, 3, 4)]
-  assert plan.merged_note(found[0]) is None
-  assert 'rows 2-4' in plan.merged_note(found[1])
 
 
 def test_numbers_of_optional_fields_have_one_type():
