@@ -1,5 +1,3 @@
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,41 +8,31 @@ from normlab.sweeps.language import hyper
 
 A = hyper.sweep('config.a', [1, 2, 3])
 B = hyper.sweep('config.b', ['x', 'y'])
+D = hyper.fixed('config.d', 7)
 
 
-def test_a_sweep_is_a_row_a_value():
-  assert A == ({'config.a': 1}, {'config.a': 2}, {'config.a': 3})
-
-
-def test_a_product_has_all_pairs_and_its_last_sweep_varies_fastest():
-  rows = hyper.product([A, B])
-  pairs = [(row['config.a'], row['config.b']) for row in rows]
-  assert pairs == list(itertools.product([1, 2, 3], ['x', 'y']))
-
-
-def test_a_product_of_nothing_is_the_config_as_it_is():
-  assert hyper.product([]) == ({},)
-
-
-def test_zipit_goes_through_all_sweeps_together():
-  c = hyper.sweep('config.c', (4.0, 5.0, 6.0))
-  assert hyper.zipit([A, c])[1] == {'config.a': 2, 'config.c': 5.0}
-  assert len(hyper.zipit([A, c])) == 3
-
-
-def test_a_fixed_override_goes_with_every_row():
-  d = hyper.fixed('config.d', 7)
-  expected = [{'config.a': a, 'config.d': 7} for a in (1, 2, 3)]
-  assert list(hyper.zipit([A, d])) == expected
-  assert list(hyper.product([A, d])) == expected
-
-
-def test_a_fixed_override_can_be_as_long_as_asked():
-  assert hyper.fixed('config.d', 7, length=2) == ({'config.d': 7},) * 2
-
-
-def test_chainit_has_the_rows_of_all_in_order():
-  assert hyper.chainit([A, B]) == A + B
+@pytest.mark.parametrize(
+  ('rows', 'expected'),
+  [
+    (A, [{'config.a': 1}, {'config.a': 2}, {'config.a': 3}]),
+    (
+      # The last varies fastest.
+      hyper.product([A, B]),
+      [{'config.a': a, 'config.b': b} for a in (1, 2, 3) for b in 'xy'],
+    ),
+    (hyper.product([]), [{}]),
+    (hyper.product([A, D]), [{**a, 'config.d': 7} for a in A]),
+    (hyper.zipit([A, D]), [{**a, 'config.d': 7} for a in A]),
+    (
+      hyper.zipit([A, hyper.sweep('config.c', (4.0, 5.0, 6.0))]),
+      [{'config.a': a, 'config.c': a + 3.0} for a in (1, 2, 3)],
+    ),
+    (hyper.fixed('config.d', 7, length=2), [{'config.d': 7}] * 2),
+    (hyper.chainit([A, B]), [*A, *B]),
+  ],
+)
+def test_each_call_makes_its_rows(rows, expected):
+  assert list(rows) == expected
 
 
 def test_sweeps_compose_as_in_published_configs():

@@ -232,8 +232,3 @@ def test_a_group_has_no_more_members_than_it_may(tmp_path):
   parts = stackable.groups(runs, most=2)
   assert [len(part) for part in parts] == [1, 2, 2]
   assert [path for part in parts for path in part] == list(runs)
-
-
-def test_the_devices_are_said():
-  words = stacked.Vectorized().describe()
-  assert words == 'runs of one program as one, on 8 devices'
