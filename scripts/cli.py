@@ -56,7 +56,9 @@ def run(
   # Also those that compile in tenths of a second: a start has a dozen of them.
   os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
   if {'--help', '-h', '--helpfull'} & {*argv}:
-    print(sys.modules['__main__'].__doc__, help_text(), sep='\n')
+    print(sys.modules['__main__'].__doc__)
+    # The flags of the script, and those that scripts share.
+    print(FLAGS.main_module_help(), FLAGS.module_help(__name__), sep='\n')
     return 0
   try:
     return main(*parse(argv, arguments, required)) or 0
@@ -72,11 +74,6 @@ def run(
     return fail(INPUT_ERROR, f'{error}; {NEEDS_LAB}')
   except records.RecordError as error:
     return fail(INPUT_ERROR, error)
-
-
-def help_text() -> str:
-  """All flags of the script: its own, and those that scripts share."""
-  return f'{FLAGS.main_module_help()}\n{FLAGS.module_help(__name__)}'
 
 
 def fail(status: int, *problems: object) -> int:

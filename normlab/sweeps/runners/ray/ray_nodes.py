@@ -117,21 +117,16 @@ def lacking(
 
 
 class Room:
-  """Looks now and then whether the cluster still has a node for a run."""
+  """Notes since when the cluster has had no node for a run."""
 
   def __init__(self, ray: ModuleType, asked: Mapping[str, float]):
-    """Takes what a run asks for."""
-    self._ray = ray
-    self._asked = asked
-    self._last_look = self._last_room = time.monotonic()
+    """Takes the resources of a run."""
+    self._ray, self._asked = ray, asked
+    self._last_room = time.monotonic()
 
   def problem(self) -> str | None:
     """What has been lacking for long; None while runs can be trained."""
-    now = time.monotonic()
-    if now - self._last_look < ROOM_PATIENCE / 10:
-      return None
-    self._last_look = now
-    problem = lacking(self._asked, self._ray.nodes())
+    problem, now = lacking(self._asked, self._ray.nodes()), time.monotonic()
     if problem is None:
       self._last_room = now
     return problem if now - self._last_room >= ROOM_PATIENCE else None

@@ -17,7 +17,7 @@ from normlab.training import claiming, divergence, endings, preparation
 from normlab.training.training_rows import DivergedError, TrainRows
 
 
-class Member:
+class StackedMember:
   """The own part of a run in a stack.
 
   Attributes:

@@ -10,7 +10,7 @@ from normlab.program import training_step
 from normlab.runtime import thread_noise
 from normlab.sweeps.runners.interface import Ended, Runs, Watch
 from normlab.sweeps.runners.stacked import stackable
-from normlab.sweeps.runners.stacked.stacked_member import Member
+from normlab.sweeps.runners.stacked.stacked_member import StackedMember
 from normlab.sweeps.runners.stacked.stacked_program import parameter_norms
 from normlab.sweeps.runners.stacked.stacks import Stack
 from normlab.training import loop, preparation
@@ -44,15 +44,15 @@ def train(runs: Runs, watch: Watch) -> Iterator[Ended]:
 
 def opened(
   runs: Runs, watch: Watch, stack: contextlib.ExitStack
-) -> list[Member]:
+) -> list[StackedMember]:
   """The members, whose files `stack` closes."""
-  members: list[Member] = []
+  members: list[StackedMember] = []
   first = None
   initializers = {}
   for path, config in runs.items():
     watch.started(path)
     watch.poll()
-    member = Member(path, config)
+    member = StackedMember(path, config)
     stack.push(member.files)
     # Initial parameters are compiled once for all members that share them.
     key = stackable.value(config, stackable.INITIAL)
@@ -64,9 +64,11 @@ def opened(
   return members
 
 
-def at_equal_steps(members: Sequence[Member]) -> list[list[Member]]:
+def at_equal_steps(
+  members: Sequence[StackedMember],
+) -> list[list[StackedMember]]:
   """The members in parts that can be stacked, those that are ahead first."""
-  parts: dict[tuple[int, bool], list[Member]] = {}
+  parts: dict[tuple[int, bool], list[StackedMember]] = {}
   for member in members:
     start = member.start.step, member.start.evaluation_due
     parts.setdefault(start, []).append(member)
@@ -80,7 +82,7 @@ class StackedRun:
     config, start: of the first member.
   """
 
-  def __init__(self, members: Sequence[Member], watch: Watch):
+  def __init__(self, members: Sequence[StackedMember], watch: Watch):
     """Puts the members on the devices."""
     self._members = list(members)
     self._watch = watch
