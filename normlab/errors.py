@@ -51,10 +51,10 @@ def typed(error: BaseException) -> str:
 
 
 def summary(error: BaseException) -> str:
-  """An exception in one line: our words whole; others' cut, with their type."""
-  text = one_line(str(error))
-  is_ours = type(error).__module__.startswith('normlab.')
-  return text if is_ours and text else cut(typed(error))
+  """An exception in one line; with its type if it was not made for people."""
+  if isinstance(error, ValueError) and (text := one_line(str(error))):
+    return cut(text, 2 * LONGEST_LINE)  # Ours name paths.
+  return cut(typed(error))
 
 
 @contextlib.contextmanager
