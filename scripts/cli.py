@@ -1,4 +1,4 @@
-"""What the scripts share: flags, and errors as one line with an exit status."""
+"""Shared by the scripts: flags, and errors as one line with an exit status."""
 
 import math
 import os
@@ -119,7 +119,7 @@ def values(names: Iterable[str]) -> dict[str, object]:
 
 
 def runner_flags() -> dict[str, object]:
-  """What `choice.build` takes: 'name', and the options that are given."""
+  """The arguments of `choice.build`: 'name', and the options."""
   return {'name': FLAGS['runner'].value, **values(RUNNER_OPTIONS)}
 
 

@@ -55,7 +55,7 @@ def evaluate_run(
     folder: the run's.
     split: of `evaluation.SPLITS`.
     statistics: of `evaluation.STATISTICS`.
-    batch_size: examples at a time; default: as in `evaluation.evaluate`.
+    batch_size: default: as in `evaluation.evaluate`.
     ema: takes the moving average of the parameters.
     step: of the checkpoint; default: the last.
     best: takes the checkpoint with the best validation accuracy.

@@ -34,12 +34,12 @@ def reproduce(
     data_dir: where TFDS prepared the data.
     runner: 'name' and options of `choice.build`; default: the fastest here.
     plot_only: trains nothing.
-    stop: whether to save all states and end.
+    stop: returns True to save all states and end.
 
   Raises:
     errors.ConfigError, records.RecordError: what cannot be carried out, or a
       run that has no result; then no table or figure is written.
-    InterruptedSweep: as `stop` said so.
+    InterruptedSweep: `stop` returned True.
   """
   registry.lookup(f'scale of {name}', scale, experiment.SCALES)
   labels, configs = {}, {}

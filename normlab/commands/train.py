@@ -72,7 +72,7 @@ def train(
 
 
 def dry_run(config: ml_collections.ConfigDict) -> str:
-  """What a run would train, and the memory it needs; leaves nothing behind.
+  """The parameters, data and memory of a run; leaves nothing behind.
 
   Raises:
     errors.ConfigError: a config that cannot be trained, or one that needs more
@@ -100,7 +100,7 @@ def without_cache() -> Iterator[None]:
 
 
 def memory_text(memory: Any) -> str:
-  """What a step holds at most, from the compiler's own plan."""
+  """The most memory that a step holds, from the compiler's own plan."""
   held = memory.argument_size_in_bytes
   held += memory.output_size_in_bytes - memory.alias_size_in_bytes
   step = memory.temp_size_in_bytes

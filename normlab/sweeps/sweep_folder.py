@@ -36,7 +36,7 @@ def check_usable(folder: pathlib.Path, planned: Sequence[Member]) -> None:
 
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-  """What tells two sweeps apart, in words; both as of `described`."""
+  """The difference of two sweeps, as `described` returns them, in words."""
   for field in there['config'].keys() & here['config'].keys():
     values = there['config'][field], here['config'][field]
     if values[0] != values[1]:
@@ -50,7 +50,7 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
 
 
 def stored_plan(folder: pathlib.Path) -> dict[str, Any] | None:
-  """What `described` said of the sweep in a folder; None where there is none.
+  """The stored `described` of the sweep in a folder; None without one.
 
   Raises:
     RecordError: its file is damaged.

@@ -89,7 +89,7 @@ def checked(
 def refused(
   paths: Iterable[str], check: Callable[[str], None], total: int
 ) -> dict[str, str]:
-  """What is wrong with each run folder that a check refuses, in one line.
+  """The run folders that a check refuses, and why, in one line each.
 
   Raises:
     records.RecordError: of the first, where `total` are refused.

@@ -1,4 +1,4 @@
-"""Which swept field a figure shows along x, and which tell its lines apart."""
+"""Arrangement of a figure: the swept field along x, and those of its lines."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -146,7 +146,7 @@ def others_of(key: tuple[str, ...], fields: tuple[str, ...]) -> tuple[str, ...]:
 def line_label(
   key: tuple[str, ...], fields: tuple[str, ...], runs: pd.DataFrame
 ) -> str:
-  """What the legend says: 'batch, batch size (examples) 32'."""
+  """The text in the legend: 'batch, batch size (examples) 32'."""
   parts = [
     value if field == NORM else f'{label_of(field)} {value}'
     for value, field in zip(key, fields, strict=True)

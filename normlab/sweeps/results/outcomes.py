@@ -1,4 +1,4 @@
-"""What came of a sweep: a table, one row a run, and its files."""
+"""The outcomes of a sweep: a table with one row per run, and its files."""
 
 import math
 import pathlib
@@ -88,7 +88,7 @@ def table(
 def outcome_of(
   record: Record, problem: str | None
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-  """What came of a run, and its evaluations."""
+  """The outcome of a run, and its evaluations."""
   ending, rows = tables.reading(record)
   if problem:
     ending |= {'status': 'failed', 'error': problem}

@@ -32,7 +32,7 @@ class Watch(Protocol):
     """Called several times a second while runs are trained."""
 
   def stop(self) -> bool:
-    """Whether the sweep is to save all states and end."""
+    """Returns True to save all states and end."""
 
 
 class Runner(Protocol):

@@ -83,7 +83,7 @@ def default_processes() -> int:
 
 
 def shares(processes: int) -> list[Share]:
-  """What of the machine each process may use.
+  """The part of the machine that each process may use.
 
   Each core, or GPU, goes to one process; more processes than there are share.
   """

@@ -125,7 +125,7 @@ class Room:
     self._last_room = time.monotonic()
 
   def problem(self) -> str | None:
-    """What has been lacking for long; None while runs can be trained."""
+    """The resources lacking for long; None while runs can be trained."""
     problem, now = lacking(self._asked, self._ray.nodes()), time.monotonic()
     if problem is None:
       self._last_room = now

@@ -1,4 +1,4 @@
-"""Which fields of a config may differ between the members of a stack."""
+"""Stackable runs: the fields in which the members of a stack may differ."""
 
 import json
 from collections.abc import Sequence

@@ -136,7 +136,7 @@ class StackedRun:
         self._members[i].rows.take(first, metrics.of_member(i), own, rate)
 
   def stop(self) -> bool:
-    """Whether the sweep is to end; tells that it goes on."""
+    """Polls the caller, and returns True to save and stop."""
     self._watch.poll()
     return self._watch.stop()
 
