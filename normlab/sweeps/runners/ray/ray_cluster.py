@@ -5,6 +5,7 @@ all nodes share, under the same path; normlab must be installed on all of them.
 """
 
 import contextlib
+import importlib.util
 import math
 import os
 import pathlib
@@ -76,7 +77,10 @@ class RayCluster(Runner):
         '--num_cpus=0 is not allowed without --num_gpus: all runs would start '
         'at once'
       )
-    imported()
+    if importlib.util.find_spec('ray') is None:
+      raise errors.ConfigError(
+        "runner 'ray' needs the extra: pip install -e '.[ray]'"
+      )
     if problem := lacking(self._asked(), nodes_at(self._address)):
       raise errors.ConfigError(problem)
 
@@ -127,7 +131,8 @@ class RayCluster(Runner):
 
   @contextlib.contextmanager
   def _connected(self) -> Iterator[ModuleType]:
-    ray = imported()
+    import ray
+
     handler = signal.getsignal(signal.SIGTERM)
     ray.init(
       address=self._address,
@@ -192,21 +197,6 @@ class Tasks:
     )
     for task in self.paths:
       self._ray.cancel(task, force=True)  # Nothing if it has ended.
-
-
-def imported() -> ModuleType:
-  """The module `ray`.
-
-  Raises:
-    errors.ConfigError: it is not installed.
-  """
-  try:
-    import ray
-  except ImportError:
-    raise errors.ConfigError(
-      "runner 'ray' needs the extra: pip install -e '.[ray]'"
-    ) from None
-  return ray
 
 
 def lost(error: BaseException) -> str:
