@@ -50,10 +50,11 @@ def typed(error: BaseException) -> str:
   return f'{kind}: {text}' if text else kind
 
 
-def first_line(error: BaseException) -> str:
-  """The first line of an exception, in a readable length; or its type."""
-  text = str(error).strip() or type(error).__name__
-  return cut(text.splitlines()[0])
+def summary(error: BaseException) -> str:
+  """An exception in one line; with its type if it was not made for people."""
+  if isinstance(error, ValueError) and (text := one_line(str(error))):
+    return cut(text, 2 * LONGEST_LINE)  # Ours name paths.
+  return cut(typed(error))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,6 @@ from configs import base
 from docs.generator import picture
 from docs.generator.imports import ROOT
 from normlab import records
-from normlab.commands import reproduce
 
 DOCS = ROOT / 'docs'
 # The parts of a result's text, in its order.
@@ -78,7 +77,7 @@ def section(name: str) -> str:
   return '\n\n'.join(texts) + '\n'
 
 
-def settings(scales: Mapping[str, Sequence[reproduce.Run]]) -> str:
+def settings(scales: Mapping[str, Sequence[Any]]) -> str:
   """A table of the fields that are not the base config's, scale by scale."""
   usual = records.flatten(base.get_config())
   values = {}
@@ -110,7 +109,7 @@ def value(config: Mapping[str, Any], field: str) -> str:
   return text
 
 
-def command(name: str, scale: str, runs: Sequence[reproduce.Run]) -> str:
+def command(name: str, scale: str, runs: Sequence[Any]) -> str:
   """The command, and how long it takes."""
   story = inspect.getdoc(importlib.import_module(f'configs.{name}.{scale}'))
   time = re.search(r'^Time: .*?(?=\n\n)', story, re.DOTALL | re.MULTILINE)[0]

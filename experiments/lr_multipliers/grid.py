@@ -8,7 +8,6 @@ import ml_collections
 from configs.lr_multipliers import cifar10, cifar10_cpu, digits
 from normlab import errors
 from normlab.sweeps import plan
-from normlab.sweeps.language import hyper
 
 SCALES: dict[str, ModuleType] = {
   'digits': digits,
@@ -31,7 +30,7 @@ def runs(scale: str) -> list[Run]:
     errors.ConfigError: a row that cannot be put into the config.
   """
   module = SCALES[scale]
-  rows = plan.checked_rows(module.get_hyper(hyper))
+  rows = plan.rows_of(module)
   configs = []
   for row in rows:
     # Not checked further: the data need not be here yet.

@@ -70,3 +70,8 @@ def reading(
   }
   evaluated = [row for row in rows if row.pop('split') == split]
   return ending, evaluated
+
+
+def markdown(table: pd.DataFrame) -> str:
+  """A table of text as Markdown."""
+  return table.to_markdown(index=False, disable_numparse=True)

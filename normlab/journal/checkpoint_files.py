@@ -122,7 +122,7 @@ def read(
     extra |= {'step': int(tensors['step']), 'window': tuple(extra['window'])}
     position = Position(**extra)
   except Exception as error:  # Orbax raises what its parsers raise.
-    raise DamagedError(path, errors.first_line(error)) from error
+    raise DamagedError(path, errors.summary(error)) from error
   if wrong:
     raise DamagedError(path, f'{wrong[0]} differs from its checksum')
   if str(position.step) != path.name:
@@ -140,9 +140,7 @@ def accuracy(path: pathlib.Path) -> float:
     found = json_lines.loads((path / 'metrics' / 'metrics').read_bytes())
     value = found['accuracy']
   except (OSError, ValueError, KeyError, TypeError) as error:
-    raise DamagedError(
-      path, f'its metrics: {errors.first_line(error)}'
-    ) from error
+    raise DamagedError(path, f'its metrics: {errors.summary(error)}') from error
   if not json_lines.is_number(value):
     raise DamagedError(path, f'its metrics: accuracy is {errors.shown(value)}')
   return value
@@ -250,4 +248,4 @@ def write_problem(error: BaseException) -> str:
       return 'No space left on device'
     if isinstance(cause, OSError) and cause.strerror:
       return cause.strerror
-  return errors.first_line(error)
+  return errors.summary(error)

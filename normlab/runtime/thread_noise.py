@@ -1,7 +1,7 @@
 """Filters for errors that the threads of writers both print and raise.
 
-A full disk or a damaged file gets one line from us; the threads of Orbax and
-TensorBoard print hundreds of lines about it.
+The threads of Orbax and TensorBoard answer a full disk or a damaged file with
+some hundred lines; ours is one.
 """
 
 import contextlib

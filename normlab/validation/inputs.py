@@ -90,7 +90,7 @@ def model_takes_images(facts: Facts) -> str | None:
     config = facts.config
     return (
       f'config.model.name={config.model.name!r} with config.norm.name='
-      f'{config.norm.name!r}: {errors.first_line(error)}'
+      f'{config.norm.name!r}: {errors.summary(error)}'
     )
   return None
 

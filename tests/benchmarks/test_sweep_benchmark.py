@@ -2,7 +2,7 @@
 
 from benchmarks import sweep
 from normlab.commands import config_files
-from normlab.sweeps import sweep_folder
+from normlab.sweeps import plan
 from normlab.sweeps.language.hyper import MOST_ROWS
 from normlab.sweeps.runners.stacked import stackable
 
@@ -13,7 +13,7 @@ def test_its_runs_are_one_program(tmp_path):
   module = config_files.load(str(file))
   config = module.get_config()
   assert config.total_steps == 7 and config.model.name == 'mlp'
-  planned = sweep_folder.plan(config, sweep_folder.rows_of(module))
+  planned = plan.members(config, plan.rows_of(module))
   assert len(planned) == sweep.MEMBERS < MOST_ROWS
   (group,) = stackable.groups({m.name: m.config for m in planned})
   assert len(group) == sweep.MEMBERS

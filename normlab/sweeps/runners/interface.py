@@ -22,20 +22,8 @@ class Ended(NamedTuple):
   problem: str | None = None
 
 
-class Estimate(NamedTuple):
-  """The time of some runs of one program.
-
-  Attributes:
-    compiling: seconds.
-    training: seconds of all steps, without evaluations and checkpoints.
-  """
-
-  compiling: float
-  training: float
-
-
 class Watch(Protocol):
-  """The observer of a sweep: is called at each event, and says when to stop."""
+  """The caller of a runner: notes what happens, and says when to end."""
 
   def started(self, path: str) -> None:
     """The run in this folder is being trained from now on."""
@@ -44,7 +32,7 @@ class Watch(Protocol):
     """Called several times a second while runs are trained."""
 
   def stop(self) -> bool:
-    """Whether the sweep is to save all states and end."""
+    """Returns True to save all states and end."""
 
 
 class Runner(Protocol):
@@ -53,18 +41,8 @@ class Runner(Protocol):
   def describe(self) -> str:
     """How the runs are trained, in words, as 'one after another'."""
 
-  def estimate(self, group: Runs) -> Estimate:
-    """How long some runs would take; called after `check`.
-
-    Args:
-      group: runs of one program, but for numbers: see `stackable`.
-    """
-
   def check(self, runs: Runs) -> None:
-    """Makes sure that runs can be trained here; nothing is written.
-
-    Args:
-      runs: those that have no result yet, whose configs are right.
+    """Makes sure that these checked runs can be trained; writes nothing.
 
     Raises:
       errors.ConfigError: a cluster that does not answer, or one that lacks what
@@ -77,10 +55,6 @@ class Runner(Protocol):
     A run that diverges, fails, or whose process dies does not stop the others.
     When `watch.stop()` says so, all states are saved and the iterator ends;
     runs that were not yielded then have no result.
-
-    Args:
-      runs: as in `check`.
-      watch: is called for every start, and polled.
 
     Yields:
       Each run when it has ended, once.

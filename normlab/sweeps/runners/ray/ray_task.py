@@ -1,4 +1,4 @@
-"""The task of a worker of a Ray cluster: trains one run."""
+"""The task that a worker of a Ray cluster carries out: it trains one run."""
 
 import signal
 import threading
@@ -19,11 +19,7 @@ LOCK_PATIENCE = 120.0
 def train_task(
   config: ml_collections.ConfigDict, path: str
 ) -> Iterator[str | None]:
-  """The task of a worker: trains one run.
-
-  Args:
-    config: of the run.
-    path: its folder, from the root.
+  """Trains a run in a folder, given by its absolute path.
 
   Yields:
     None when the run starts; when it has ended what went wrong, or None.
