@@ -19,8 +19,6 @@ def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:
 
   Args:
     kind: what the table holds, in the words of the error ('norm').
-    name: the name asked for.
-    table: the known names.
 
   Raises:
     ConfigError: an unknown name; lists the known ones and the nearest.
@@ -53,8 +51,6 @@ def check_fields(
 
   Args:
     owner: whose fields these are, in the words of the error ("norm 'batch'").
-    fields: the fields that are set.
-    known: the fields that the owner has.
 
   Raises:
     ConfigError: an unknown field; lists the known ones and the nearest.

@@ -30,7 +30,6 @@ def steps_to_match(run: pd.DataFrame, target: float) -> float:
 
   Args:
     run: the evaluations of one seed.
-    target: accuracy in [0, 1].
 
   Returns:
     The step; infinity for a run that never gets there.
@@ -107,7 +106,6 @@ def spread(
 
   Args:
     values: one a seed.
-    form: how to write a number.
     counted: which values to average; default: the finite ones. The others are
       runs that never got there.
   """

@@ -25,9 +25,6 @@ def write(
 
   Args:
     path: without a suffix.
-    table: as CSV.
-    text: as Markdown.
-    figure: as PNG and SVG.
 
   Raises:
     records.RecordError: a file cannot be written; says which, or the folder.

@@ -70,8 +70,6 @@ def arguments(
 
   Args:
     state: to be saved; copied, as the next step overwrites it.
-    position: of the record.
-    config: of the run.
   """
   import orbax.checkpoint as ocp
 

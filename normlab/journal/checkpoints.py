@@ -22,7 +22,6 @@ class Checkpoints:
     """Names the folder; nothing is read or written yet.
 
     Args:
-      record: of the run.
       keep: how many of the newest are kept, beside the best.
     """
     self.folder = record.path / records.CHECKPOINTS
@@ -41,7 +40,6 @@ class Checkpoints:
 
     Args:
       state: copied before this returns.
-      position: of the run in this state.
       accuracy: on the validation split, if it was evaluated at this step.
 
     Raises:
@@ -184,7 +182,6 @@ def restore(
   """Reads a checkpoint of a run, and changes nothing.
 
   Args:
-    record: of the run.
     like: a state with the shapes, and on the devices, that are wanted.
     step: of the checkpoint; None is the newest, or the best.
     best: by validation accuracy, of those there are.

@@ -28,12 +28,7 @@ class Journal:
   """Writes the record of one run; in one process of several, the first."""
 
   def __init__(self, record: records.Record, *, keep_checkpoints: int):
-    """Names what is written to; nothing is opened yet.
-
-    Args:
-      record: of the run, whose config is written.
-      keep_checkpoints: how many of the newest are kept.
-    """
+    """Names what is written to; nothing is opened yet."""
     self._record = record
     self._checkpoints = checkpoints.Checkpoints(record, keep=keep_checkpoints)
     self._writes = distributed.is_primary()
@@ -50,7 +45,6 @@ class Journal:
     """Opens the record behind its newest whole checkpoint.
 
     Args:
-      like: the state before the first step.
       warn: is told of checkpoints that cannot be used.
 
     Returns:
@@ -110,7 +104,6 @@ class Journal:
     """Where the run stands after `step` updates.
 
     Args:
-      step: updates so far.
       **where: window and stream.
     """
     return Position(step, rows=self.rows, seconds=self.seconds, **where)
@@ -119,7 +112,6 @@ class Journal:
     """Starts to write a checkpoint, unless the step has one.
 
     Args:
-      state: after `position.step` updates.
       position: taken when the run was in this state.
 
     Raises:
@@ -140,7 +132,6 @@ class Journal:
     """Starts to write the checkpoint of an evaluation that was stopped.
 
     Args:
-      state: that was evaluated.
       before: where the run stood before; its rows since are not counted.
     """
     position = dataclasses.replace(

@@ -76,13 +76,11 @@ def build(
 
   Args:
     name: a key of `OPTIMIZERS`.
-    learning_rate: of this step.
     weight_decay: weight * parameter is added to the gradient (L2), or to the
       update for 'adamw', for parameters of rank two and more: scales and
       biases are not decayed.
     clip_norm: the global norm that gradients are scaled down to, before
       anything else; None is off.
-    **fields: the arguments of that optimizer.
 
   Raises:
     errors.ConfigError: an unknown name or field; lists the known ones.
@@ -164,7 +162,6 @@ def build_schedule(
 
   Args:
     name: a key of `SCHEDULES`.
-    total_steps: length of the run.
     warmup_steps: the factor rises linearly over these, and the schedule begins
       after them.
     **fields: the arguments of that schedule; `decay_steps` defaults to the

@@ -27,8 +27,6 @@ class Program:
   Attributes:
     model: maps images and `train` to logits.
     optimizer: a key of `optim.OPTIMIZERS`.
-    augmentation: of the training images.
-    batch_size: examples a step.
     microbatches: parts of a batch, one after the other.
     log_layer_norms: whether the norms of each tensor are among the metrics.
     mesh: the devices that share a batch; None is one device.
@@ -93,11 +91,6 @@ def build(
 ) -> Program:
   """The program of a config.
 
-  Args:
-    config: as in `configs/base.py`.
-    num_classes: of the data set.
-    mesh: the devices that share a batch.
-
   Raises:
     errors.ConfigError: an unknown name, or a field that its owner lacks.
   """
@@ -142,7 +135,6 @@ def hyperparameters(
   """The numbers of a step, at the peak of the learning rate: float32 scalars.
 
   Args:
-    config: as in `configs/base.py`.
     arguments: paths of fields that are set, as 'norm.momentum', which are to be
       arguments of the step and not constants of the program.
   """

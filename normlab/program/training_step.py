@@ -55,10 +55,7 @@ def init_state(
   """The state before the first step.
 
   Args:
-    key: of the initial parameters.
     images: float [batch, height, width, channels]; only the shape matters.
-    hyper: the optimizer's numbers.
-    program: model and optimizer.
   """
   variables = dict(program.model.init(key, images, train=False))
   params = variables.pop('params')
@@ -84,12 +81,7 @@ def train_step(
   """One update.
 
   Args:
-    state: before the update.
-    batch: the examples of this step.
-    pixels: what standardizes them.
-    hyper: the numbers of this step.
     key: of the run; the step number is folded in here.
-    program: model, optimizer and augmentation.
 
   Returns:
     The new state; and the batch's mean 'loss' and 'accuracy' before the update,
@@ -136,14 +128,6 @@ def train_steps(
 
   XLA's CPU backend runs a convolution inside a loop many times slower.
 
-  Args:
-    state: before the updates.
-    inputs: the examples of all steps.
-    pixels: what standardizes them.
-    hyper: the numbers of all steps.
-    key: of the run.
-    program: model, optimizer and augmentation.
-
   Returns:
     The new state, and each step's means: [steps].
   """
@@ -163,8 +147,6 @@ def repeated(
   Args:
     step: of the state and the number of the step in this call; returns the new
       state and the means.
-    state: before the steps.
-    count: of the steps.
 
   Returns:
     The state after them, and each step's means: [steps].
@@ -190,11 +172,7 @@ def accumulated_gradient(
   running statistics on (arXiv:1702.03275, section 4.2).
 
   Args:
-    params: of the model.
-    model_state: its other collections.
     examples: images [batch, ...] and labels [batch].
-    key: of dropout and of noise.
-    program: the model and the number of microbatches.
     label_smoothing: as of `training_means`.
 
   Returns:
@@ -298,8 +276,6 @@ def euclidean_norms(name: str, tree: Params, *, each: bool) -> Metrics:
   """The Euclidean norm of all tensors together.
 
   Args:
-    name: of the norm in the result.
-    tree: of parameters or gradients.
     each: adds the norm of each tensor, as 'gradient_norm/layer1/conv/kernel'.
   """
   found = {name: optax.tree.norm(tree)}

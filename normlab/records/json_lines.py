@@ -13,9 +13,6 @@ def parse(content: bytes) -> tuple[list[Row], str]:
 
   A last line without its end is left out: its run was stopped while writing.
 
-  Args:
-    content: of the file.
-
   Returns:
     The rows; and what is wrong with the line behind them, '' for all rows.
   """

@@ -22,10 +22,7 @@ class Profiler:
     """Chooses the steps: ten after the first ten, earlier in a short run.
 
     Args:
-      folder: of the run.
-      enabled: whether anything is traced.
       start: the step that the run starts or resumes at.
-      total_steps: of the run.
     """
     self._folder = str(folder)
     last = total_steps - TRACED_STEPS

@@ -17,8 +17,6 @@ def taken(
   """Checks the config, and takes the folder; False for a finished run.
 
   Args:
-    record: of the run.
-    config: likewise.
     stack: gives the folder back.
 
   Raises:

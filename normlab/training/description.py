@@ -14,12 +14,7 @@ MOST_ROWS = 60
 
 
 def describe(ready: preparation.Run, state: training_step.TrainState) -> str:
-  """The parameters as a table, the devices, and the size of the data.
-
-  Args:
-    ready: the run.
-    state: with its parameters.
-  """
+  """The parameters as a table, the devices, and the size of the data."""
   config = ready.config
   sizes = data.describe(config.data.name, config.data.data_dir).sizes
   counts = ', '.join(f'{n:,} {split}' for split, n in sizes.items())

@@ -29,9 +29,6 @@ def keep_last_finite(
   What was found is added to the error.
 
   Args:
-    ready: the run.
-    journal: its checkpoints.
-    error: says when the loss was not finite.
     frozen: the state whose loss that was, where it is at hand.
   """
   # A training loss is that of the state before its step.
@@ -54,7 +51,6 @@ def last_finite(
 
   Args:
     ready: the run; its stream of examples stands at the next step afterwards.
-    journal: its checkpoints.
     most: updates that the state may have at most.
 
   Returns:
@@ -81,7 +77,6 @@ def first_nonfinite(
 
   Args:
     ready: the run, whose stream of examples stands at this step.
-    state: before the step.
     at: updates so far.
 
   Returns:

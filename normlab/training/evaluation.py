@@ -37,7 +37,6 @@ def evaluate(
   """The metrics on a whole split, each example once.
 
   Args:
-    ready: program and data.
     state: the parameters, their moving average, and the running statistics.
     split: of `SPLITS`.
     statistics: of `STATISTICS`; default: `config.eval_statistics`.
@@ -106,13 +105,9 @@ def column_totals(
   """The totals of a split by the suffix of their columns.
 
   Args:
-    ready: config and data.
-    split: of `SPLITS`.
-    columns: as of `columns_of`.
     network_of: from `statistics` and `ema` of a column what its network is.
     count: from a network, a batch, which of its examples are valid, and
       `by_batch`, the totals of the batch, as `totals_of`.
-    batch_size: as of `evaluate`.
   """
   config, sums = ready.config, {}
   # Reading a batch can take longer than evaluating it: once for all columns.
@@ -218,7 +213,6 @@ class Inputs:
 
   Attributes:
     batches: with images as uint8.
-    pixels: what standardizes them.
   """
 
   batches: Sequence[data.Examples]
@@ -307,11 +301,7 @@ def totals_of(
   """The totals of a batch; arguments as of `logits_of`.
 
   Args:
-    network: the model's variables.
-    batch: images and labels.
     valid: bool [batch]; False where an example only fills the batch up.
-    pixels: what standardizes the images.
-    model: maps images to logits.
     by_batch: normalizes with the statistics of the batch.
   """
   logits = logits_of(

@@ -31,7 +31,6 @@ def train(
   rows and the parameters of one that was never stopped.
 
   Args:
-    config: as in `configs/base.py`.
     workdir: the run's folder; created where it is missing. Of several
       processes, all see the same.
     progress: makes what shows the progress, from the number of steps; default:
@@ -133,7 +132,6 @@ class Trainable(Protocol):
     """Ends the runs, to be continued from their checkpoints.
 
     Args:
-      step: updates so far.
       unevaluated: positions before an evaluation that was stopped: they are
         saved, and the evaluation is made when the runs are continued.
     """

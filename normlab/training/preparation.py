@@ -100,10 +100,6 @@ class Run(NamedTuple):
   """A run that is ready to start.
 
   Attributes:
-    config: of the run.
-    program: what is compiled.
-    mesh: the devices.
-    data: the examples.
     start: where their stream starts.
     pixels: what standardizes them.
     learning_rates: of all steps.
@@ -149,7 +145,6 @@ def prepare(
   """Opens the data, and puts what fits on the devices.
 
   Args:
-    config: of the run.
     beside: a run on the same data in memory, whose devices and examples this
       one shares.
   """

@@ -47,8 +47,6 @@ class TrainLog:
     """Has fetched nothing yet.
 
     Args:
-      config: says where rows end.
-      norms_of: computes the norms of the parameters as they are now.
       take: is given what was fetched of each call; see `TrainRows.take`.
     """
     self._config = config
@@ -65,7 +63,6 @@ class TrainLog:
 
     Args:
       first: its first step, from 0.
-      metrics: of its steps.
 
     Raises:
       DivergedError: an earlier loss that is not finite.

@@ -141,9 +141,6 @@ def missing(paths: list[str]) -> str:
 def problems(config: ml_collections.ConfigDict) -> dict[str, str]:
   """What is wrong with single fields: the path of each, or its section's.
 
-  Args:
-    config: of any fields and values.
-
   Returns:
     Path to line; a section that is wrong stands for all of its fields.
   """
@@ -177,14 +174,7 @@ def section_problem(
 def field_problem(
   owner: ml_collections.ConfigDict, field: str, name: str, rule: Rule
 ) -> str | None:
-  """Why a field cannot be used; None where it can.
-
-  Args:
-    owner: the config, or the section that holds the field.
-    field: its path.
-    name: the last part of the path.
-    rule: for its value.
-  """
+  """Why a field cannot be used; None where it can."""
   value, line = read(owner, field, name)
   if isinstance(value, ml_collections.ConfigDict):
     return f'config.{field} is a section; must be {rule.allowed}'
@@ -205,7 +195,6 @@ def strangers(owner: ml_collections.ConfigDict, section: str) -> dict[str, str]:
   """What is wrong with the fields that `base` does not have: path to line.
 
   Args:
-    owner: the config, or one of its sections.
     section: the name of that section; '' for the config.
   """
   prefix = f'{section}.' if section else ''

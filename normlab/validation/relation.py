@@ -40,7 +40,6 @@ def ask_all(
 
   Args:
     relations: in an order where what one finds spares others.
-    facts: the config, and what follows from it.
     found: what is wrong already, path to line.
 
   Returns:

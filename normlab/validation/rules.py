@@ -42,8 +42,6 @@ def refused(field: str, value: Any, allowed: str, reason: str = '') -> str:
   """The line of a value that is not allowed.
 
   Args:
-    field: its path.
-    value: what it is.
     allowed: what is allowed, in words, behind 'must be'.
     reason: what is known about it, in front of that.
   """

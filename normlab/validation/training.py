@@ -96,7 +96,6 @@ def examples(facts: Facts, parts: Iterable[str]) -> str:
   """How many examples a part of a batch has, and why, in words.
 
   Args:
-    facts: the config.
     parts: the fields that the batch is divided by.
   """
   config = facts.config
