@@ -81,10 +81,10 @@ def evaluate_run(
   config = stored_config(record, data_dir)
   if ema and config.ema_decay is None:
     raise refused('ema', ema, 'False for a run with config.ema_decay=None')
-  validation.check(config)
+  checked = validation.check(config)
   with contextlib.ExitStack() as stack:
     stack.enter_context(devices.enough_memory())
-    ready = preparation.prepare(config)
+    ready = preparation.prepare(checked)
     stack.enter_context(contextlib.closing(ready.data))
     start = preparation.initial_state(ready)
     check_statistics(ready, start, statistics)

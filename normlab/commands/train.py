@@ -79,5 +79,4 @@ def dry_run(config: ml_collections.ConfigDict) -> str:
     errors.ConfigError: a config that cannot be trained.
   """
   with estimate.without_cache():
-    validation.check(config)
-    return estimate.report(config)
+    return estimate.report(validation.check(config))

@@ -13,7 +13,8 @@ import optax
 from flax import struct
 
 from normlab.data import Examples, Pixels
-from normlab.program import metrics, optim
+from normlab.program import optim
+from normlab.program.metrics import mean, per_example, smoothed
 from normlab.program.programs import Hyper, Program
 
 # Microbatches that are not a loop on CPU.
@@ -91,7 +92,7 @@ def train_step(
   augment_key, model_key = keys_of_step(key, state.step)
   images = program.augmentation(augment_key, batch.images)
   examples = pixels.standardize(images), batch.labels
-  gradient, means, model_state = accumulated_gradient(
+  gradient, metrics, model_state = accumulated_gradient(
     state.params,
     state.model_state,
     examples,
@@ -112,7 +113,7 @@ def train_step(
     else moving_average(state.ema, params, hyper.ema_decay),
   )
   each = program.log_layer_norms
-  return new, means | euclidean_norms('gradient_norm', gradient, each=each)
+  return new, metrics | euclidean_norms('gradient_norm', gradient, each=each)
 
 
 def train_steps(
@@ -129,7 +130,7 @@ def train_steps(
   XLA's CPU backend runs a convolution inside a loop many times slower.
 
   Returns:
-    The new state, and each step's means: [steps].
+    The new state, and each step's metrics: [steps].
   """
 
   def one(state: TrainState, i: int | jax.Array):
@@ -146,15 +147,15 @@ def repeated(
 
   Args:
     step: of the state and the number of the step in this call; returns the new
-      state and the means.
+      state and the metrics.
 
   Returns:
-    The state after them, and each step's means: [steps].
+    The state after them, and each step's metrics: [steps].
   """
   if count > 1:
     return jax.lax.scan(step, state, jnp.arange(count))
-  state, means = step(state, 0)
-  return state, jax.tree.map(lambda x: x[None], means)
+  state, metrics = step(state, 0)
+  return state, jax.tree.map(lambda x: x[None], metrics)
 
 
 def accumulated_gradient(
@@ -173,7 +174,7 @@ def accumulated_gradient(
 
   Args:
     examples: images [batch, ...] and labels [batch].
-    label_smoothing: as of `training_means`.
+    label_smoothing: as of `training_metrics`.
 
   Returns:
     The mean gradient, the mean metrics, and the other collections at the end.
@@ -204,8 +205,8 @@ def accumulated_gradient(
   (sums, model_state), _ = jax.lax.scan(
     add, (zeros, model_state), jnp.arange(parts), unroll=unroll
   )
-  gradient, means = jax.tree.map(lambda x: x / parts, sums)
-  return gradient, means, model_state
+  gradient, metrics = jax.tree.map(lambda x: x / parts, sums)
+  return gradient, metrics, model_state
 
 
 def split(x: jax.Array, parts: int) -> jax.Array:
@@ -233,14 +234,14 @@ def gradient_of(
       mutable=list(model_state),
       rngs=rngs(key),
     )
-    means = training_means(logits, labels, label_smoothing)
-    return means['loss'], (means, dict(new_state))
+    metrics = training_metrics(logits, labels, label_smoothing)
+    return metrics['loss'], (metrics, dict(new_state))
 
-  gradient, (means, new_state) = jax.grad(loss, has_aux=True)(params)
-  return gradient, means, new_state
+  gradient, (metrics, new_state) = jax.grad(loss, has_aux=True)(params)
+  return gradient, metrics, new_state
 
 
-def training_means(
+def training_metrics(
   logits: jax.Array, labels: jax.Array, label_smoothing: jax.Array | None
 ) -> Metrics:
   """The mean metrics of a batch; the 'loss' is what training lowers.
@@ -251,10 +252,10 @@ def training_means(
     label_smoothing: share of the target that is spread over all classes; None
       is none.
   """
-  values = metrics.per_example(logits, labels)
+  values = per_example(logits, labels)
   if label_smoothing is not None:
-    values['loss'] = metrics.smoothed(values['loss'], logits, label_smoothing)
-  return metrics.mean(values)
+    values['loss'] = smoothed(values['loss'], logits, label_smoothing)
+  return mean(values)
 
 
 def keys_of_step(key: jax.Array, step: jax.Array) -> jax.Array:

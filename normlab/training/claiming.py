@@ -13,8 +13,8 @@ def taken(
   record: records.Record,
   config: ml_collections.ConfigDict,
   stack: contextlib.ExitStack,
-) -> bool:
-  """Checks the config, and takes the folder; False for a finished run.
+) -> validation.CheckedConfig | None:
+  """Checks the config, and takes the folder; None for a finished run.
 
   Args:
     stack: gives the folder back.
@@ -23,30 +23,20 @@ def taken(
     errors.ConfigError, records.RecordError: as `loop.train`, in every process.
   """
   validation.check_complete(config)
+  finished = False
   with by_primary() as is_ours:
-    finished = is_ours and is_finished(record, config)
+    if is_ours:
+      record.check_usable(config)
+      if finished := record.is_finished:
+        record.check_whole()
   if distributed.any_process(finished):
-    return False
-  validation.check(config)
+    return None
+  checked = validation.check(config)
   with by_primary() as is_ours:
     if is_ours:
       stack.enter_context(record.locked())
       record.check_kinds()
-  return True
-
-
-def is_finished(
-  record: records.Record, config: ml_collections.ConfigDict
-) -> bool:
-  """Whether the folder, which must be one for this config, has its result.
-
-  Raises:
-    records.RecordError: it is not, or it has lost a part of its result.
-  """
-  record.check_usable(config)
-  if record.is_finished:
-    record.check_whole()
-  return record.is_finished
+  return checked
 
 
 @contextlib.contextmanager

@@ -13,14 +13,14 @@ from normlab.training import preparation
 MOST_ROWS = 60
 
 
-def describe(ready: preparation.Run, state: training_step.TrainState) -> str:
+def describe(run: preparation.Run, state: training_step.TrainState) -> str:
   """The parameters as a table, the devices, and the size of the data."""
-  config = ready.config
+  config = run.config
   sizes = data.describe(config.data.name, config.data.data_dir).sizes
   counts = ', '.join(f'{n:,} {split}' for split, n in sizes.items())
-  shape = '×'.join(map(str, ready.data.image_shape))
+  shape = '×'.join(map(str, run.data.image_shape))
   epochs = config.total_steps * config.batch_size / sizes['train']
-  devices = ready.mesh.devices.ravel()
+  devices = run.mesh.devices.ravel()
   return '\n'.join(
     [
       parameter_table(state.params),

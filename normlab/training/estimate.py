@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 
+from normlab import validation
 from normlab.program import training_step
 from normlab.runtime import devices, progress_bar
 from normlab.training import description, preparation
@@ -64,7 +65,7 @@ def measure(config: ml_collections.ConfigDict) -> Measured:
     errors.ConfigError: it needs more memory than there is.
   """
   with without_cache(), devices.enough_memory():
-    ready = preparation.prepare(config)
+    ready = preparation.prepare(validation.check(config))
     try:
       state = preparation.initial_state(ready)
       described = description.describe(ready, state)

@@ -14,6 +14,7 @@ from normlab import data
 from normlab.data import feeds
 from normlab.program import optim, programs, training_step
 from normlab.runtime import devices
+from normlab.validation import CheckedConfig
 
 # Jitted once for the process: runs with equal programs share what is compiled.
 _jit = functools.partial(jax.jit, static_argnames='program')
@@ -35,10 +36,6 @@ class CallMetrics(struct.PyTreeNode):
 
   names: tuple[str, ...] = struct.field(pytree_node=False)
   values: jax.Array
-
-  def __getitem__(self, name: str) -> jax.Array:
-    """One metric: [steps]."""
-    return self.values[..., self.names.index(name)]
 
   @property
   def count(self) -> int:
@@ -108,7 +105,7 @@ class Run(NamedTuple):
     key: of augmentation, dropout and noise.
   """
 
-  config: ml_collections.ConfigDict
+  config: CheckedConfig
   program: programs.Program
   mesh: jax.sharding.Mesh
   data: feeds.Feed
@@ -139,9 +136,7 @@ def keys(config: ml_collections.ConfigDict) -> Keys:
   return Keys(*jax.random.split(jax.random.key(config.seed), 3))
 
 
-def prepare(
-  config: ml_collections.ConfigDict, beside: Run | None = None
-) -> Run:
+def prepare(config: CheckedConfig, beside: Run | None = None) -> Run:
   """Opens the data, and puts what fits on the devices.
 
   Args:

@@ -1,4 +1,4 @@
-"""The training rows of a record, and what ends a run early."""
+"""The training rows of a record, from metrics that are fetched late."""
 
 import contextlib
 import math
@@ -11,7 +11,6 @@ import ml_collections
 
 from normlab.journal.journals import Journal
 from normlab.program import optim, training_step
-from normlab.runtime import progress_bar
 from normlab.training import preparation
 
 # Seconds between two looks at the metrics: each waits for the device.
@@ -47,6 +46,7 @@ class TrainLog:
     """Has fetched nothing yet.
 
     Args:
+      norms_of: computes the norms of the parameters as they are now.
       take: is given what was fetched of each call; see `TrainRows.take`.
     """
     self._config = config
@@ -75,7 +75,9 @@ class TrainLog:
     full = len(self._pending) == MOST_PENDING
     if row_ended or full or time.monotonic() - self._fetched > FETCH_EVERY:
       self.flush()
-    ends = ends_row(self._config, first + metrics.count)
+    step = first + metrics.count
+    ends = is_due(step, self._config.log_every)
+    ends |= step == self._config.total_steps
     self._pending.append((first, metrics, self._norms_of() if ends else {}))
 
   def flush(self) -> None:
@@ -112,17 +114,14 @@ class TrainRows:
     self,
     config: ml_collections.ConfigDict,
     journal: Journal,
-    display: progress_bar.Progress,
     learning_rates: optim.LearningRates,
     window: tuple[dict[str, float], ...] = (),
   ):
     """Continues behind the steps whose metrics are in `window`."""
-    self._config = config
+    self._batch_size = config.batch_size
     self._journal = journal
-    self._display = display
     self._learning_rates = learning_rates
     self.window = window
-    self._estimated = False
 
   def take(
     self,
@@ -137,50 +136,33 @@ class TrainRows:
       first: its first step, from 0.
       metrics: of its steps, on the host.
       norms: of the parameters after it; empty unless a row ends with it.
-      rate: steps a second since the row before.
+      rate: steps per second since the row before.
 
     Raises:
       DivergedError: a loss that is not finite.
     """
-    for step, values in enumerate(metrics.rows(), start=first + 1):
-      if not math.isfinite(values['loss']):
+    for step, of_step in enumerate(metrics.rows(), start=first + 1):
+      if not math.isfinite(of_step['loss']):
         raise DivergedError(step)
-      self.window += (values,)
-      self._display.step(step, values)
+      self.window += (of_step,)
     if norms:
       self._write(step, norms)
-      self._write_speed(step, rate)
+      images = round(rate * self._batch_size, 1)
+      self._journal.write_timing(step, {'images_per_second': images})
 
   def _write(self, step: int, norms: training_step.Metrics) -> None:
     window, self.window = self.window, ()
     metrics = {
-      name: sum(values[name] for values in window) / len(window)
+      name: sum(of_step[name] for of_step in window) / len(window)
       for name in window[0]
     }
     metrics |= {name: float(norm) for name, norm in norms.items()}
     metrics['learning_rate'] = float(self._learning_rates[step - 1])
     self._journal.write(step, 'train', metrics)
 
-  def _write_speed(self, step: int, rate: float) -> None:
-    images = rate * self._config.batch_size
-    self._journal.write_timing(step, {'images_per_second': round(images, 1)})
-    if not self._estimated and rate:
-      self._estimated = True
-      left = (self._config.total_steps - step) / rate
-      self._display.note(
-        f'speed: {images:,.0f} images a second, {1e3 / rate:.1f} ms a step; '
-        f'about {progress_bar.duration(left)} of training left, '
-        'without evaluations'
-      )
-
-
-def ends_row(config: ml_collections.ConfigDict, step: int) -> bool:
-  """Whether a training row ends with this step."""
-  return is_due(step, config.log_every) or step == config.total_steps
-
 
 class Clock:
-  """Steps a second since it was last asked."""
+  """Steps per second since it was last asked."""
 
   def __init__(self, step: int):
     """Starts at a step."""

@@ -168,13 +168,14 @@ def section_problem(
   value, line = read(config, section, section)
   if line or isinstance(value, ml_collections.ConfigDict):
     return line
-  return rules.refused(section, value, 'a section, as in configs/base.py')
+  why = 'must be a section, as in configs/base.py'
+  return rules.refused(section, value, why)
 
 
 def field_problem(
   owner: ml_collections.ConfigDict, field: str, name: str, rule: Rule
 ) -> str | None:
-  """Why a field cannot be used; None where it can."""
+  """Why a field of the config, or of a section, cannot be used; or None."""
   value, line = read(owner, field, name)
   if isinstance(value, ml_collections.ConfigDict):
     return f'config.{field} is a section; must be {rule.allowed}'

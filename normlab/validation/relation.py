@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from normlab import errors
+from normlab.validation import rules
 from normlab.validation.facts import Facts
 
 
@@ -16,8 +17,8 @@ class Relation(NamedTuple):
   Attributes:
     fields: the paths that it reads, a section standing for all of its fields;
       the first one is to blame.
-    problem: says in one line what is wrong, None if nothing is; it may raise
-      ConfigError instead.
+    problem: says why the value of the first field is not allowed, as 'must be
+      1'; None if it is. It may raise ConfigError instead.
   """
 
   fields: tuple[str, ...]
@@ -25,12 +26,14 @@ class Relation(NamedTuple):
 
   def ask(self, facts: Facts) -> str | None:
     """What is wrong, in one line that names the field; None if nothing is."""
+    field = self.fields[0]
     try:
-      return self.problem(facts)
+      why = self.problem(facts)
     except errors.ConfigError as error:
       line = errors.one_line(str(error))
       named = line.startswith('config.')
-      return line if named else f'config.{self.fields[0]}: {line}'
+      return line if named else f'config.{field}: {line}'
+    return why and rules.refused(field, facts.value(field), why)
 
 
 def ask_all(
@@ -56,8 +59,6 @@ def ask_all(
 def is_bad(path: str, found: Mapping[str, str]) -> bool:
   """Whether something is wrong with a field, its section, or fields in it."""
   return any(
-    path == other
-    or path.startswith(f'{other}.')
-    or other.startswith(f'{path}.')
+    f'{path}.'.startswith(f'{other}.') or other.startswith(f'{path}.')
     for other in found
   )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import stacked_runs as stacked
 
+from normlab import validation
 from normlab.sweeps.runners.stacked import stackable, stacks
 from normlab.training import evaluation, preparation
 
@@ -100,7 +101,9 @@ def one_device(monkeypatch):
 @functools.cache
 def prepared(text):
   """A run, and its state before the first step."""
-  ready = preparation.prepare(stacked.config(**json.loads(text)))
+  ready = preparation.prepare(
+    validation.check(stacked.config(**json.loads(text)))
+  )
   return ready, jax.device_get(preparation.initial_state(ready))
 
 

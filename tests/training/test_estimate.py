@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from normlab import errors
+from normlab import errors, validation
 from normlab.runtime import progress_bar
 from normlab.training import estimate, preparation
 
@@ -60,7 +60,7 @@ def test_a_config_that_does_not_fit_into_memory_is_one_line(
 
 
 def test_data_are_closed_also_after_an_error(config, monkeypatch):
-  ready, closed = preparation.prepare(config), []
+  ready, closed = preparation.prepare(validation.check(config)), []
   monkeypatch.setattr(ready.data, 'close', lambda: closed.append(True))
   monkeypatch.setattr(preparation, 'prepare', lambda _: ready)
   monkeypatch.setattr(preparation, 'initial_state', lambda _: 1 / 0)
@@ -74,7 +74,7 @@ def test_run_shorter_than_the_steps_that_are_timed_is_timed(
   config, total, per_call, monkeypatch
 ):
   config.total_steps, config.steps_per_call = total, per_call
-  ready, made = preparation.prepare(config), []
+  ready, made = preparation.prepare(validation.check(config)), []
 
   def run_steps(ready, state, first, count):
     made.append((first, count))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from normlab import errors, norms, records
+from normlab import errors, norms, records, validation
 from normlab.runtime import progress_bar
 from normlab.training import loop, preparation
 
@@ -206,7 +206,7 @@ def test_runs_that_differ_in_numbers_share_what_is_compiled(tmp_path):
 
 def test_the_state_is_donated(tmp_path):
   config = tiny_config()
-  ready = preparation.prepare(config)
+  ready = preparation.prepare(validation.check(config))
   state = preparation.initial_state(ready)
   preparation.run_steps(ready, state, 0, 1)
   leaves = jax.tree.leaves(state.params)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from normlab import errors
+from normlab import errors, validation
 from normlab.runtime import devices
 from normlab.training import preparation
 
@@ -118,7 +118,7 @@ def prepare(num_devices, **fields):
     'num_devices': num_devices,
     'total_steps': STEPS,
   }
-  return preparation.prepare(make_config(**values, **fields))
+  return preparation.prepare(validation.check(make_config(**values, **fields)))
 
 
 @functools.cache

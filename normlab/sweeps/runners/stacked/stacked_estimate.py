@@ -5,10 +5,10 @@ import time
 
 import jax
 
+from normlab import validation
 from normlab.sweeps.runners import estimates
 from normlab.sweeps.runners.interface import Estimate, Runs
 from normlab.sweeps.runners.stacked import stackable
-from normlab.sweeps.runners.stacked.stacked_member import on_one_device
 from normlab.sweeps.runners.stacked.stacks import Stack
 from normlab.training import estimate, preparation
 
@@ -45,8 +45,8 @@ def new_stack(runs: Runs) -> Stack:
   """The stack of some runs of one program before their first step."""
   ready: list[preparation.Run] = []
   for config in runs.values():
-    config = on_one_device(config)
-    ready.append(preparation.prepare(config, ready[0] if ready else None))
+    alone = validation.check(config).but(num_devices=1)
+    ready.append(preparation.prepare(alone, ready[0] if ready else None))
   # Initial parameters of one stand for all: they are not what takes the time.
   state = preparation.initial_state(ready[0])
   return Stack(ready, [state] * len(ready))

@@ -56,14 +56,15 @@ class Member:
       initializer: a program with the same initial parameters, compiled already.
     """
     with self.guarded():
-      if not claiming.taken(self._record, self.config, self.files):
+      checked = claiming.taken(self._record, self.config, self.files)
+      if checked is None:
         self.end()
         return
       self.files.enter_context(contextlib.closing(self.journal))
       self.files.enter_context(
         endings.recorded(self._record, self.config, self.journal)
       )
-      self.ready = preparation.prepare(on_one_device(self.config), beside)
+      self.ready = preparation.prepare(checked.but(num_devices=1), beside)
       own = self.ready.program
       state = preparation.initial_state(
         self.ready._replace(program=initializer or own)
@@ -74,7 +75,6 @@ class Member:
       self.rows = TrainRows(
         self.config,
         self.journal,
-        progress_bar.Silent(),
         self.ready.learning_rates,
         self.start.window,
       )
@@ -129,13 +129,3 @@ class Member:
     except Exception as failure:
       problem = in_one_line(failure)
     self.ended = Ended(self.path, problem)
-
-
-def on_one_device(
-  config: ml_collections.ConfigDict,
-) -> ml_collections.ConfigDict:
-  """The config of the run with a device of its own."""
-  alone = config.copy_and_resolve_references()
-  with alone.unlocked():
-    alone.num_devices = 1
-  return alone
