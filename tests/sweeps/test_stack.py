@@ -219,7 +219,8 @@ def test_a_call_of_several_steps_is_that_of_single_steps():
 def test_a_member_whose_loss_is_not_finite_is_frozen():
   calm, wild = pair()
   stack = make_stack([calm, {**wild, 'optimizer.learning_rate': 1e30}])
-  losses = [stack.run_steps(step, 1).on_host()['loss'] for step in range(4)]
+  calls = [stack.run_steps(step, 1).on_host() for step in range(4)]
+  losses = [call.values[..., call.names.index('loss')] for call in calls]
   finite = np.isfinite(np.concatenate(losses, axis=1))
   assert finite[0].all() and finite[1].tolist() == [True] + [False] * 3
   assert [stack.member(i).step for i in (0, 1)] == [4, 1]
