@@ -92,7 +92,7 @@ def trainer(case: Case, batch_size: int) -> Stepper:
   ready = prepare(case, batch_size)
   config, state = ready.config, preparation.initial_state(ready)
   rows = TrainRows(
-    config, Nowhere(), progress_bar.Silent(), ready.learning_rates
+    config, Nowhere(), progress_bar.Progress(), ready.learning_rates
   )
   log = TrainLog(
     config,

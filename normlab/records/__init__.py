@@ -36,6 +36,7 @@ from normlab.records.record import (
   Record,
   RecordError,
   load,
+  replacing,
   write_json,
 )
 
@@ -57,6 +58,7 @@ __all__ = [
   'flatten',
   'identity',
   'load',
+  'replacing',
   'resolved',
   'run_name',
   'types',

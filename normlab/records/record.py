@@ -6,8 +6,9 @@ import fcntl
 import json
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any
 
 import ml_collections
 
@@ -137,14 +138,12 @@ class Record:
       contextlib.suppress(OSError),  # It is shown, and decides nothing.
       (self.path / METRICS).open('rb') as file,
     ):
-      # The last rows are enough, unless they have a number for each of very
-      # many classes.
-      for size in (4096, file.seek(0, os.SEEK_END)):
-        file.seek(max(0, file.seek(0, os.SEEK_END) - size))
-        for line in reversed(file.read().split(b'\n')[:-1]):
-          row, _ = json_lines.parse_row(line)
-          if row is not None:
-            return row['step']
+      # A row has at most a number for each of many classes.
+      file.seek(max(0, file.seek(0, os.SEEK_END) - 2**20))
+      for line in reversed(file.read().split(b'\n')[:-1]):
+        row, _ = json_lines.parse_row(line)
+        if row is not None:
+          return row['step']
     return 0
 
   def write_config(self, config: ml_collections.ConfigDict) -> None:
@@ -204,13 +203,9 @@ class Record:
     Raises:
       RecordError: it cannot.
     """
-    try:
+    with _writable(self.path):
       self.path.mkdir(parents=True, exist_ok=True)
       (self.path / LOCK).touch()
-    except OSError as error:
-      raise RecordError(
-        f'workdir {str(self.path)!r} cannot be written: {error.strerror}'
-      ) from error
 
   @contextlib.contextmanager
   def locked(self) -> Iterator[None]:
@@ -223,7 +218,9 @@ class Record:
       InUseError: another process trains.
     """
     self.create()
-    with self._open_lock() as file:
+    with contextlib.ExitStack() as stack:
+      with _writable(self.path):
+        file = stack.enter_context((self.path / LOCK).open('w'))
       try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
       except OSError as error:
@@ -249,14 +246,6 @@ class Record:
         f'{str(self.path / CHECKPOINTS)!r} is a file, and should be a folder; '
         'move it away'
       )
-
-  def _open_lock(self) -> TextIO:
-    try:
-      return (self.path / LOCK).open('w')
-    except OSError as error:
-      raise RecordError(
-        f'{str(self.path / LOCK)!r} cannot be written: {error.strerror}'
-      ) from error
 
   def _read(self, name: str) -> bytes | None:
     """A whole file; None where there is none."""
@@ -305,25 +294,51 @@ def status_problem(status: dict[str, Any]) -> str:
 
 
 def write_json(path: pathlib.Path, value: dict[str, Any]) -> None:
-  """Writes a file beside its place and moves it: no reader sees half of it.
+  """Writes a file as a whole: no reader sees half of it.
 
   Raises:
     OSError: it cannot be written.
   """
-  temporary = path.with_name(f'.{path.name}.tmp')
+  with replacing(path) as hidden:
+    (hidden / path.name).write_text(as_text(value), encoding='utf-8')
+
+
+@contextlib.contextmanager
+def replacing(*paths: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Yields a hidden folder to write files in, which move to `paths` at the end.
+
+  An error leaves the files of before. What a process leaves that is killed
+  meanwhile, the next one removes.
+
+  Args:
+    *paths: in one folder.
+  """
+  hidden = paths[0].with_name(f'.{paths[0].name}.tmp')
+  shutil.rmtree(hidden, ignore_errors=True)
   try:
-    temporary.write_text(as_text(value), encoding='utf-8')
-    with temporary.open('rb') as file:
-      os.fsync(file.fileno())  # Before the move, or it may move nothing.
-    temporary.replace(path)
-  except OSError:
-    temporary.unlink(missing_ok=True)
-    raise
+    hidden.mkdir()
+    yield hidden
+    for path in paths:
+      with (hidden / path.name).open('rb') as file:
+        os.fsync(file.fileno())  # Before the move, or it may move nothing.
+      (hidden / path.name).replace(path)
+  finally:
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def as_text(value: dict[str, Any]) -> str:
   """JSON as people read it."""
   return json.dumps(value, indent=2) + '\n'
+
+
+@contextlib.contextmanager
+def _writable(folder: pathlib.Path) -> Iterator[None]:
+  try:
+    yield
+  except OSError as error:
+    raise RecordError(
+      f'workdir {str(folder)!r} cannot be written: {error.strerror}'
+    ) from error
 
 
 @contextlib.contextmanager

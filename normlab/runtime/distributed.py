@@ -42,7 +42,7 @@ def initialize(
     jax.distributed.initialize(coordinator, num_processes, process_id)
   except (ValueError, RuntimeError) as error:
     raise errors.ConfigError(
-      f'cannot join the other processes: {str(error).splitlines()[0]}; give '
+      f'cannot join the other processes: {errors.first_line(error)}; give '
       '--coordinator=HOST:PORT, --num_processes and --process_id, or start '
       'under a cluster that says them'
     ) from error

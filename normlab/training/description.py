@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import jax
+import tabulate
 
 from normlab import data
 from normlab.program import training_step
@@ -45,14 +46,10 @@ def parameter_table(params: Any) -> str:
     half = MOST_ROWS // 2
     left_out = (f'... {len(rows) - 2 * half} more ...', '', '')
     rows = [*rows[:half], left_out, *rows[-half:]]
-  rows = [
+  return tabulate.tabulate(
+    [*rows, ('total', '', f'{total:,}')],
     ('parameters', 'shape', 'numbers'),
-    *rows,
-    ('total', '', f'{total:,}'),
-  ]
-  path, shape, numbers = (
-    max(map(len, column)) for column in zip(*rows, strict=True)
-  )
-  return '\n'.join(
-    f'{row[0]:<{path}}  {row[1]:>{shape}}  {row[2]:>{numbers}}' for row in rows
+    'plain',
+    colalign=('left', 'right', 'right'),
+    disable_numparse=True,
   )

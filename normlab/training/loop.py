@@ -55,7 +55,7 @@ def train(
       return record
     primary = distributed.is_primary()
     make = progress or progress_bar.for_terminal
-    display = make(config.total_steps) if primary else progress_bar.Silent()
+    display = make(config.total_steps) if primary else progress_bar.Progress()
     stack.enter_context(contextlib.closing(display))
     journal = Journal(record, keep_checkpoints=config.keep_checkpoints)
     stack.enter_context(thread_noise.hidden())

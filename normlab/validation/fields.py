@@ -3,13 +3,11 @@
 The order is that of the problems in an error.
 """
 
-import difflib
-import functools
 from typing import Any
 
 import ml_collections
 
-from normlab import errors
+from normlab import errors, registry
 from normlab.validation import rules
 from normlab.validation.rules import Rule, optional
 
@@ -91,8 +89,6 @@ FIELDS: dict[str, Rule] = {
   'schedule.boundaries': optional(rules.BOUNDARIES),
   'schedule.final_fraction': optional(rules.MOMENTUM),
 }
-# What is less alike is not suggested.
-ALIKE = 0.5
 SECTIONS = tuple(
   dict.fromkeys(field.split('.')[0] for field in FIELDS if '.' in field)
 )
@@ -111,24 +107,9 @@ def unknown(path: Any) -> str:
       f'config.{path} is a section, not a field; did you mean '
       f"'{path}.name'? {listed}"
     )
-  near = nearest(path) if isinstance(path, str) else ()
+  near = registry.nearest(path, (*FIELDS, *SECTIONS), most=3)
   hint = f'did you mean {" or ".join(map(repr, near))}? ' if near else ''
   return f'unknown config field {errors.shown(path)}; {hint}{listed}'
-
-
-# Thousands of rows of a sweep can have the same slip.
-@functools.lru_cache(maxsize=64)
-def nearest(path: str) -> tuple[str, ...]:
-  """At most three fields and sections like a path, or like its last part."""
-  path = path[: errors.LONGEST_SHOWN]
-
-  def likeness(known: str) -> tuple[float, float]:
-    pairs = (path, known), (path.rpartition('.')[2], known.rpartition('.')[2])
-    ratios = [difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs]
-    return max(ratios), ratios[0]
-
-  found = sorted([*FIELDS, *SECTIONS], key=likeness, reverse=True)[:3]
-  return tuple(known for known in found if likeness(known)[0] >= ALIKE)
 
 
 def missing(paths: list[str]) -> str:

@@ -127,7 +127,9 @@ def test_other_errors_of_writing_are_raised(record, monkeypatch):
 
 def test_what_a_killed_process_left_is_gone_with_the_next_write(record):
   for name in (records.CONFIG, records.STATUS):
-    (record.path / f'.{name}.tmp').write_text('{"sta')
+    hidden = record.path / f'.{name}.tmp'
+    hidden.mkdir()
+    (hidden / name).write_text('{"sta')
   record.write_config(base.get_config())
   record.write_status('running')
   files = {path.name for path in record.path.iterdir()}

@@ -123,7 +123,7 @@ def test_duration_is_said_as_a_person_says_it(seconds, text):
 
 
 def test_silent_writes_nothing(capsys):
-  silent = progress_bar.Silent()
+  silent = progress_bar.Progress()
   silent.note('a table')
   silent.resumed(1)
   silent.step(1, VALUES)

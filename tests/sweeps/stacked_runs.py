@@ -87,7 +87,7 @@ def train_alone(config, path, calls=10**9):
 
   try:
     return loop.train(
-      config, str(path), progress=lambda _: progress_bar.Silent(), stop=stop
+      config, str(path), progress=lambda _: progress_bar.Progress(), stop=stop
     )
   except Interrupted:
     return records.Record(path)

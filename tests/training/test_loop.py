@@ -14,7 +14,7 @@ from normlab.runtime import progress_bar
 from normlab.training import loop, preparation
 
 
-class Recorder(progress_bar.Silent):
+class Recorder(progress_bar.Progress):
   """Remembers what it is told."""
 
   def __init__(self):
@@ -44,7 +44,7 @@ def tiny_config(**overrides):
 
 
 def train(config, path, display=None):
-  display = display or progress_bar.Silent()
+  display = display or progress_bar.Progress()
   return loop.train(config, str(path), progress=lambda _: display)
 
 
@@ -124,7 +124,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
 
 
 def test_a_failure_is_recorded_and_raised(tmp_path):
-  class Break(progress_bar.Silent):
+  class Break(progress_bar.Progress):
     def step(self, step, values):
       raise OSError('disk full')
 

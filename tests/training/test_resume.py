@@ -38,7 +38,7 @@ FULL = {
 }
 
 
-class Watched(progress_bar.Silent):
+class Watched(progress_bar.Progress):
   """Remembers warnings."""
 
   def __init__(self):

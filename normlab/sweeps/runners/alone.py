@@ -77,7 +77,7 @@ def in_one_line(error: BaseException) -> str:
   return text if isinstance(error, ValueError) and text else errors.typed(error)
 
 
-class Polling(progress_bar.Silent):
+class Polling(progress_bar.Progress):
   """Shows nothing, but calls a function after each step."""
 
   def __init__(self, poll: Callable[[], None]):

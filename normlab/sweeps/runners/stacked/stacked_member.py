@@ -69,7 +69,9 @@ class Member:
       state = preparation.initial_state(
         self.ready._replace(program=initializer or own)
       )
-      state, self.start = self.journal.resume(state, progress_bar.Silent().warn)
+      state, self.start = self.journal.resume(
+        state, progress_bar.Progress().warn
+      )
       # The memory of the devices is for the stack.
       self._state = jax.device_get(state)
       self.rows = TrainRows(
