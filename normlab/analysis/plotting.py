@@ -290,17 +290,12 @@ def add_caption(figure: Figure, text: str) -> None:
   figure.text(0.08, 0.02, text, fontsize=7.5, va='bottom', color='0.3')
 
 
-def save(figure: Figure, path: pathlib.Path) -> list[pathlib.Path]:
+def save(figure: Figure, path: pathlib.Path) -> None:
   """Writes PNG and SVG beside each other: `path` with the two suffixes.
 
   The same figure gives the same bytes: the SVG has no date and fixed names.
   """
-  written = []
-  with matplotlib.rc_context(
-    {'svg.hashsalt': path.name, 'svg.fonttype': 'none'}
-  ):
+  settings = {'svg.hashsalt': path.name, 'svg.fonttype': 'none'}
+  with matplotlib.rc_context(settings):
     for suffix, metadata in (('.png', None), ('.svg', {'Date': None})):
-      target = path.with_suffix(suffix)
-      figure.savefig(target, metadata=metadata)
-      written.append(target)
-  return written
+      figure.savefig(path.with_suffix(suffix), metadata=metadata)

@@ -178,11 +178,7 @@ def open_manager(folder: pathlib.Path, keep: int) -> Any:
 
 @contextlib.contextmanager
 def writing(folder: pathlib.Path) -> Iterator[None]:
-  """Turns whatever a checkpoint's writer raises into one line.
-
-  Raises:
-    RecordError: see above.
-  """
+  """A block in which whatever a writer raises becomes a RecordError."""
   try:
     yield
   except Exception as error:
@@ -212,17 +208,15 @@ def unnamed(
 
 def checksums(tensors: dict[str, jax.Array]) -> dict[str, int]:
   """CRC-32 of the bytes of each tensor."""
-  return {name: zlib.crc32(bytes_of(x)) for name, x in tensors.items()}
+  return {
+    name: zlib.crc32(np.ascontiguousarray(x).reshape(-1).view(np.uint8))
+    for name, x in tensors.items()
+  }
 
 
 def checksum(values: dict[str, Any]) -> int:
   """CRC-32 of JSON values."""
   return zlib.crc32(json.dumps(values, sort_keys=True).encode())
-
-
-def bytes_of(tensor: jax.Array) -> np.ndarray:
-  """The bytes of a tensor that every device holds whole."""
-  return np.ascontiguousarray(tensor).reshape(-1).view(np.uint8)
 
 
 def differing(there: dict[str, int], here: dict[str, int]) -> list[str]:
@@ -234,19 +228,13 @@ def differing(there: dict[str, int], here: dict[str, int]) -> list[str]:
   ]
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
-  """An exception and those that led to it."""
-  at: BaseException | None = error
-  while at is not None:
-    yield at
-    at = at.__cause__ or at.__context__
-
-
 def write_problem(error: BaseException) -> str:
   """Why a checkpoint could not be written, in the system's words if any."""
-  for cause in causes(error):
+  cause: BaseException | None = error
+  while cause is not None:
     if 'No space left' in str(cause):
       return 'No space left on device'
     if isinstance(cause, OSError) and cause.strerror:
       return cause.strerror
+    cause = cause.__cause__ or cause.__context__
   return errors.first_line(error)

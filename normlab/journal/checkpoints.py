@@ -99,26 +99,19 @@ class Checkpoints:
   def read(
     self, step: int, like: training_step.TrainState
   ) -> tuple[training_step.TrainState, Position]:
-    """Reads one checkpoint; see `checkpoint_files.read`.
-
-    Raises:
-      DamagedError: it is not whole.
-    """
+    """Reads one checkpoint; see `checkpoint_files.read`."""
     return checkpoint_files.read(self.folder / str(step), like)
 
   def newest_whole(
     self, like: training_step.TrainState, warn: Callable[[str], None]
   ) -> tuple[training_step.TrainState, Position] | None:
-    """The newest checkpoint that is whole and agrees with the record.
+    """The newest checkpoint that is whole and agrees with the record, or None.
 
     Those that are not are moved aside, to `damaged_checkpoints`.
 
     Args:
       like: as in `read`.
       warn: is told of each checkpoint that is passed over.
-
-    Returns:
-      The checkpoint; None where there is none.
     """
     found, problems = None, []
     for step in reversed(self.available()):

@@ -113,9 +113,6 @@ class Journal:
 
     Args:
       position: taken when the run was in this state.
-
-    Raises:
-      RecordError: this or an earlier checkpoint cannot be written.
     """
     if position.step in self._checkpoints.available():
       return
@@ -150,11 +147,7 @@ class Journal:
     return None
 
   def wait(self) -> None:
-    """Returns when everything is on disk.
-
-    Raises:
-      RecordError: it cannot be written.
-    """
+    """Returns when everything is on disk; see `Checkpoints.wait`."""
     self._checkpoints.wait()
 
   def close(self) -> None:

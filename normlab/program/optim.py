@@ -98,22 +98,14 @@ def build(
 
 
 def fields_of(name: str) -> list[str]:
-  """What `build` takes for an optimizer, and the learning rate's multiplier.
-
-  Raises:
-    errors.ConfigError: an unknown name; lists the known ones.
-  """
+  """What `build` takes for an optimizer, and the learning rate's multiplier."""
   own = registry.arguments(registry.lookup('optimizer', name, OPTIMIZERS))
   shared = ['learning_rate', 'learning_rate_multiplier']
   return [*shared, 'weight_decay', 'clip_norm', *own]
 
 
 def schedule_fields_of(name: str) -> list[str]:
-  """What `build_schedule` takes for a schedule.
-
-  Raises:
-    errors.ConfigError: an unknown name; lists the known ones.
-  """
+  """What `build_schedule` takes for a schedule."""
   function = registry.lookup('schedule', name, SCHEDULES)
   return ['warmup_steps', *registry.arguments(function)]
 

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import jax
 import ml_collections
 import numpy as np
-import optax
 from flax import linen as nn
 from jax.sharding import Mesh
 
@@ -47,7 +46,12 @@ class Program:
     """
     if not hyper.model and not hyper.norm:
       return self
-    model = model_with_numbers(self.model, hyper)
+    hooks = {
+      hook: factory.with_numbers(hyper.norm)
+      for hook in ('norm', 'kernel_norm')
+      if (factory := getattr(self.model, hook)) is not None
+    }
+    model = self.model.clone(**hooks, **hyper.model)
     return dataclasses.replace(self, model=model)
 
 
@@ -97,7 +101,10 @@ def build(
   return Program(
     model=build_model(config, num_classes),
     optimizer=config.optimizer.name,
-    augmentation=augmentation(config),
+    # Streamed images come augmented.
+    augmentation=Augmentation()
+    if data.is_streamed(config.data.name)
+    else Augmentation(config.data.random_crop, config.data.random_flip),
     batch_size=config.batch_size,
     microbatches=config.microbatches,
     log_layer_norms=config.log_layer_norms,
@@ -108,11 +115,7 @@ def build(
 def build_model(
   config: ml_collections.ConfigDict, num_classes: int
 ) -> nn.Module:
-  """The model of a config, with its norm.
-
-  Raises:
-    errors.ConfigError: an unknown name, or a field that its owner lacks.
-  """
+  """The model of a config, with its norm."""
   hooks = norms.build(name=config.norm.name, **set_fields(config.norm))
   return models.build(
     name=config.model.name,
@@ -120,13 +123,6 @@ def build_model(
     **hooks,
     **set_fields(config.model),
   )
-
-
-def augmentation(config: ml_collections.ConfigDict) -> Augmentation:
-  """What a step does to its images; streamed ones come augmented."""
-  if data.is_streamed(config.data.name):
-    return Augmentation()
-  return Augmentation(config.data.random_crop, config.data.random_flip)
 
 
 def hyperparameters(
@@ -144,48 +140,25 @@ def hyperparameters(
   for path in arguments:
     section, name = path.split('.')
     added[section][name] = np.float32(config[section][name])
+  smoothing, decay = config.label_smoothing, config.ema_decay
   return Hyper(
     {name: np.float32(value) for name, value in fields.items()},
-    ema_decay=as_number(config.ema_decay),
-    label_smoothing=as_number(config.label_smoothing),
+    ema_decay=None if decay is None else np.float32(decay),
+    label_smoothing=None if smoothing is None else np.float32(smoothing),
     **added,
-  )
-
-
-def as_number(value: float | None) -> np.float32 | None:
-  """In float32, where it is set."""
-  return None if value is None else np.float32(value)
-
-
-def model_with_numbers(model: nn.Module, hyper: Hyper) -> nn.Module:
-  """The model with its numbers, and those of its norms, from `hyper`."""
-  hooks = {
-    hook: factory.with_numbers(hyper.norm)
-    for hook in ('norm', 'kernel_norm')
-    if (factory := getattr(model, hook)) is not None
-  }
-  return model.clone(**hooks, **hyper.model)
-
-
-def build_schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
-  """The factor on the learning rate, as a function of the step.
-
-  Raises:
-    errors.ConfigError: an unknown schedule, or a field missing or unknown.
-  """
-  return optim.build_schedule(
-    name=config.schedule.name,
-    total_steps=config.total_steps,
-    **set_fields(config.schedule),
   )
 
 
 def learning_rates(config: ml_collections.ConfigDict) -> optim.LearningRates:
   """The learning rate of each step."""
-  peak = (
-    config.optimizer.learning_rate * config.optimizer.learning_rate_multiplier
+  optimizer, total_steps = config.optimizer, config.total_steps
+  schedule = optim.build_schedule(
+    name=config.schedule.name,
+    total_steps=total_steps,
+    **set_fields(config.schedule),
   )
-  return optim.LearningRates(peak, build_schedule(config), config.total_steps)
+  peak = optimizer.learning_rate * optimizer.learning_rate_multiplier
+  return optim.LearningRates(peak, schedule, total_steps)
 
 
 def set_fields(section: ml_collections.ConfigDict) -> dict[str, object]:

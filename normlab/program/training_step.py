@@ -125,12 +125,10 @@ def train_steps(
   *,
   program: Program,
 ) -> tuple[TrainState, Metrics]:
-  """Some updates in one program; more than one is for accelerators.
+  """Some updates in one program, and the metrics of each: [steps].
 
-  XLA's CPU backend runs a convolution inside a loop many times slower.
-
-  Returns:
-    The new state, and each step's metrics: [steps].
+  More than one is for accelerators: XLA's CPU backend runs a convolution
+  inside a loop many times slower.
   """
 
   def one(state: TrainState, i: int | jax.Array):
@@ -167,7 +165,7 @@ def accumulated_gradient(
   program: Program,
   label_smoothing: jax.Array | None = None,
 ) -> tuple[Params, Metrics, dict[str, Any]]:
-  """Gradient and metrics of a batch, one microbatch after the other.
+  """Mean gradient, metrics and new state, one microbatch after the other.
 
   Each microbatch is normalized with statistics of its own, and moves the
   running statistics on (arXiv:1702.03275, section 4.2).
@@ -175,9 +173,6 @@ def accumulated_gradient(
   Args:
     examples: images [batch, ...] and labels [batch].
     label_smoothing: as of `training_metrics`.
-
-  Returns:
-    The mean gradient, the mean metrics, and the other collections at the end.
   """
   parts = program.microbatches
   gradient_of_part = functools.partial(
@@ -189,7 +184,9 @@ def accumulated_gradient(
   def add(carried: tuple[Any, ...], i: jax.Array):
     sums, model_state = carried
     # Every parts-th example: a batch that is sharded stays where it is.
-    part = jax.tree.map(lambda x: split(x, parts)[:, i], examples)
+    part = jax.tree.map(
+      lambda x: x.reshape(-1, parts, *x.shape[1:])[:, i], examples
+    )
     *terms, model_state = gradient_of_part(
       params, model_state, part, jax.random.fold_in(key, i)
     )
@@ -207,11 +204,6 @@ def accumulated_gradient(
   )
   gradient, metrics = jax.tree.map(lambda x: x / parts, sums)
   return gradient, metrics, model_state
-
-
-def split(x: jax.Array, parts: int) -> jax.Array:
-  """[batch, ...] as [batch / parts, parts, ...]."""
-  return x.reshape(-1, parts, *x.shape[1:])
 
 
 def gradient_of(

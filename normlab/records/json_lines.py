@@ -36,11 +36,7 @@ def parse_row(line: bytes) -> tuple[Row | None, str]:
 
 
 def loads(text: str | bytes) -> Any:
-  """The value of a JSON text.
-
-  Raises:
-    ValueError: it is not JSON, or nested too deeply to be read.
-  """
+  """The value of a JSON text; ValueError also where it is nested too deeply."""
   try:
     return json.loads(text)
   except RecursionError as error:

@@ -90,11 +90,7 @@ class Record:
     return self._read_rows(TIMING)
 
   def whole_rows(self) -> int:
-    """The number of rows of metrics.jsonl in front of the first damaged one.
-
-    Raises:
-      RecordError: the file is unreadable.
-    """
+    """The number of rows of metrics.jsonl in front of the first damaged one."""
     return len(json_lines.parse(self._read(METRICS) or b'')[0])
 
   def cut(self, rows: int, step: int) -> None:
@@ -198,11 +194,7 @@ class Record:
       )
 
   def create(self) -> None:
-    """Creates the folder, and makes sure that it can be written.
-
-    Raises:
-      RecordError: it cannot.
-    """
+    """Creates the folder, or raises RecordError if it cannot be written."""
     with _writable(self.path):
       self.path.mkdir(parents=True, exist_ok=True)
       (self.path / LOCK).touch()
@@ -230,11 +222,7 @@ class Record:
       yield
 
   def check_kinds(self) -> None:
-    """Refuses a folder where a file belongs, and a file where a folder does.
-
-    Raises:
-      RecordError: see above.
-    """
+    """RecordError for a folder in the place of a file, or the reverse."""
     for name in (CONFIG, METRICS, TIMING, STATUS):
       if (self.path / name).is_dir():
         raise RecordError(
@@ -352,21 +340,3 @@ def _readable(path: pathlib.Path) -> Iterator[None]:
     raise RecordError(
       f'{str(path)!r} cannot be read: {error.strerror}'
     ) from error
-
-
-def load(folder: str | os.PathLike[str]) -> list[Record]:
-  """All runs in a folder of runs, in the order of their names.
-
-  Args:
-    folder: that of a sweep, say; what in it is no run is passed over.
-
-  Raises:
-    RecordError: no such folder, or it cannot be read.
-  """
-  path = pathlib.Path(folder)
-  try:
-    with _readable(path):
-      below = sorted(path.iterdir())
-  except (FileNotFoundError, NotADirectoryError) as error:
-    raise RecordError(f'{str(path)!r} is no folder of runs') from error
-  return [Record(child) for child in below if (child / CONFIG).is_file()]

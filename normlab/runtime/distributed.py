@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from normlab import errors
 
@@ -51,12 +52,7 @@ def initialize(
 def check_numbers(
   coordinator: str, num_processes: int | None, process_id: int | None
 ) -> None:
-  """Refuses what JAX would wait for in vain.
-
-  Raises:
-    errors.ConfigError: a coordinator without a port, or numbers that are
-      missing or out of range.
-  """
+  """Refuses what JAX would wait for in vain."""
   host, _, port = coordinator.rpartition(':')
   if not host or not port.isdigit() or not 0 < int(port) < 2**16:
     raise errors.ConfigError(
@@ -88,8 +84,6 @@ def told_by_primary(text: str | None) -> str | None:
   """What process 0 gave here, in every process."""
   if is_alone():
     return text
-  from jax.experimental import multihost_utils
-
   message = encoded(text)
   return decoded(np.asarray(multihost_utils.broadcast_one_to_all(message)))
 
@@ -98,8 +92,6 @@ def first_problem(text: str | None) -> str | None:
   """The text of the first process that has one; None where none has."""
   if is_alone():
     return text
-  from jax.experimental import multihost_utils
-
   rows = np.asarray(multihost_utils.process_allgather(encoded(text)))
   return next((t for t in map(decoded, rows) if t is not None), None)
 
@@ -128,8 +120,6 @@ class Agreement:
     self._calls += 1
     if self._calls < self._every:
       return False
-    from jax.experimental import multihost_utils
-
     seconds = (time.monotonic() - self._asked) / self._calls
     own = np.array([self._stop(), seconds], np.float32)
     stop, seconds = np.asarray(multihost_utils.process_allgather(own)).max(0)
@@ -141,8 +131,6 @@ class Agreement:
 def wait_for_all(name: str) -> None:
   """Returns when all processes are here."""
   if not is_alone():
-    from jax.experimental import multihost_utils
-
     multihost_utils.sync_global_devices(name)
 
 

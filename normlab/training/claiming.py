@@ -41,11 +41,7 @@ def taken(
 
 @contextlib.contextmanager
 def by_primary() -> Iterator[bool]:
-  """A block for process 0, whose errors all processes raise; is it this one?
-
-  Raises:
-    records.RecordError: as in process 0.
-  """
+  """A block for process 0, whose errors all processes raise; is it this one?"""
   problem = None
   try:
     yield distributed.is_primary()

@@ -118,13 +118,7 @@ class Run(NamedTuple):
 
 
 class Keys(NamedTuple):
-  """The random keys of a run.
-
-  Attributes:
-    init: of the initial parameters.
-    order: of the order of the examples.
-    step: of augmentation, dropout and noise.
-  """
+  """The random keys of a run: parameters, order of the examples, steps."""
 
   init: jax.Array
   order: jax.Array

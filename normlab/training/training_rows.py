@@ -63,9 +63,6 @@ class TrainLog:
 
     Args:
       first: its first step, from 0.
-
-    Raises:
-      DivergedError: an earlier loss that is not finite.
     """
     if self._clock is None:
       # The first call compiled before it was dispatched; so does this.
@@ -81,11 +78,7 @@ class TrainLog:
     self._pending.append((first, metrics, self._norms_of() if ends else {}))
 
   def flush(self) -> None:
-    """Fetches and hands on what is pending.
-
-    Raises:
-      DivergedError: a loss that is not finite.
-    """
+    """Fetches and hands on what is pending; may raise DivergedError."""
     pending, self._pending = self._pending, []
     for first, metrics, norms in pending:
       metrics, norms = metrics.on_host(), jax.device_get(norms)

@@ -60,11 +60,7 @@ class Facts:
 
   @functools.cached_property
   def model(self) -> nn.Module:
-    """The model with its norm.
-
-    Raises:
-      errors.ConfigError: fields that exclude each other.
-    """
+    """The model with its norm."""
     return programs.build_model(self.config, self.description.num_classes)
 
   @property
@@ -80,11 +76,7 @@ class Facts:
 
   @property
   def variables(self) -> Any:
-    """The shapes of the model's parameters and state.
-
-    Raises:
-      Exception: of any kind, where the model does not take the images.
-    """
+    """The shapes of the model's parameters and state."""
     return variables_of(self.model, self.images)
 
   @property

@@ -39,14 +39,11 @@ class Relation(NamedTuple):
 def ask_all(
   relations: Iterable[Relation], facts: Facts, found: Mapping[str, str]
 ) -> dict[str, str]:
-  """Asks one relation after the other, each knowing what was found before.
+  """Adds what relations find to what was found before them.
 
   Args:
     relations: in an order where what one finds spares others.
     found: what is wrong already, path to line.
-
-  Returns:
-    `found` with what the relations found.
   """
   found = dict(found)
   for relation in relations:

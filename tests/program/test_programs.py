@@ -154,9 +154,9 @@ def test_several_devices_change_the_program_and_one_does_not(config):
 
 def test_streamed_images_come_augmented(config):
   config.data.random_flip = True
-  assert programs.augmentation(config) == Augmentation(random_flip=True)
+  assert programs.build(config, 10).augmentation == Augmentation(0, True)
   config.data.name = 'imagenette'
-  assert programs.augmentation(config) == Augmentation()
+  assert programs.build(config, 10).augmentation == Augmentation()
 
 
 def test_learning_rates_have_the_multiplier_and_the_schedule(config):
@@ -187,4 +187,4 @@ def test_unknown_names_and_fields_are_config_errors(config, field, value, text):
 def test_unknown_schedule_field_is_a_config_error(config):
   config.schedule.final_fraction = 0.5
   with pytest.raises(errors.ConfigError, match="'final_fraction'"):
-    programs.build_schedule(config)
+    programs.learning_rates(config)

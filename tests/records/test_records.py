@@ -364,31 +364,6 @@ def test_torn_last_line_is_ignored(record, length):
   assert record.metrics() == ROWS[:1]
 
 
-def test_load_finds_runs_in_the_order_of_their_names(tmp_path, config):
-  for name in ('b', 'a', 'c'):
-    record = Record(tmp_path / name)
-    record.create()
-    if name != 'c':
-      record.write_config(config)
-  loaded = records.load(tmp_path)
-  assert [record.path.name for record in loaded] == ['a', 'b']
-
-
-def test_load_passes_over_what_is_no_run(tmp_path, config):
-  for name in ('run', 'figures'):
-    Record(tmp_path / name).create()
-  Record(tmp_path / 'run').write_config(config)
-  (tmp_path / 'sweep.csv').write_text('')
-  assert [record.path.name for record in records.load(tmp_path)] == ['run']
-
-
-@pytest.mark.parametrize('name', ['nowhere', 'file', 'file/below'])
-def test_load_of_what_is_no_folder_is_an_error(tmp_path, name):
-  (tmp_path / 'file').write_text('')
-  with pytest.raises(RecordError, match=f"{name}' is no folder of runs"):
-    records.load(tmp_path / name)
-
-
 def test_run_name_is_the_label_and_a_hash(config):
   config.label = 'a run/of 3'
   label, digest = records.run_name(config).rsplit('-', 1)
