@@ -102,15 +102,6 @@ def test_state_is_read_bit_for_bit(record, kind):
   assert where == position(3)
 
 
-def test_position_of_a_run_that_has_just_begun_is_read(record):
-  writer, state = Checkpoints(record, keep=1), make_state()
-  writer.save(state, Position(3))
-  assert writer.available() in ([], [3])
-  writer.wait()
-  assert writer.read(3, state)[1] == Position(3)
-  writer.close()
-
-
 @pytest.mark.parametrize('saved, wanted', [(1, 8), (8, 2)])
 def test_state_is_read_onto_the_devices_that_are_wanted(record, saved, wanted):
   writer = save(record, (3, None), state=make_state(num_devices=saved))
@@ -147,13 +138,6 @@ def test_newest_and_best_are_kept(record):
   again = Checkpoints(record, keep=2)
   assert again.available() == [2, 4, 5] and again.best() == 2
   again.close()
-
-
-def test_checkpoints_that_were_not_evaluated_have_no_best(record):
-  writer = save(record, (1, None), (2, None), keep=1)
-  assert writer.available() == [2]
-  assert writer.best() is None
-  writer.close()
 
 
 def test_nothing_is_made_by_asking_for_checkpoints(record):

@@ -159,12 +159,6 @@ def test_rows_that_cannot_be_read_are_not_taken_for_lost(tmp_path):
     Record(tmp_path).whole_rows()
 
 
-def test_writing_leaves_no_temporary_files(record):
-  record.write_status('done')
-  files = {path.name for path in record.path.iterdir()}
-  assert files == {records.LOCK, records.CONFIG, records.STATUS}
-
-
 def test_metrics_are_read_in_the_order_written(record):
   rows = [
     {'step': 1, 'split': 'train', 'loss': 2.5},
@@ -185,18 +179,6 @@ TORN = '{"step": 5, "lo'
 def write_rows(record, name, rows, end=''):
   text = ''.join(json.dumps(row) + '\n' for row in rows)
   (record.path / name).write_text(text + end)
-
-
-def test_timing_is_read_in_the_order_written(record):
-  assert record.timing() == []
-  write_rows(record, records.TIMING, ROWS, TORN)
-  assert record.timing() == ROWS
-
-
-def test_whole_rows_are_counted(record):
-  assert record.whole_rows() == 0
-  write_rows(record, records.METRICS, ROWS, TORN)
-  assert record.whole_rows() == 4
 
 
 def test_rows_in_front_of_a_damaged_one_count(record):
@@ -256,12 +238,6 @@ def test_a_finished_run_that_lost_rows_is_refused(record, status, damage):
 def test_rows_of_an_unfinished_run_may_be_missing(record):
   record.write_status('interrupted', step=4, rows=4)
   record.check_whole()
-
-
-def test_last_whole_line_without_its_end_is_torn_too(record):
-  write_rows(record, records.METRICS, ROWS[:2], json.dumps(ROWS[2]))
-  assert record.metrics() == ROWS[:2]
-  assert record.whole_rows() == 2
 
 
 @pytest.mark.parametrize('line', ['3', '[]', '"row"', 'null', '{"step": 1'])
@@ -375,10 +351,6 @@ def digest(config):
   return records.run_name(config).rsplit('-', 1)[1]
 
 
-def test_run_name_is_stable(config):
-  assert records.run_name(config) == records.run_name(base.get_config())
-
-
 OTHERS = {
   'label': 'other',
   'data.data_dir': '/elsewhere',
@@ -432,15 +404,6 @@ def test_flatten_joins_paths_with_dots(config):
   assert flat['seed'] == 0
   assert flat['optimizer.learning_rate'] == 0.03
   assert records.flatten({'a': {'b': {'c': 1}}}) == {'a.b.c': 1}
-
-
-def test_differences_have_both_values_by_path(config):
-  there = records.resolved(config)
-  config.optimizer.learning_rate = 0.5
-  config.label = 'other'
-  here = records.resolved(config)
-  expected = {'optimizer.learning_rate': (0.03, 0.5)}
-  assert records.differences(there, here) == expected
 
 
 def test_field_that_only_one_config_has_is_a_difference(config):
@@ -503,14 +466,6 @@ def test_json_that_is_no_config_is_refused(record, config, content):
   assert str(record.path) in refusal(record, config)
 
 
-def test_damaged_status_is_an_error_that_names_the_file(record):
-  path = record.path / records.STATUS
-  path.write_text('{"status": ')
-  with pytest.raises(RecordError) as error:
-    record.status  # noqa: B018
-  assert f'{str(path)!r} is damaged' in str(error.value)
-
-
 def test_folder_without_permission_is_refused(tmp_path, config, monkeypatch):
   # Root may write everywhere, so the answer of the system is replaced.
   monkeypatch.setattr(os, 'access', lambda path, mode: False)
@@ -532,15 +487,6 @@ def test_lock_refuses_a_second_holder(tmp_path):
         raise AssertionError('both hold the lock')
 
 
-def test_lock_is_given_back(tmp_path):
-  record = Record(tmp_path / 'run')
-  held = []
-  for _ in range(2):
-    with record.locked():
-      held.append(record.path.is_dir())
-  assert held == [True, True]
-
-
 def test_lock_is_given_back_after_an_error(tmp_path):
   record = Record(tmp_path / 'run')
   with pytest.raises(KeyboardInterrupt):
@@ -548,8 +494,3 @@ def test_lock_is_given_back_after_an_error(tmp_path):
       raise KeyboardInterrupt
   with record.locked():
     assert record.path.is_dir()
-
-
-def test_locks_of_two_folders_are_independent(tmp_path):
-  with Record(tmp_path / 'a').locked(), Record(tmp_path / 'b').locked():
-    assert {path.name for path in tmp_path.iterdir()} == {'a', 'b'}

@@ -112,8 +112,8 @@ def alone(fields):
   ready, before = prepared(json.dumps(fields))
   state, rows = jax.device_put(before), []
   for step in range(STEPS):
-    state, means = preparation.run_steps(ready, state, step, 1)
-    rows.extend(means.rows())
+    state, metrics = preparation.run_steps(ready, state, step, 1)
+    rows.extend(metrics.rows())
   return jax.device_get(state), rows
 
 
@@ -148,7 +148,7 @@ def family(text):
   return {
     field: (
       stack.member(i),
-      [row for means in found for row in means.of_member(i).rows()],
+      [row for metrics in found for row in metrics.of_member(i).rows()],
     )
     for i, field in enumerate(members)
   }
@@ -210,7 +210,7 @@ def test_a_call_of_several_steps_is_that_of_single_steps():
   together = many.run_steps(first, 4).on_host()
   assert together.values.shape[:2] == (2, 4)
   np.testing.assert_allclose(
-    np.concatenate([means.values for means in singles], axis=1),
+    np.concatenate([metrics.values for metrics in singles], axis=1),
     together.values,
     rtol=1e-4,
   )

@@ -210,24 +210,6 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
   assert_same(tmp_path, whole, config)
 
 
-def test_without_any_whole_checkpoint_the_run_starts_over(whole, tmp_path):
-  config = stopped_runs.config(**FULL)
-  train(config, tmp_path, calls=8)
-  for path in (tmp_path / records.CHECKPOINTS).glob('*/state/manifest.ocdbt'):
-    path.write_bytes(b'')
-  assert len(train(config, tmp_path)) == 2
-  assert_same(tmp_path, whole, config)
-
-
-def test_a_torn_last_line_is_mended(whole, tmp_path):
-  config = stopped_runs.config(**FULL)
-  train(config, tmp_path, calls=20)
-  with (tmp_path / records.METRICS).open('ab') as file:
-    file.write(b'{"step": 21, "split": "tr')
-  assert train(config, tmp_path) == []
-  assert_same(tmp_path, whole, config)
-
-
 def test_rows_that_were_lost_are_written_again(whole, tmp_path):
   config = stopped_runs.config(**FULL)
   train(config, tmp_path, calls=20)
@@ -397,15 +379,6 @@ def test_a_divergence_keeps_the_last_finite_state(tmp_path):
   assert all(np.isfinite(x).all() for x in tensors.values())
   kind, _, tensor = status['first_nonfinite'].partition(' ')
   assert kind in ('activation', 'loss', 'gradient', 'parameter', 'state')
-
-
-def test_a_divergence_is_not_looked_into_unless_asked(tmp_path):
-  config = stopped_runs.config(total_steps=40)
-  config.norm.name = 'none'
-  config.optimizer.learning_rate = 1e30
-  train(config, tmp_path)
-  status = records.Record(tmp_path).status
-  assert 'first_nonfinite' not in status and 'last_finite_step' in status
 
 
 def test_a_damaged_status_does_not_stop_a_run(whole, tmp_path):
