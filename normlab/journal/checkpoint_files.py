@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from normlab import errors, records
 from normlab.program import training_step
-from normlab.records import json_lines
+from normlab.records import json_files
 from normlab.runtime import thread_noise
 
 # Orbax is imported where it is used: it takes half a second, which the first
@@ -73,7 +72,7 @@ def arguments(
   """
   import orbax.checkpoint as ocp
 
-  tensors = _copy(named(state))
+  tensors = training_step.copied(named(state))
   extra = dataclasses.asdict(position)
   del extra['step']  # The state has it.
   extra |= {'checksums': checksums(tensors), 'checksum': checksum(extra)}
@@ -136,13 +135,13 @@ def accuracy(path: pathlib.Path) -> float:
     DamagedError: its metrics cannot be read.
   """
   try:
-    found = json_lines.loads((path / 'metrics' / 'metrics').read_bytes())
+    found = json_files.loads((path / 'metrics' / 'metrics').read_bytes())
     value = found['accuracy']
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise DamagedError(
       path, f'its metrics: {errors.first_line(error)}'
     ) from error
-  if not json_lines.is_number(value):
+  if not json_files.is_number(value):
     raise DamagedError(path, f'its metrics: accuracy is {errors.shown(value)}')
   return value
 
@@ -185,12 +184,6 @@ def writing(folder: pathlib.Path) -> Iterator[None]:
     raise records.RecordError(
       f'checkpoint in {str(folder)!r} cannot be written: {write_problem(error)}'
     ) from error
-
-
-@jax.jit
-def _copy(tensors: dict[str, jax.Array]) -> dict[str, jax.Array]:
-  # The next step overwrites the state while it is being written.
-  return jax.tree.map(jnp.copy, tensors)
 
 
 def named(state: training_step.TrainState) -> dict[str, jax.Array]:

@@ -5,7 +5,7 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,12 +14,13 @@ from flax import struct
 
 from normlab.data import Examples, Pixels
 from normlab.program import optim
-from normlab.program.metrics import mean, per_example, smoothed
+from normlab.program.metrics import per_example, smoothed
 from normlab.program.programs import Hyper, Program
 
 # Microbatches that are not a loop on CPU.
 MOST_UNROLLED = 16
 
+Tree = TypeVar('Tree')
 Params = Any
 Metrics = dict[str, jax.Array]
 
@@ -247,7 +248,7 @@ def training_metrics(
   values = per_example(logits, labels)
   if label_smoothing is not None:
     values['loss'] = smoothed(values['loss'], logits, label_smoothing)
-  return mean(values)
+  return {name: value.mean() for name, value in values.items()}
 
 
 def keys_of_step(key: jax.Array, step: jax.Array) -> jax.Array:
@@ -276,6 +277,12 @@ def euclidean_norms(name: str, tree: Params, *, each: bool) -> Metrics:
     for path, tensor in named_leaves(tree):
       found[f'{name}/{path}'] = optax.tree.norm(tensor)
   return found
+
+
+@jax.jit
+def copied(tree: Tree) -> Tree:
+  """Arrays that remain when the others are donated."""
+  return jax.tree.map(jnp.copy, tree)
 
 
 def named_leaves(tree: Any) -> Iterator[tuple[str, Any]]:

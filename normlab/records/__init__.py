@@ -23,10 +23,10 @@ from normlab.records.identity import (
   run_name,
   types,
 )
+from normlab.records.json_files import FINISHED, replacing, write_json
 from normlab.records.record import (
   CHECKPOINTS,
   CONFIG,
-  FINISHED,
   LOCK,
   METRICS,
   STATUS,
@@ -35,6 +35,4 @@ from normlab.records.record import (
   InUseError,
   Record,
   RecordError,
-  replacing,
-  write_json,
 )

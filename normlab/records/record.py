@@ -3,17 +3,14 @@
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import pathlib
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import ml_collections
 
-from normlab.errors import shown
-from normlab.records import json_lines
+from normlab.records import json_files
 from normlab.records.identity import differences, resolved
 
 CONFIG, METRICS, STATUS = 'config.json', 'metrics.jsonl', 'status.json'
@@ -21,8 +18,6 @@ TIMING, CHECKPOINTS = 'timing.jsonl', 'checkpoints'
 LOCK = '.lock'
 # Says which sweep a folder of runs holds.
 SWEEP = 'sweep.json'
-# A run that ended in one of these has its result, and is not trained again.
-FINISHED = ('done', 'diverged')
 
 
 class RecordError(ValueError):
@@ -62,7 +57,7 @@ class Record:
     status = self._read_json(STATUS)
     if status is None:
       return {'status': 'absent'}
-    if problem := status_problem(status):
+    if problem := json_files.status_problem(status):
       raise self._damaged(STATUS, problem)
     return status
 
@@ -70,7 +65,7 @@ class Record:
   def is_finished(self) -> bool:
     """Whether the run has its result; without a readable status it has none."""
     try:
-      return self.status['status'] in FINISHED
+      return self.status['status'] in json_files.FINISHED
     except RecordError:
       return False
 
@@ -80,7 +75,7 @@ class Record:
     A last line that is torn is left out: its run was stopped while writing.
 
     Raises:
-      RecordError: a line that is no row (see `json_lines.row_problem`), or a
+      RecordError: a line that is no row (see `json_files.row_problem`), or a
         file that is unreadable.
     """
     return self._read_rows(METRICS)
@@ -91,7 +86,7 @@ class Record:
 
   def whole_rows(self) -> int:
     """The number of rows of metrics.jsonl in front of the first damaged one."""
-    return len(json_lines.parse(self._read(METRICS) or b'')[0])
+    return len(json_files.parse(self._read(METRICS) or b'')[0])
 
   def cut(self, rows: int, step: int) -> None:
     """Takes off what was written after a checkpoint.
@@ -116,7 +111,7 @@ class Record:
       RecordError: rows are missing, or damaged.
     """
     status = self.status
-    if status['status'] not in FINISHED:
+    if status['status'] not in json_files.FINISHED:
       return
     rows = self.metrics()
     if len(rows) != status['rows']:
@@ -137,25 +132,25 @@ class Record:
       # A row has at most a number for each of many classes.
       file.seek(max(0, file.seek(0, os.SEEK_END) - 2**20))
       for line in reversed(file.read().split(b'\n')[:-1]):
-        row, _ = json_lines.parse_row(line)
+        row, _ = json_files.parse_row(line)
         if row is not None:
           return row['step']
     return 0
 
   def write_config(self, config: ml_collections.ConfigDict) -> None:
     """Writes the resolved config."""
-    write_json(self.path / CONFIG, resolved(config))
+    json_files.write_json(self.path / CONFIG, resolved(config))
 
   def write_status(self, status: str, **details: Any) -> None:
     """Replaces the status, at once and whole; on a full disk, in place."""
     value = {'status': status, **details}
     try:
-      write_json(self.path / STATUS, value)
+      json_files.write_json(self.path / STATUS, value)
     except OSError as error:
       if error.errno != errno.ENOSPC or not (self.path / STATUS).exists():
         raise
       with (self.path / STATUS).open('r+', encoding='utf-8') as file:
-        file.write(as_text(value))
+        file.write(json_files.as_text(value))
         file.truncate()
 
   def check_usable(self, config: ml_collections.ConfigDict) -> None:
@@ -248,7 +243,7 @@ class Record:
     if content is None:
       return None
     try:
-      value = json_lines.loads(content)
+      value = json_files.loads(content)
     except ValueError as error:
       raise self._damaged(name, f'not JSON ({error})') from error
     if not isinstance(value, dict):
@@ -256,67 +251,13 @@ class Record:
     return value
 
   def _read_rows(self, name: str) -> list[dict[str, Any]]:
-    rows, problem = json_lines.parse(self._read(name) or b'')
+    rows, problem = json_files.parse(self._read(name) or b'')
     if problem:
       raise self._damaged(name, problem)
     return rows
 
   def _damaged(self, name: str, problem: str) -> RecordError:
     return RecordError(f'{str(self.path / name)!r} is damaged: {problem}')
-
-
-def status_problem(status: dict[str, Any]) -> str:
-  """What a status lacks that its readers rely on; '' for a status."""
-  name = status.get('status')
-  if name not in (*FINISHED, 'running', 'failed', 'interrupted'):
-    return f'the status is {shown(name)}'
-  needed = ('step', 'rows') if name in FINISHED else ()
-  for field in ('step', 'rows'):
-    if field in (*needed, *status) and not json_lines.is_count(
-      status.get(field)
-    ):
-      return f'{field} is {shown(status.get(field))} of a run that is {name}'
-  if not isinstance(status.get('error', ''), str):
-    return f'error is {shown(status["error"])}'
-  return ''
-
-
-def write_json(path: pathlib.Path, value: dict[str, Any]) -> None:
-  """Writes a file as a whole: no reader sees half of it.
-
-  Raises:
-    OSError: it cannot be written.
-  """
-  with replacing(path) as hidden:
-    (hidden / path.name).write_text(as_text(value), encoding='utf-8')
-
-
-@contextlib.contextmanager
-def replacing(*paths: pathlib.Path) -> Iterator[pathlib.Path]:
-  """Yields a hidden folder to write files in, which move to `paths` at the end.
-
-  An error leaves the files of before. What a process leaves that is killed
-  meanwhile, the next one removes.
-
-  Args:
-    *paths: in one folder.
-  """
-  hidden = paths[0].with_name(f'.{paths[0].name}.tmp')
-  shutil.rmtree(hidden, ignore_errors=True)
-  try:
-    hidden.mkdir()
-    yield hidden
-    for path in paths:
-      with (hidden / path.name).open('rb') as file:
-        os.fsync(file.fileno())  # Before the move, or it may move nothing.
-      (hidden / path.name).replace(path)
-  finally:
-    shutil.rmtree(hidden, ignore_errors=True)
-
-
-def as_text(value: dict[str, Any]) -> str:
-  """JSON as people read it."""
-  return json.dumps(value, indent=2) + '\n'
 
 
 @contextlib.contextmanager

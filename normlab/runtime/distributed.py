@@ -136,16 +136,11 @@ def wait_for_all(name: str) -> None:
 
 def encoded(text: str | None) -> np.ndarray:
   """A text as bytes of one length; the first says whether there is one."""
-  message = np.zeros(TEXT_LENGTH, np.uint8)
-  if text is not None:
-    data = text.encode()[: TEXT_LENGTH - 1]
-    message[0] = 1
-    message[1 : len(data) + 1] = np.frombuffer(data, np.uint8)
-  return message
+  data = b'' if text is None else b'\1' + text.encode()[: TEXT_LENGTH - 1]
+  return np.frombuffer(data.ljust(TEXT_LENGTH, b'\0'), np.uint8)
 
 
 def decoded(message: np.ndarray) -> str | None:
   """The text that `encoded` was given."""
-  if not message[0]:
-    return None
-  return message[1:].tobytes().rstrip(b'\0').decode(errors='replace')
+  data = message.tobytes().rstrip(b'\0')
+  return data[1:].decode(errors='replace') if data else None

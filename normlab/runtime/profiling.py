@@ -44,13 +44,9 @@ class Profiler:
     """Whether the trace ends after `step` updates."""
     return self._tracing and step >= self._first + TRACED_STEPS
 
-  def end(self, step: int) -> None:
-    """Ends the trace; the updates so far must have been computed."""
+  def close(self, step: int = 0) -> None:
+    """Ends the trace, if there is one; the updates must have been computed."""
     del step
-    self.close()
-
-  def close(self) -> None:
-    """Ends the trace, if there is one."""
     if self._tracing:
       self._tracing = False
       jax.profiler.stop_trace()

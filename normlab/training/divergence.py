@@ -61,7 +61,7 @@ def last_finite(
   at, stream = position.step, position.stream or run.start
   run.data.restore(stream)
   while at < most:
-    before = _copy(state)
+    before = training_step.copied(state)
     state, _ = preparation.run_steps(run, state, at, 1)
     if not all_finite(state):
       run.data.restore(stream)
@@ -122,7 +122,7 @@ def _tensors_of_step(
   yield 'activation', list(zip(paths, outputs, strict=True))
   yield 'loss', [('', loss)]
   yield 'gradient', training_step.named_leaves(gradient)
-  new, _ = preparation.run_inputs(run, _copy(state), at, inputs)
+  new, _ = preparation.run_inputs(run, training_step.copied(state), at, inputs)
   yield 'parameter', training_step.named_leaves(new.params)
   yield 'model_state', training_step.named_leaves(new.model_state)
   yield 'opt_state', training_step.named_leaves(new.opt_state)
@@ -150,8 +150,3 @@ def all_finite(state: training_step.TrainState) -> jax.Array:
   return jnp.all(
     jnp.array([jnp.isfinite(x).all() for x in jax.tree.leaves(state)])
   )
-
-
-@jax.jit
-def _copy(state: training_step.TrainState) -> training_step.TrainState:
-  return jax.tree.map(jnp.copy, state)

@@ -73,7 +73,7 @@ def train(
       # A trace has no evaluations in it.
       hooks = [
         shown_on(display),
-        Hook(profiler.ends, profiler.end),
+        Hook(profiler.ends, profiler.close),
         evaluation(run),
         Hook(profiler.starts, profiler.start),
       ]

@@ -1,11 +1,18 @@
-"""The rows of a file: one JSON object a line, with a step and a split."""
+"""JSON of a run: rows, one object per line, and files of one object."""
 
+import contextlib
 import json
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
 from typing import Any
 
 from normlab.errors import shown
 
 Row = dict[str, Any]
+# A run that ended in one of these has its result, and is not trained again.
+FINISHED = ('done', 'diverged')
 
 
 def parse(content: bytes) -> tuple[list[Row], str]:
@@ -80,3 +87,55 @@ def _is_value(name: str, value: Any) -> bool:
   if isinstance(value, list):
     return all(v is None or is_number(v) for v in value)
   return is_number(value) or (value is None and name != 'accuracy')
+
+
+def status_problem(status: dict[str, Any]) -> str:
+  """What a status lacks that its readers rely on; '' for a status."""
+  name = status.get('status')
+  if name not in (*FINISHED, 'running', 'failed', 'interrupted'):
+    return f'the status is {shown(name)}'
+  needed = ('step', 'rows') if name in FINISHED else ()
+  for field in ('step', 'rows'):
+    if field in (*needed, *status) and not is_count(status.get(field)):
+      return f'{field} is {shown(status.get(field))} of a run that is {name}'
+  if not isinstance(status.get('error', ''), str):
+    return f'error is {shown(status["error"])}'
+  return ''
+
+
+def write_json(path: pathlib.Path, value: dict[str, Any]) -> None:
+  """Writes a file as a whole: no reader sees half of it.
+
+  Raises:
+    OSError: it cannot be written.
+  """
+  with replacing(path) as hidden:
+    (hidden / path.name).write_text(as_text(value), encoding='utf-8')
+
+
+@contextlib.contextmanager
+def replacing(*paths: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Yields a hidden folder to write files in, which move to `paths` at the end.
+
+  An error leaves the files of before. What a process leaves that is killed
+  meanwhile, the next one removes.
+
+  Args:
+    *paths: in one folder.
+  """
+  hidden = paths[0].with_name(f'.{paths[0].name}.tmp')
+  shutil.rmtree(hidden, ignore_errors=True)
+  try:
+    hidden.mkdir()
+    yield hidden
+    for path in paths:
+      with (hidden / path.name).open('rb') as file:
+        os.fsync(file.fileno())  # Before the move, or it may move nothing.
+      (hidden / path.name).replace(path)
+  finally:
+    shutil.rmtree(hidden, ignore_errors=True)
+
+
+def as_text(value: dict[str, Any]) -> str:
+  """JSON as people read it."""
+  return json.dumps(value, indent=2) + '\n'
