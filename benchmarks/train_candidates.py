@@ -75,7 +75,7 @@ def prepare(case: Case, batch_size: int) -> preparation.Run:
   statistics, hyper, key = devices.replicate((feed.pixels, hyper, key), mesh)
   return preparation.Run(
     config=config,
-    program=programs.build(config, 10, mesh),
+    program=programs.build(config, 10),
     mesh=mesh,
     data=feed,
     start=feed.state(),

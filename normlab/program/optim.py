@@ -19,11 +19,6 @@ Number = float | jax.Array
 BLOCK = 65_536
 
 
-def sgd() -> optax.GradientTransformation:
-  """Plain gradient descent."""
-  return optax.identity()
-
-
 def momentum(momentum: Number = 0.9) -> optax.GradientTransformation:
   """v = momentum * v + g."""
   return optax.trace(momentum)
@@ -51,7 +46,7 @@ def adam(
 
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
-  'sgd': sgd,
+  'sgd': optax.identity,
   'momentum': momentum,
   'nesterov': nesterov,
   'rmsprop': rmsprop,

@@ -12,7 +12,6 @@ import jax
 import ml_collections
 import numpy as np
 from flax import linen as nn
-from jax.sharding import Mesh
 
 from normlab import data, models, norms
 from normlab.data import Augmentation
@@ -28,16 +27,13 @@ class Program:
     optimizer: a key of `optim.OPTIMIZERS`.
     microbatches: parts of a batch, one after the other.
     log_layer_norms: whether the norms of each tensor are among the metrics.
-    mesh: the devices that share a batch; None is one device.
   """
 
   model: nn.Module
   optimizer: str
   augmentation: Augmentation = Augmentation()
-  batch_size: int = 32
   microbatches: int = 1
   log_layer_norms: bool = False
-  mesh: Mesh | None = None
 
   def with_numbers(self, hyper: 'Hyper') -> 'Program':
     """The program with the numbers of a model that are arguments of the step.
@@ -88,11 +84,7 @@ class Hyper(NamedTuple):
     return self.with_rates(self.rates[i])
 
 
-def build(
-  config: ml_collections.ConfigDict,
-  num_classes: int,
-  mesh: Mesh | None = None,
-) -> Program:
+def build(config: ml_collections.ConfigDict, num_classes: int) -> Program:
   """The program of a config.
 
   Raises:
@@ -105,10 +97,8 @@ def build(
     augmentation=Augmentation()
     if data.is_streamed(config.data.name)
     else Augmentation(config.data.random_crop, config.data.random_flip),
-    batch_size=config.batch_size,
     microbatches=config.microbatches,
     log_layer_norms=config.log_layer_norms,
-    mesh=mesh if mesh is not None and mesh.size > 1 else None,
   )
 
 

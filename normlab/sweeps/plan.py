@@ -27,7 +27,7 @@ class Member(NamedTuple):
 
   rows: tuple[int, ...]
   overrides: dict[str, Any]
-  config: ml_collections.ConfigDict
+  config: validation.CheckedConfig
   name: str
 
 
@@ -50,8 +50,12 @@ def members(
   configs, problems = [], []
   for number, row in enumerate(listed, start=1):
     overridden, found = override(config, row)
-    configs.append(overridden)
-    problems += [(problem, number) for problem in found or refused(overridden)]
+    try:
+      if not found:
+        configs.append(validation.check(overridden))
+    except errors.ConfigError as error:
+      found = error.problems
+    problems += [(problem, number) for problem in found]
   if problems:
     raise errors.ConfigError(*by_problem(problems, len(listed)))
   return named(listed, configs)
@@ -105,15 +109,6 @@ def override(
   return changed, problems
 
 
-def refused(config: ml_collections.ConfigDict) -> Sequence[str]:
-  """Why a config cannot be trained, one line each."""
-  try:
-    validation.check(config)
-  except errors.ConfigError as error:
-    return error.problems
-  return ()
-
-
 def by_problem(problems: Iterable[tuple[str, int]], total: int) -> list[str]:
   """Each problem once, in the order found, with all rows that have it.
 
@@ -147,7 +142,7 @@ def in_rows(numbers: Sequence[int], total: int) -> str:
 
 def named(
   rows: Sequence[Mapping[str, Any]],
-  configs: Sequence[ml_collections.ConfigDict],
+  configs: Sequence[validation.CheckedConfig],
 ) -> list[Member]:
   """The members, in the order of their first rows; equal configs are one."""
   numbers: dict[str, list[int]] = {}
@@ -161,7 +156,8 @@ def named(
   for key, own in numbers.items():
     config = configs[own[0] - 1]
     overrides = {path: flat[key][path] for path in paths(rows[own[0] - 1])}
-    config.label = label_of(config.label, {p: flat[key][p] for p in swept})
+    label = label_of(config.label, {p: flat[key][p] for p in swept})
+    config = config.but(label=label)
     name = records.run_name(config)
     found.append(Member(tuple(own), overrides, config, name))
   return found

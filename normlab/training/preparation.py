@@ -150,7 +150,7 @@ def prepare(config: CheckedConfig, beside: Run | None = None) -> Run:
   )
   return Run(
     config=config,
-    program=programs.build(config, description.num_classes, mesh),
+    program=programs.build(config, description.num_classes),
     mesh=mesh,
     data=feed,
     start=feed.state(),

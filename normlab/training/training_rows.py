@@ -56,7 +56,8 @@ class TrainLog:
       tuple[int, preparation.CallMetrics, training_step.Metrics]
     ] = []
     self._fetched = time.monotonic()
-    self._clock: Clock | None = None
+    # Step and time of the last row, or of the start.
+    self._since: tuple[int, float] | None = None
 
   def add(self, first: int, metrics: preparation.CallMetrics) -> None:
     """Takes the metrics of a call that was just dispatched.
@@ -64,10 +65,10 @@ class TrainLog:
     Args:
       first: its first step, from 0.
     """
-    if self._clock is None:
+    if self._since is None:
       # The first call compiled before it was dispatched; so does this.
       self._norms_of()
-      self._clock = Clock(first)
+      self._since = first, time.monotonic()
     row_ended = bool(self._pending and self._pending[-1][2])
     full = len(self._pending) == MOST_PENDING
     if row_ended or full or time.monotonic() - self._fetched > FETCH_EVERY:
@@ -83,7 +84,7 @@ class TrainLog:
     for first, metrics, norms in pending:
       metrics, norms = metrics.on_host(), jax.device_get(norms)
       end = first + metrics.count
-      rate = self._clock.steps_per_second(end) if norms else 0.0
+      rate = self._steps_per_second(end) if norms else 0.0
       self._take(first, metrics, norms, rate)
     self._fetched = time.monotonic()
 
@@ -92,8 +93,14 @@ class TrainLog:
     """Leaves what is done in the block out of the training speed."""
     start = time.monotonic()
     yield
-    if self._clock is not None:
-      self._clock.skip(time.monotonic() - start)
+    if self._since is not None:
+      step, since = self._since
+      self._since = step, since + time.monotonic() - start
+
+  def _steps_per_second(self, step: int) -> float:
+    (before, since), now = self._since, time.monotonic()
+    self._since = step, now
+    return (step - before) / max(now - since, 1e-9)
 
 
 class TrainRows:
@@ -152,25 +159,6 @@ class TrainRows:
     metrics |= {name: float(norm) for name, norm in norms.items()}
     metrics['learning_rate'] = float(self._learning_rates[step - 1])
     self._journal.write(step, 'train', metrics)
-
-
-class Clock:
-  """Steps per second since it was last asked."""
-
-  def __init__(self, step: int):
-    """Starts at a step."""
-    self._step, self._time = step, time.monotonic()
-
-  def skip(self, seconds: float) -> None:
-    """Takes out seconds that were not spent on training."""
-    self._time += seconds
-
-  def steps_per_second(self, step: int) -> float:
-    """The rate since the last call, or the start."""
-    now = time.monotonic()
-    rate = (step - self._step) / max(now - self._time, 1e-9)
-    self._step, self._time = step, now
-    return rate
 
 
 def is_due(step: int, every: int) -> bool:

@@ -9,7 +9,6 @@ from configs import base
 from normlab import errors
 from normlab.data import Augmentation
 from normlab.program import programs
-from normlab.runtime import devices
 
 
 @pytest.fixture
@@ -51,7 +50,6 @@ CHOICES = {
   'optimizer__name': 'nesterov',
   'data__random_crop': 1,
   'data__random_flip': True,
-  'batch_size': 16,
   'microbatches': 2,
   'log_layer_norms': True,
 }
@@ -142,14 +140,6 @@ def test_decay_of_the_average_is_a_number_of_the_step(config):
   config.ema_decay = 0.75
   decay = programs.hyperparameters(config).ema_decay
   assert decay == 0.75 and type(decay) is np.float32
-
-
-def test_several_devices_change_the_program_and_one_does_not(config):
-  alone = programs.build(config, 10)
-  assert programs.build(config, 10, devices.mesh(1)) == alone
-  shared = programs.build(config, 10, devices.mesh(2))
-  assert shared != alone
-  assert shared == programs.build(config, 10, devices.mesh(2))
 
 
 def test_streamed_images_come_augmented(config):

@@ -9,7 +9,6 @@ from configs import base
 from normlab.training import preparation, training_rows
 from normlab.training.preparation import CallMetrics
 from normlab.training.training_rows import (
-  Clock,
   DivergedError,
   TrainLog,
   TrainRows,
@@ -230,13 +229,3 @@ def test_pause_before_the_first_step_is_no_error(seconds):
   log, _ = make()
   with log.paused():
     seconds.now += 5
-
-
-def test_clock_counts_steps_since_it_was_asked(seconds):
-  clock = Clock(10)
-  seconds.now += 2
-  assert clock.steps_per_second(14) == 2
-  seconds.now += 10
-  clock.skip(8)
-  assert clock.steps_per_second(15) == 0.5
-  assert clock.steps_per_second(15) == 0
