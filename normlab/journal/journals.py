@@ -73,28 +73,28 @@ class Journal:
     self._timing = JsonLinesWriter(record.path / records.TIMING)
     self._events = TensorBoardWriter(record.path)
     for row in (*record.metrics(), *record.timing()):
-      values = {k: v for k, v in row.items() if k not in ('step', 'split')}
-      self._events.write(row['step'], row['split'], values)
+      metrics = {k: v for k, v in row.items() if k not in ('step', 'split')}
+      self._events.write(row['step'], row['split'], metrics)
 
   @property
   def seconds(self) -> float:
     """Of training so far, over all its processes one after another."""
     return time.monotonic() - self._start
 
-  def write(self, step: int, split: str, values: Values) -> None:
+  def write(self, step: int, split: str, metrics: Values) -> None:
     """Writes the metrics of one split after `step` updates."""
     self.rows += 1
-    self._note_best(step, split, values)
+    self._note_best(step, split, metrics)
     if self._writes:
-      self._metrics.write(step, split, values)
-      self._events.write(step, split, values)
+      self._metrics.write(step, split, metrics)
+      self._events.write(step, split, metrics)
 
-  def write_timing(self, step: int, values: Mapping[str, float]) -> None:
+  def write_timing(self, step: int, metrics: Mapping[str, float]) -> None:
     """Writes how fast training is."""
     if self._writes:
-      values = {**values, 'seconds': round(self.seconds, 3)}
-      self._timing.write(step, 'train', values)
-      self._events.write(step, 'train', values)
+      metrics = {**metrics, 'seconds': round(self.seconds, 3)}
+      self._timing.write(step, 'train', metrics)
+      self._events.write(step, 'train', metrics)
 
   def is_best(self, step: int) -> bool:
     """Whether no evaluation before that of `step` was as good."""
@@ -158,8 +158,8 @@ class Journal:
         with contextlib.suppress(OSError):  # It was raised by a write.
           writer.close()
 
-  def _note_best(self, step: int, split: str, values: Values) -> None:
+  def _note_best(self, step: int, split: str, metrics: Values) -> None:
     if split == 'validation':
-      self._accuracies[step] = values['accuracy']
-      if values['accuracy'] > self._accuracies.get(self._best, -1.0):
+      self._accuracies[step] = metrics['accuracy']
+      if metrics['accuracy'] > self._accuracies.get(self._best, -1.0):
         self._best = step

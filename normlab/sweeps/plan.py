@@ -27,7 +27,7 @@ class Member(NamedTuple):
 
   rows: tuple[int, ...]
   overrides: dict[str, Any]
-  config: validation.CheckedConfig
+  config: ml_collections.ConfigDict
   name: str
 
 
@@ -47,18 +47,24 @@ def members(
       that cannot be trained, with the rows that have it.
   """
   listed = checked_rows(rows)
-  configs, problems = [], []
+  configs, checked, problems = [], [], []
   for number, row in enumerate(listed, start=1):
     overridden, found = override(config, row)
+    configs.append(overridden)
     try:
       if not found:
-        configs.append(validation.check(overridden))
+        checked.append(validation.check(overridden))
     except errors.ConfigError as error:
       found = error.problems
     problems += [(problem, number) for problem in found]
   if problems:
     raise errors.ConfigError(*by_problem(problems, len(listed)))
-  return named(listed, configs)
+  return [
+    member._replace(
+      config=checked[member.rows[0] - 1].but(label=member.config.label)
+    )
+    for member in named(listed, configs)
+  ]
 
 
 def checked_rows(rows: Any) -> list[dict[str, Any]]:
@@ -142,7 +148,7 @@ def in_rows(numbers: Sequence[int], total: int) -> str:
 
 def named(
   rows: Sequence[Mapping[str, Any]],
-  configs: Sequence[validation.CheckedConfig],
+  configs: Sequence[ml_collections.ConfigDict],
 ) -> list[Member]:
   """The members, in the order of their first rows; equal configs are one."""
   numbers: dict[str, list[int]] = {}
@@ -156,8 +162,7 @@ def named(
   for key, own in numbers.items():
     config = configs[own[0] - 1]
     overrides = {path: flat[key][path] for path in paths(rows[own[0] - 1])}
-    label = label_of(config.label, {p: flat[key][p] for p in swept})
-    config = config.but(label=label)
+    config.label = label_of(config.label, {p: flat[key][p] for p in swept})
     name = records.run_name(config)
     found.append(Member(tuple(own), overrides, config, name))
   return found

@@ -271,16 +271,6 @@ def mean_of(trees):
   return jax.tree.map(lambda *leaves: np.mean(leaves, axis=0), *trees)
 
 
-def test_microbatches_that_are_not_coupled_add_up_to_the_batch(examples, start):
-  program = make_program('layer', microbatches=PARTS)
-  state = start(program)
-  inputs = state.params, state.model_state, examples, KEY
-  ours, metrics, _ = accumulated_gradient(*inputs, program=program)
-  whole, expected, _ = gradient_of(*inputs, program=make_program('layer'))
-  assert_trees_close(ours, whole, rtol=1e-4, atol=1e-6)
-  assert_trees_close(metrics, expected, rtol=1e-5)
-
-
 def test_each_microbatch_has_statistics_of_its_own(examples, start):
   program, alone = (
     make_program('batch', microbatches=PARTS),

@@ -106,14 +106,6 @@ def test_full_disk_has_room_for_another_status(record, request):
   assert names == {records.LOCK, records.CONFIG, records.STATUS}
 
 
-def test_config_on_a_full_disk_is_an_error_and_leaves_nothing(
-  tmp_path, config, full_disk
-):
-  with pytest.raises(OSError, match='No space left'):
-    Record(tmp_path).write_config(config)
-  assert list(tmp_path.iterdir()) == []
-
-
 def test_other_errors_of_writing_are_raised(record, monkeypatch):
   def fail(*args, **kwargs):
     raise OSError(errno.EROFS, os.strerror(errno.EROFS))
@@ -406,12 +398,6 @@ def test_flatten_joins_paths_with_dots(config):
   assert records.flatten({'a': {'b': {'c': 1}}}) == {'a.b.c': 1}
 
 
-def test_field_that_only_one_config_has_is_a_difference(config):
-  there = records.resolved(config)
-  here = {**there, 'new': 3}
-  assert records.differences(there, here) == {'new': (None, 3)}
-
-
 def test_folder_of_the_same_config_is_usable(record, config):
   config.label = 'other'
   record.check_usable(config)
@@ -471,12 +457,6 @@ def test_folder_without_permission_is_refused(tmp_path, config, monkeypatch):
   monkeypatch.setattr(os, 'access', lambda path, mode: False)
   text = refusal(Record(tmp_path / 'run'), config)
   assert f'no permission in {str(tmp_path)!r}' in text
-
-
-def test_folder_that_cannot_be_created_is_refused(tmp_path):
-  (tmp_path / 'file').write_text('')
-  with pytest.raises(RecordError, match='cannot be written'):
-    Record(tmp_path / 'file' / 'run').create()
 
 
 def test_lock_refuses_a_second_holder(tmp_path):

@@ -171,26 +171,6 @@ def test_calls_cover_each_step_once_and_cross_no_stop(per_call):
     assert list(preparation.calls(config, first)) == calls[i:]
 
 
-def test_many_steps_a_call_give_the_numbers_of_single_steps(tmp_path):
-  one = train(tiny_config(steps_per_call=1), tmp_path / 'one').metrics()
-  many = train(tiny_config(steps_per_call=4), tmp_path / 'many').metrics()
-  for a, b in zip(one, many, strict=True):
-    assert a.keys() == b.keys()
-    np.testing.assert_allclose(
-      [a[k] for k in ('loss', 'accuracy')],
-      [b[k] for k in ('loss', 'accuracy')],
-      rtol=1e-4,
-    )
-
-
-def test_evaluation_does_not_depend_on_its_batch_size(tmp_path):
-  whole = train(tiny_config(), tmp_path / 'a').metrics()
-  parts = train(tiny_config(eval_batch_size=7), tmp_path / 'b').metrics()
-  for a, b in zip(whole, parts, strict=True):
-    assert a['accuracy'] == pytest.approx(b['accuracy'], abs=1e-6)
-    assert a['loss'] == pytest.approx(b['loss'], rel=1e-5)
-
-
 def test_runs_that_differ_in_numbers_share_what_is_compiled(tmp_path):
   train(tiny_config(), tmp_path / 'a')
   compiled = preparation.train_steps._cache_size()
