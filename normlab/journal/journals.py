@@ -1,8 +1,7 @@
-"""What a run writes down, so that it can be continued as if nothing had been.
+"""The journal of a run: rows, events and checkpoints that belong together.
 
-The rows of the record, TensorBoard's events and the checkpoints belong
-together: a checkpoint knows how many rows were written before it, and a run
-that resumes takes off the rows after it, which it then writes again.
+A checkpoint knows how many rows were written before it; a run that resumes takes
+off the rows after it, and writes them again.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What of a run is compiled, and which numbers it is given.
+"""Programs: what of a run is compiled, and the numbers it is given.
 
 A `Program` holds the choices that shape the compiled step; the numbers of the
 optimizer are its arguments. Two runs with equal programs compile once.

@@ -1,4 +1,4 @@
-"""What a run is about to train: parameters, devices, data."""
+"""Description of a run before it starts: parameters, devices, data."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""The training rows of a record, from metrics that are fetched late."""
+"""Training rows, from metrics that are fetched behind the device."""
 
 import contextlib
 import math

@@ -1,4 +1,4 @@
-"""What follows from a config: its data set, its shapes; each when asked for."""
+"""Facts that follow from a config: its data set, its shapes; when asked."""
 
 import functools
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the value of one field must be: its type, its range, and both in words.
+"""Rules for the value of one field: its type, its range, and both in words.
 
 A config holds values of any type: ml_collections takes True for a whole number
 and NaN for any number, and a config from JSON, or one that is unlocked, takes

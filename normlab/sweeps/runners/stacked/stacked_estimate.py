@@ -5,6 +5,7 @@ import time
 
 import jax
 
+from normlab import validation
 from normlab.sweeps.runners import estimates
 from normlab.sweeps.runners.interface import Estimate, Runs
 from normlab.sweeps.runners.stacked import stackable
@@ -44,7 +45,7 @@ def new_stack(runs: Runs) -> Stack:
   """The stack of some runs of one program before their first step."""
   ready: list[preparation.Run] = []
   for config in runs.values():
-    alone = config.but(num_devices=1)
+    alone = validation.check(config).but(num_devices=1)
     ready.append(preparation.prepare(alone, ready[0] if ready else None))
   # Initial parameters of one stand for all: they are not what takes the time.
   state = preparation.initial_state(ready[0])
