@@ -216,15 +216,8 @@ def heap_of_crosses(
 
 def note(axes: Axes, text: str) -> None:
   """Text in the middle of a panel that has nothing to show."""
-  axes.text(
-    0.5,
-    0.5,
-    text,
-    transform=axes.transAxes,
-    ha='center',
-    va='center',
-    color='0.4',
-  )
+  centered = {'ha': 'center', 'va': 'center', 'transform': axes.transAxes}
+  axes.text(0.5, 0.5, text, color='0.4', **centered)
 
 
 def accuracy_axis(axes: Axes, best: float) -> None:

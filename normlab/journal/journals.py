@@ -1,7 +1,7 @@
 """The journal of a run: rows, events and checkpoints that belong together.
 
-A checkpoint knows how many rows were written before it; a run that resumes takes
-off the rows after it, and writes them again.
+A checkpoint knows how many rows were written before it; a run that resumes
+takes off the rows after it, and writes them again.
 """
 
 import contextlib

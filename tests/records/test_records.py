@@ -47,13 +47,6 @@ def test_resolved_config_has_lists_and_no_references():
   assert records.resolved(config) == expected
 
 
-def test_status_is_replaced_as_a_whole(record):
-  record.write_status('running', step=3)
-  assert record.status == {'status': 'running', 'step': 3}
-  record.write_status('failed')
-  assert record.status == {'status': 'failed'}
-
-
 @pytest.mark.parametrize(
   'status, finished',
   [
@@ -225,11 +218,6 @@ def test_a_finished_run_that_lost_rows_is_refused(record, status, damage):
   damage(record.path / records.METRICS)
   with pytest.raises(RecordError, match=r'the run at 4 \(row 4\); delete'):
     record.check_whole()
-
-
-def test_rows_of_an_unfinished_run_may_be_missing(record):
-  record.write_status('interrupted', step=4, rows=4)
-  record.check_whole()
 
 
 @pytest.mark.parametrize('line', ['3', '[]', '"row"', 'null', '{"step": 1'])
@@ -439,17 +427,13 @@ def test_files_without_a_config_are_refused(tmp_path, config, name):
   assert f'holds {name} but no config.json' in refusal(Record(tmp_path), config)
 
 
-@pytest.mark.parametrize('content', [b'{"seed": 0', b'', b'\xff\xfe'])
+@pytest.mark.parametrize(
+  'content', [b'{"seed": 0', b'', b'\xff\xfe', b'{}', b'[1]', b'{"data": 3}']
+)
 def test_damaged_config_is_refused(record, config, content):
   path = record.path / records.CONFIG
   path.write_bytes(content)
   assert f'{str(path)!r} is damaged' in refusal(record, config)
-
-
-@pytest.mark.parametrize('content', ['{}', '[1]', '{"data": 3}'])
-def test_json_that_is_no_config_is_refused(record, config, content):
-  (record.path / records.CONFIG).write_text(content)
-  assert str(record.path) in refusal(record, config)
 
 
 def test_folder_without_permission_is_refused(tmp_path, config, monkeypatch):

@@ -71,12 +71,6 @@ def test_batch_is_divided_in_the_order_of_the_devices():
       np.testing.assert_array_equal(parts[device], whole[2 * i : 2 * i + 2])
 
 
-def test_another_axis_can_be_divided():
-  whole = np.arange(24).reshape(3, 8)
-  parts = on_each_device(devices.shard(whole, devices.mesh(4), axis=1))
-  assert {part.shape for part in parts.values()} == {(3, 2)}
-
-
 def test_every_device_has_a_replicated_array_whole():
   mesh, key = devices.mesh(8), jax.random.key(3)
   array, copied = devices.replicate((np.arange(5.0), key), mesh)
@@ -95,11 +89,6 @@ def test_whole_shards_is_the_next_size_that_can_be_shared(
   size, number, expected
 ):
   assert devices.whole_shards(size, devices.mesh(number)) == expected
-
-
-def test_own_part_of_one_process_is_everything():
-  rows = np.arange(6)
-  np.testing.assert_array_equal(devices.own_part(rows), rows)
 
 
 STEPS = 50

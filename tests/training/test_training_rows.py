@@ -197,11 +197,6 @@ def test_norm_that_is_not_finite_is_no_divergence():
   assert journal.rows[0][1]['gradient_norm'] == math.inf
 
 
-def test_error_names_the_split():
-  error = DivergedError(3, 'validation')
-  assert str(error) == 'the validation loss is not finite at step 3'
-
-
 def test_speed_is_of_the_steps_since_the_row_before(seconds):
   log, journal = make()
   for step in range(8):
