@@ -12,7 +12,7 @@ from benchmarks.train_cases import Case
 from normlab import data
 from normlab.data import feeds
 from normlab.program import programs
-from normlab.runtime import devices, progress_bar
+from normlab.runtime import devices
 from normlab.training import preparation
 from normlab.training.training_rows import TrainLog, TrainRows
 
@@ -91,9 +91,7 @@ def trainer(case: Case, batch_size: int) -> Stepper:
   """What `loop.steps` does between evaluations, metrics and log included."""
   ready = prepare(case, batch_size)
   config, state = ready.config, preparation.initial_state(ready)
-  rows = TrainRows(
-    config, Nowhere(), progress_bar.Progress(), ready.learning_rates
-  )
+  rows = TrainRows(config, Nowhere(), ready.learning_rates)
   log = TrainLog(
     config,
     norms_of=lambda: preparation.parameter_norms(state.params, each=False),
