@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks import plain_flax
 from benchmarks.timing import Stepper
 from configs import base
-from normlab import data
+from normlab import data, validation
 from normlab.data import feeds
 from normlab.runtime import devices
 from normlab.training import preparation
@@ -101,7 +101,7 @@ def config_of(case: Case, batch_size: int) -> ml_collections.ConfigDict:
 
 def prepare(case: Case, batch_size: int) -> preparation.Run:
   """`preparation.prepare` of a run on the examples of the case."""
-  config = config_of(case, batch_size)
+  config = validation.check(config_of(case, batch_size))
   run = preparation.prepare(config)
   pixels, _, labels = case.examples()
   splits = {'train': data.Examples(pixels, labels)}

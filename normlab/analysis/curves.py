@@ -30,7 +30,6 @@ def steps_to_match(run: pd.DataFrame, target: float) -> float:
 
   Args:
     run: the evaluations of one seed.
-    target: accuracy in [0, 1].
 
   Returns:
     The step; infinity for a run that never gets there.
@@ -106,8 +105,7 @@ def spread(
   """Mean and range over seeds, as text: '350 (300-400) in 2 of 3 seeds'.
 
   Args:
-    values: one per seed.
-    form: how to write a number.
+    values: one a seed.
     counted: which values to average; default: the finite ones. The others are
       runs that never got there.
   """

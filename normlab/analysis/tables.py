@@ -20,7 +20,6 @@ def evaluations(
 
   Args:
     runs: what identifies each run ('network', 'seed', ...), and its record.
-    split: the split to read.
 
   Returns:
     The identifying columns; 'step'; the metrics, NaN where they were not
@@ -44,7 +43,6 @@ def reading(
 
   Args:
     record: read once; a damaged one is that of a run that has failed.
-    split: the split to read.
 
   Returns:
     'status'; 'diverged_at', a step or NaN; 'steps' made so far; 'error', None

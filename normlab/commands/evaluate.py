@@ -76,10 +76,10 @@ def evaluate_run(
   config = stored_config(record, data_dir)
   if ema and config.ema_decay is None:
     raise refused('ema', ema, 'False for a run with config.ema_decay=None')
-  validation.check(config)
+  checked = validation.check(config)
   with contextlib.ExitStack() as stack:
     stack.enter_context(devices.enough_memory())
-    run = preparation.prepare(config)
+    run = preparation.prepare(checked)
     stack.enter_context(contextlib.closing(run.data))
     start = preparation.initial_state(run)
     check_statistics(run, start, statistics)

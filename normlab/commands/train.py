@@ -79,8 +79,7 @@ def dry_run(config: ml_collections.ConfigDict) -> str:
       memory than there is.
   """
   with without_cache(), devices.enough_memory():
-    validation.check(config)
-    run = preparation.prepare(config)
+    run = preparation.prepare(validation.check(config))
     with contextlib.closing(run.data):
       state = preparation.initial_state(run)
       compiled = preparation.compiled_step(run, state)

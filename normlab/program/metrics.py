@@ -47,11 +47,6 @@ def smoothed(
   return (1 - share) * loss + share * spread
 
 
-def mean(values: dict[str, jax.Array]) -> dict[str, jax.Array]:
-  """Mean of each metric over the examples."""
-  return {name: value.mean() for name, value in values.items()}
-
-
 def confidence(logits: jax.Array) -> jax.Array:
   """Probability of the predicted class, the largest of the softmax.
 

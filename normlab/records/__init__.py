@@ -23,10 +23,10 @@ from normlab.records.identity import (
   run_name,
   types,
 )
+from normlab.records.json_files import FINISHED, replacing, write_json
 from normlab.records.record import (
   CHECKPOINTS,
   CONFIG,
-  FINISHED,
   LOCK,
   METRICS,
   STATUS,
@@ -35,30 +35,4 @@ from normlab.records.record import (
   InUseError,
   Record,
   RecordError,
-  load,
-  write_json,
 )
-
-__all__ = [
-  'CHECKPOINTS',
-  'CONFIG',
-  'FINISHED',
-  'LOCK',
-  'METRICS',
-  'STATUS',
-  'SWEEP',
-  'TIMING',
-  'WITHOUT_EFFECT',
-  'InUseError',
-  'Record',
-  'RecordError',
-  'comparable',
-  'differences',
-  'flatten',
-  'identity',
-  'load',
-  'resolved',
-  'run_name',
-  'types',
-  'write_json',
-]

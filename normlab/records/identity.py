@@ -71,12 +71,7 @@ def differences(
 
 
 def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
-  """Nested fields as {'optimizer.learning_rate': ...}.
-
-  Args:
-    config: a dictionary or ConfigDict.
-    prefix: of the paths.
-  """
+  """Nested fields as {'optimizer.learning_rate': ...}."""
   flat = {}
   for key, value in config.items():
     if isinstance(value, dict | ml_collections.ConfigDict):

@@ -102,11 +102,7 @@ def whole_shards(batch_size: int, mesh: Mesh) -> int:
 
 @contextlib.contextmanager
 def enough_memory() -> Iterator[None]:
-  """A block that may need more memory than there is.
-
-  Raises:
-    errors.ConfigError: it does.
-  """
+  """A block in which a lack of memory becomes a ConfigError."""
   try:
     yield
   except Exception as error:

@@ -56,7 +56,7 @@ def rows_of(module: ModuleType) -> list[dict[str, Any]]:
     listed = hyper.bounded('get_hyper', rows)
     if not listed:
       raise errors.ConfigError('returns no rows; must be one at least')
-    for number, row in enumerate(listed, start=1):
+    for number, row in enumerate(rows, start=1):
       if not isinstance(row, Mapping):
         raise errors.ConfigError(
           f'row {number} is {errors.shown(row)}; must be a dictionary of '
@@ -78,14 +78,24 @@ def members(
     errors.ConfigError: every bad key and value, and every config that cannot
       be trained, with the rows that have it.
   """
-  configs, problems = [], []
+  configs, checked, problems = [], [], []
   for number, row in enumerate(rows, start=1):
     overridden, found = override(config, row)
     configs.append(overridden)
-    problems += [(problem, number) for problem in found or refused(overridden)]
+    try:
+      if not found:
+        checked.append(validation.check(overridden))
+    except errors.ConfigError as error:
+      found = error.problems
+    problems += [(problem, number) for problem in found]
   if problems:
     raise errors.ConfigError(*by_problem(problems, len(rows)))
-  return named(rows, configs)
+  return [
+    member._replace(
+      config=checked[member.rows[0] - 1].but(label=member.config.label)
+    )
+    for member in named(rows, configs)
+  ]
 
 
 def override(
@@ -104,15 +114,6 @@ def override(
     seen[path] = key
     problems += [problem] if problem else []
   return changed, problems
-
-
-def refused(config: ml_collections.ConfigDict) -> Sequence[str]:
-  """Why a config cannot be trained, one line each."""
-  try:
-    validation.check(config)
-  except errors.ConfigError as error:
-    return error.problems
-  return ()
 
 
 def by_problem(problems: Iterable[tuple[str, int]], total: int) -> list[str]:

@@ -55,7 +55,7 @@ class Work(NamedTuple):
   """
 
   found: dict[str, records.Record]
-  waiting: dict[str, ml_collections.ConfigDict]
+  waiting: dict[str, validation.CheckedConfig]
   runner: Runner
   problems: dict[str, str]
 
@@ -75,12 +75,10 @@ def checked(
     configs, lambda path: found[path].check_usable(configs[path]), len(found)
   )
   waiting = {
-    path: config
+    path: validation.check(config)
     for path, config in configs.items()
     if path not in problems and not found[path].is_finished
   }
-  for config in waiting.values():
-    validation.check(config)
   if waiting:
     runner.check(waiting)
   return Work(found, waiting, runner, problems)

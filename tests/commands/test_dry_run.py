@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from normlab import errors
+from normlab import errors, validation
 from normlab.commands import train
 from normlab.training import preparation
 
@@ -53,7 +53,7 @@ def test_a_config_that_does_not_fit_into_memory_is_one_line(
 
 
 def test_data_are_closed_also_after_an_error(config, monkeypatch):
-  ready, closed = preparation.prepare(config), []
+  ready, closed = preparation.prepare(validation.check(config)), []
   monkeypatch.setattr(ready.data, 'close', lambda: closed.append(True))
   monkeypatch.setattr(preparation, 'prepare', lambda _: ready)
   monkeypatch.setattr(preparation, 'initial_state', lambda _: 1 / 0)

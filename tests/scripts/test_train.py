@@ -26,7 +26,6 @@ def test_a_run_learns_the_digits(forked_script, tmp_path):
     'total ',
     'devices: ',
     'data: digits',
-    'speed: ',
   ):
     assert [line for line in lines if line.startswith(start)], start
   again = forked_script('train', *flags)

@@ -56,7 +56,7 @@ def train_run(
   """
   try:
     loop.train(
-      config, path, progress=lambda _: progress_bar.Silent(), stop=stop
+      config, path, progress=lambda _: progress_bar.Progress(), stop=stop
     )
   except Interrupted:
     raise

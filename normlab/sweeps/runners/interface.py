@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-import ml_collections
+from normlab.validation import CheckedConfig
 
 # Run folder to config, in the order in which runs are to be started.
-Runs = Mapping[str, ml_collections.ConfigDict]
+Runs = Mapping[str, CheckedConfig]
 
 
 class Ended(NamedTuple):

@@ -53,26 +53,26 @@ class StackedMember:
       initializer: a program with the same initial parameters, compiled already.
     """
     with self.guarded():
-      if not claiming.taken(self._record, self.config, self.files):
+      checked = claiming.taken(self._record, self.config, self.files)
+      if checked is None:
         self.end()
         return
       self.files.enter_context(contextlib.closing(self.journal))
       self.files.enter_context(
         endings.recorded(self._record, self.config, self.journal)
       )
-      alone = self.config.copy_and_resolve_references()
-      alone.num_devices = 1
-      self.run = preparation.prepare(alone, beside)
+      self.run = preparation.prepare(checked.but(num_devices=1), beside)
       state = preparation.initial_state(
         self.run._replace(program=initializer or self.run.program)
       )
-      state, self.start = self.journal.resume(state, progress_bar.Silent().warn)
+      state, self.start = self.journal.resume(
+        state, progress_bar.Progress().warn
+      )
       # The memory of the devices is for the stack.
       self._state = jax.device_get(state)
       self.rows = TrainRows(
         self.config,
         self.journal,
-        progress_bar.Silent(),
         self.run.learning_rates,
         self.start.window,
       )
