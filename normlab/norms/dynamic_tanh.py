@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen import dtypes
 
-from normlab.norms.core import axis_fields, fields
+from normlab.norms.core import fields
 
 
-class DynamicTanh(fields.CheckedInput, axis_fields.FeatureAxes, fields.Affine):
+class DynamicTanh(fields.CheckedInput, fields.FeatureAxes, fields.Affine):
   """y = tanh(alpha * x) * scale + bias, with one learned alpha (section 4).
 
   It stands in place of a LayerNorm, and has no statistics: each value is
@@ -51,7 +51,5 @@ class DynamicTanh(fields.CheckedInput, axis_fields.FeatureAxes, fields.Affine):
     dtype = dtypes.canonicalize_dtype(x, alpha, dtype=self.dtype)
     # In half precision alpha * x would be rounded, and then its tanh again.
     squashed = jnp.tanh(alpha * x.astype(self.statistics_dtype(x)))
-    features = axis_fields.canonical_axes(
-      'DynamicTanh', 'feature_axes', x.ndim, self.feature_axes
-    )
+    features = fields.canonical_axes(self, 'feature_axes', x.ndim)
     return self.rescale(squashed, features).astype(dtype)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.norms.core import axis_fields, fields
+from normlab.norms.core import fields
 from normlab.norms.core.pooling import Moments, pool
 
 # Of the paper's Table 3.
@@ -79,28 +79,17 @@ class GroupNorm(
     *,
     mask: jax.Array | None = None,
   ) -> jax.Array:
-    """Normalizes each example by the statistics of its groups.
-
-    Args:
-      x: [batch, ..., channels].
-      use_running_average: ignored; accepted so that all norms are called alike.
-      mask: boolean, broadcastable to `x`; False values do not count.
-
-    Returns:
-      The shape of `x`.
+    """Normalizes; the arguments and errors are those of `LayerNorm`.
 
     Raises:
-      ValueError: groups that do not divide the channels, a bad mask or field.
-      TypeError: integer input.
+      ValueError: also groups that do not divide the channels, the last axis.
     """
     del use_running_average
     x, mask = self.prepare(x, mask)
     channel = x.ndim - 1
-    axes = self.reduction_axes
-    axes = range(1, x.ndim) if axes is None else axes
-    axes = axis_fields.canonical_axes(
-      'GroupNorm', 'reduction_axes', x.ndim, axes
-    )
+    axes: Sequence[int] = range(1, x.ndim)
+    if self.reduction_axes is not None:
+      axes = fields.canonical_axes(self, 'reduction_axes', x.ndim)
     if channel not in axes:
       raise ValueError(
         f'{type(self).__name__}: reduction_axes={self.reduction_axes!r} must '
@@ -143,7 +132,7 @@ def spread_groups(statistics: Moments, channels: int) -> Moments:
   return Moments(mean, var, statistics.count)
 
 
-class InstanceNorm(fields.Statistics, axis_fields.FeatureAxes, fields.Affine):
+class InstanceNorm(fields.Statistics, fields.FeatureAxes, fields.Affine):
   """Normalizes each channel of each example over space.
 
   Drop-in for `flax.linen.InstanceNorm`. On vectors [batch, features] there is
@@ -165,13 +154,5 @@ class InstanceNorm(fields.Statistics, axis_fields.FeatureAxes, fields.Affine):
     """Normalizes; the arguments and errors are those of `LayerNorm`."""
     del use_running_average
     x, mask = self.prepare(x, mask)
-    features = axis_fields.canonical_axes(
-      'InstanceNorm', 'feature_axes', x.ndim, self.feature_axes
-    )
-    if 0 in features:
-      raise ValueError(
-        f'InstanceNorm: feature_axes={self.feature_axes!r} must not include '
-        'the first axis, the batch'
-      )
-    reduced = [a for a in range(1, x.ndim) if a not in features]
-    return self.normalize(x, self.moments(x, reduced, mask), features)
+    features, space = fields.space_axes(self, 'feature_axes', x.ndim)
+    return self.normalize(x, self.moments(x, space, mask), features)

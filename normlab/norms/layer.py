@@ -3,10 +3,10 @@
 import jax
 from flax import linen as nn
 
-from normlab.norms.core import axis_fields, fields
+from normlab.norms.core import fields
 
 
-class LayerNorm(fields.Statistics, axis_fields.ReductionAxes, fields.Affine):
+class LayerNorm(fields.Statistics, fields.ReductionAxes, fields.Affine):
   """y = (x - E[x]) / sqrt(Var[x] + epsilon) * scale + bias, E over one example.
 
   Drop-in for `flax.linen.LayerNorm`, and so by default over the last axis only:

@@ -6,10 +6,10 @@ from typing import ClassVar
 import jax
 from flax import linen as nn
 
-from normlab.norms.core import axis_fields, fields
+from normlab.norms.core import fields
 
 
-class RMSNorm(fields.Statistics, axis_fields.ReductionAxes, fields.Affine):
+class RMSNorm(fields.Statistics, fields.ReductionAxes, fields.Affine):
   """y = x / sqrt(E[x^2] + epsilon) * scale: LayerNorm without the centring.
 
   Drop-in for `flax.linen.RMSNorm`, over the last axis by default.
@@ -19,10 +19,9 @@ class RMSNorm(fields.Statistics, axis_fields.ReductionAxes, fields.Affine):
     bias_init: of that bias.
   """
 
-  use_bias: bool = dataclasses.field(default=False, kw_only=True)
-  bias_init: nn.initializers.Initializer = dataclasses.field(
-    default=nn.initializers.zeros, kw_only=True
-  )
+  _: dataclasses.KW_ONLY
+  use_bias: bool = False
+  bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
   replaces_bias: ClassVar[bool] = False
 

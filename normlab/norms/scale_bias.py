@@ -5,10 +5,10 @@ from typing import ClassVar
 import jax
 from flax import linen as nn
 
-from normlab.norms.core import axis_fields, fields
+from normlab.norms.core import fields
 
 
-class ScaleBias(fields.CheckedInput, axis_fields.FeatureAxes, fields.Affine):
+class ScaleBias(fields.CheckedInput, fields.FeatureAxes, fields.Affine):
   """y = x * scale + bias.
 
   What a network with a norm can represent that the one without cannot is partly
@@ -28,24 +28,11 @@ class ScaleBias(fields.CheckedInput, axis_fields.FeatureAxes, fields.Affine):
     *,
     mask: jax.Array | None = None,
   ) -> jax.Array:
-    """Scales and shifts each channel.
+    """Scales and shifts each channel; arguments and errors as of `LayerNorm`.
 
-    Args:
-      x: [batch, ..., features], or features along `feature_axes`.
-      use_running_average: ignored; accepted so that all norms are called alike.
-      mask: boolean, broadcastable to `x`; where it is False, NaN and infinity
-        count as 0.
-
-    Returns:
-      The shape of `x`.
-
-    Raises:
-      ValueError: a bad field, mask or shape; names it and what is allowed.
-      TypeError: integer input.
+    Where the mask is False, NaN and infinity count as 0.
     """
     del use_running_average
     x, _ = self.prepare(x, mask)
-    features = axis_fields.canonical_axes(
-      'ScaleBias', 'feature_axes', x.ndim, self.feature_axes
-    )
+    features = fields.canonical_axes(self, 'feature_axes', x.ndim)
     return self.rescale(x, features)

@@ -10,14 +10,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from normlab.norms.batch import squeezed
-from normlab.norms.core import axis_fields, fields
+from normlab.norms.core import fields
 from normlab.norms.core.pooling import Moments, pool
 from normlab.norms.core.running import BatchFields, mean_start
 
 
-class SwitchableNorm(
-  fields.Statistics, fields.Affine, BatchFields, axis_fields.ExampleAxes
-):
+class SwitchableNorm(fields.Statistics, fields.Affine, BatchFields):
   """Learns to mix the statistics of InstanceNorm, LayerNorm and BatchNorm.
 
   y = (x - sum_k w_k mean_k) / sqrt(sum_k u_k var_k + epsilon) * scale + bias,
@@ -56,14 +54,14 @@ class SwitchableNorm(
       use_running_average
     )
     x, mask = self.prepare(x, mask)
-    features, reduced = self.feature_and_reduction_axes(x)
-    batch_axes, space = self.batch_and_space_axes(x, features)
+    features, space = fields.space_axes(self, 'axis', x.ndim)
+    reduced = [0, *space]
     # One pass over x; the other two are pooled from these few numbers.
     instance = self.moments(x, space, mask, synchronize=False)
     parts = [instance] if space else []
     parts.append(pool(instance, features))
     if self.use_batch_norm:
-      batch = pool(instance, batch_axes)
+      batch = pool(instance, [0])
       parts.append(self.batch_statistics(batch, features, reduced, inference))
     mean_weight, var_weight = (
       self.param(name, nn.initializers.ones, (len(parts),), self.param_dtype)

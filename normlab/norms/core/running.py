@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.norms.core import axis_fields, fields
+from normlab.norms.core import fields
 from normlab.norms.core.fusion import broadcast
 
 Start = Callable[[Sequence[int], Any], jax.Array]
@@ -32,7 +32,7 @@ class BatchFields(nn.Module):
   """
 
   use_running_average: bool | None = None
-  axis: axis_fields.Axes = -1
+  axis: fields.Axes = -1
   momentum: float | None = 0.99
   debias: bool = dataclasses.field(default=False, kw_only=True)
   frozen: bool = dataclasses.field(default=False, kw_only=True)
@@ -41,9 +41,7 @@ class BatchFields(nn.Module):
     self, x: jax.Array
   ) -> tuple[list[int], list[int]]:
     """The axes of `x` that have statistics of their own, and all others."""
-    features = axis_fields.canonical_axes(
-      type(self).__name__, 'axis', x.ndim, self.axis
-    )
+    features = fields.canonical_axes(self, 'axis', x.ndim)
     return features, [a for a in range(x.ndim) if a not in features]
 
   def uses_running_average(self, argument: bool | None) -> bool:

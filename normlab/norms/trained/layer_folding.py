@@ -95,11 +95,6 @@ def foldable(norm: Norm) -> nn.Module:
       f'fold: {type(layer).__name__} cannot be folded into the layer in front; '
       f'norms that can: {", ".join(known)}'
     )
-  if getattr(layer, 'noise_in_inference', False):
-    raise ValueError(
-      f'fold: {type(layer).__name__} with noise_in_inference=True must be '
-      'False, as noise cannot be folded'
-    )
   return layer
 
 
