@@ -30,7 +30,7 @@ def random_crop(
   Args:
     data: a JPEG or PNG file.
     size: height and width of the result, in pixels.
-    generator: of the part.
+    generator: draws the part.
     min_area: smallest share of the image that is taken.
 
   Returns:

@@ -29,8 +29,7 @@ from normlab.norms.kernels.spectral_penalty import (
   spectral_penalty,
   spectral_state,
 )
-from normlab.norms.kernels.weight import WeightNorm
-from normlab.norms.kernels.weight_init import initialize_from_data
+from normlab.norms.kernels.weight import WeightNorm, initialize_from_data
 from normlab.norms.kernels.weight_standardization import WeightStandardization
 from normlab.norms.layer import LayerNorm
 from normlab.norms.lp import LpBatchNorm
@@ -40,8 +39,7 @@ from normlab.norms.renorm import PAPER_D_MAX, PAPER_R_MAX, BatchRenorm, Ramp
 from normlab.norms.rms import RMSNorm
 from normlab.norms.scale_bias import ScaleBias
 from normlab.norms.switchable import SwitchableNorm
-from normlab.norms.trained.folding import fold
-from normlab.norms.trained.layer_folding import fold_layer
+from normlab.norms.trained.folding import fold, fold_layer
 from normlab.norms.trained.mixing import apply_with_mixed_statistics
 from normlab.norms.trained.recalibration import recalibrate
 
