@@ -13,14 +13,14 @@ from flax.linen import dtypes
 from jax import lax
 
 from normlab.norms.batch import squeezed
-from normlab.norms.core import fields
+from normlab.norms.core import axis_fields, fields
 from normlab.norms.core.fusion import broadcast
 from normlab.norms.core.pooling import Moments, pool
-from normlab.norms.core.running import BatchFields
+from normlab.norms.core.running import Averaging
 from normlab.norms.group import Groups, pool_groups, spread_groups
 
 
-class EvoNormB0(fields.Statistics, fields.Affine, BatchFields):
+class EvoNormB0(Averaging):
   """y = x / max(std_batch, v * x + std_instance) * scale + bias.
 
   Both deviations are sqrt(var + epsilon); the first, over batch and space, is
@@ -37,29 +37,18 @@ class EvoNormB0(fields.Statistics, fields.Affine, BatchFields):
   replaces_bias: ClassVar[bool] = False
   replaces_activation: ClassVar[bool] = True
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
+  def forward(
+    self, x: jax.Array, mask: jax.Array | None, use_running_average: bool
   ) -> jax.Array:
-    """Normalizes and activates; arguments and errors as of `BatchNorm`.
-
-    Raises:
-      TypeError: integer or complex input.
-    """
-    use_running_average = self.uses_running_average(use_running_average)
-    x, mask = self.prepare(x, mask)
+    """The formula of the class, for checked input."""
     fields.refuse_complex('EvoNormB0', x)
-    features, space = fields.space_axes(self, 'axis', x.ndim)
+    features, space = axis_fields.space_axes(self, 'axis', x.ndim)
     reduced = [0, *space]
     shape = [x.shape[axis] for axis in features]
     running = self.running_statistics(shape, var=jnp.ones)
     instance = self.moments(x, space, mask, synchronize=False)
     if use_running_average:
-      batch_var = jnp.expand_dims(running['var'].value, reduced)
+      (batch_var,) = self.stored(running, reduced)
     else:
       statistics = self.synchronized(pool(instance, [0]))
       batch_var = statistics.var
@@ -78,7 +67,7 @@ class EvoNormB0(fields.Statistics, fields.Affine, BatchFields):
     return self.rescale(x, features).astype(dtype)
 
 
-class EvoNormS0(fields.Statistics, fields.Affine, Groups):
+class EvoNormS0(fields.Stateless, fields.Statistics, fields.Affine, Groups):
   """y = x * sigmoid(v * x) / sqrt(var_group + epsilon) * scale + bias.
 
   The variance is that of `GroupNorm`: over the space and a group of channels of
@@ -92,21 +81,8 @@ class EvoNormS0(fields.Statistics, fields.Affine, Groups):
   replaces_bias: ClassVar[bool] = False
   replaces_activation: ClassVar[bool] = True
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
-  ) -> jax.Array:
-    """Normalizes and activates; arguments and errors as of `GroupNorm`.
-
-    Raises:
-      TypeError: integer or complex input.
-    """
-    del use_running_average
-    x, mask = self.prepare(x, mask)
+  def forward(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The formula of the class, for checked input."""
     fields.refuse_complex('EvoNormS0', x)
     channel = x.ndim - 1
     groups = self.groups_of(x.shape[channel])

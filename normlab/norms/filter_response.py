@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen import dtypes
 
-from normlab.norms.core import fields
+from normlab.norms.core import axis_fields, fields
 from normlab.norms.core.fusion import broadcast
 
 # The paper's initial value of the learned epsilon.
@@ -26,7 +26,7 @@ class ThresholdedLinearUnit(fields.CheckedInput):
   """
 
   _: dataclasses.KW_ONLY
-  feature_axes: fields.Axes = -1
+  feature_axes: axis_fields.Axes = -1
   dtype: Any = None
   param_dtype: Any = jnp.float32
   threshold_init: nn.initializers.Initializer = nn.initializers.zeros
@@ -41,7 +41,7 @@ class ThresholdedLinearUnit(fields.CheckedInput):
     """
     x, _ = self.prepare(x, None)
     fields.refuse_complex(type(self).__name__, x)
-    features = fields.canonical_axes(self, 'feature_axes', x.ndim)
+    features = axis_fields.canonical_axes(self, 'feature_axes', x.ndim)
     threshold = self.param(
       'threshold',
       self.threshold_init,
@@ -55,7 +55,9 @@ class ThresholdedLinearUnit(fields.CheckedInput):
     return jnp.maximum(x, broadcast(threshold, x.shape, x)).astype(dtype)
 
 
-class FilterResponseNorm(fields.Statistics, fields.FeatureAxes, fields.Affine):
+class FilterResponseNorm(
+  fields.Stateless, fields.Statistics, axis_fields.FeatureAxes, fields.Affine
+):
   """y = max(x / sqrt(E[x^2] + epsilon) * scale + bias, tau), E over space.
 
   Norm and activation in one, without centring and independent of the batch. On
@@ -83,22 +85,9 @@ class FilterResponseNorm(fields.Statistics, fields.FeatureAxes, fields.Affine):
     """Whether a model leaves out the activation that follows."""
     return self.use_tlu
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
-  ) -> jax.Array:
-    """Normalizes; the arguments and errors are those of `LayerNorm`.
-
-    Raises:
-      TypeError: also complex input, with `use_tlu`.
-    """
-    del use_running_average
-    x, mask = self.prepare(x, mask)
-    features, space = fields.space_axes(self, 'feature_axes', x.ndim)
+  def forward(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The formula of the class, for checked input."""
+    features, space = axis_fields.space_axes(self, 'feature_axes', x.ndim)
     statistics = self.moments(x, space, mask, center=False)
     if self.learn_epsilon:
       learned = self.param(

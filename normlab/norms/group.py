@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.norms.core import fields
+from normlab.norms.core import axis_fields, fields
 from normlab.norms.core.pooling import Moments, pool
 
 # Of the paper's Table 3.
@@ -63,7 +63,11 @@ class OptionalReductionAxes(nn.Module):
 
 
 class GroupNorm(
-  fields.Statistics, OptionalReductionAxes, fields.Affine, Groups
+  fields.Stateless,
+  fields.Statistics,
+  OptionalReductionAxes,
+  fields.Affine,
+  Groups,
 ):
   """Normalizes each example over space and over groups of channels.
 
@@ -71,25 +75,12 @@ class GroupNorm(
   example, a group per channel is InstanceNorm.
   """
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
-  ) -> jax.Array:
-    """Normalizes; the arguments and errors are those of `LayerNorm`.
-
-    Raises:
-      ValueError: also groups that do not divide the channels, the last axis.
-    """
-    del use_running_average
-    x, mask = self.prepare(x, mask)
+  def forward(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Pools the statistics of channels within groups."""
     channel = x.ndim - 1
     axes: Sequence[int] = range(1, x.ndim)
     if self.reduction_axes is not None:
-      axes = fields.canonical_axes(self, 'reduction_axes', x.ndim)
+      axes = axis_fields.canonical_axes(self, 'reduction_axes', x.ndim)
     if channel not in axes:
       raise ValueError(
         f'{type(self).__name__}: reduction_axes={self.reduction_axes!r} must '
@@ -132,7 +123,9 @@ def spread_groups(statistics: Moments, channels: int) -> Moments:
   return Moments(mean, var, statistics.count)
 
 
-class InstanceNorm(fields.Statistics, fields.FeatureAxes, fields.Affine):
+class InstanceNorm(
+  fields.Stateless, fields.Statistics, axis_fields.FeatureAxes, fields.Affine
+):
   """Normalizes each channel of each example over space.
 
   Drop-in for `flax.linen.InstanceNorm`. On vectors [batch, features] there is
@@ -143,16 +136,7 @@ class InstanceNorm(fields.Statistics, fields.FeatureAxes, fields.Affine):
       all but these and the first are reduced.
   """
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
-  ) -> jax.Array:
-    """Normalizes; the arguments and errors are those of `LayerNorm`."""
-    del use_running_average
-    x, mask = self.prepare(x, mask)
-    features, space = fields.space_axes(self, 'feature_axes', x.ndim)
+  def forward(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The formula of the class, for checked input."""
+    features, space = axis_fields.space_axes(self, 'feature_axes', x.ndim)
     return self.normalize(x, self.moments(x, space, mask), features)

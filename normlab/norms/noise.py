@@ -14,7 +14,7 @@ from flax import linen as nn
 from jax import lax
 
 from normlab.norms.batch import BatchNorm
-from normlab.norms.core import fields
+from normlab.norms.core import axis_fields, fields
 
 
 class NoiseFields(nn.Module):
@@ -112,7 +112,7 @@ class DistributionalNoise(NoiseFields, fields.CheckedInput):
       key; None: no such devices.
   """
 
-  axis: fields.Axes = dataclasses.field(default=-1, kw_only=True)
+  axis: axis_fields.Axes = dataclasses.field(default=-1, kw_only=True)
   axis_name: str | None = dataclasses.field(default=None, kw_only=True)
 
   replaces_bias: ClassVar[bool] = False
@@ -146,7 +146,7 @@ class DistributionalNoise(NoiseFields, fields.CheckedInput):
     x, _ = self.prepare(x, mask)
     if use_running_average:
       return x
-    return self.add_noise(x, fields.canonical_axes(self, 'axis', x.ndim))
+    return self.add_noise(x, axis_fields.canonical_axes(self, 'axis', x.ndim))
 
 
 class NoisyBatchNorm(NoiseFields, BatchNorm):

@@ -6,10 +6,12 @@ from typing import ClassVar
 import jax
 from flax import linen as nn
 
-from normlab.norms.core import fields
+from normlab.norms.core import axis_fields, fields
 
 
-class RMSNorm(fields.Statistics, fields.ReductionAxes, fields.Affine):
+class RMSNorm(
+  fields.Stateless, fields.Statistics, axis_fields.ReductionAxes, fields.Affine
+):
   """y = x / sqrt(E[x^2] + epsilon) * scale: LayerNorm without the centring.
 
   Drop-in for `flax.linen.RMSNorm`, over the last axis by default.
@@ -19,23 +21,15 @@ class RMSNorm(fields.Statistics, fields.ReductionAxes, fields.Affine):
     bias_init: of that bias.
   """
 
-  _: dataclasses.KW_ONLY
-  use_bias: bool = False
-  bias_init: nn.initializers.Initializer = nn.initializers.zeros
+  use_bias: bool = dataclasses.field(default=False, kw_only=True)
+  bias_init: nn.initializers.Initializer = dataclasses.field(
+    default=nn.initializers.zeros, kw_only=True
+  )
 
   replaces_bias: ClassVar[bool] = False
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
-  ) -> jax.Array:
-    """Normalizes; the arguments and errors are those of `LayerNorm`."""
-    del use_running_average
-    x, mask = self.prepare(x, mask)
+  def forward(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The formula of the class, for checked input."""
     reduced, features = self.reduction_and_feature_axes(x)
     statistics = self.moments(x, reduced, mask, center=False)
     return self.normalize(x, statistics, features)

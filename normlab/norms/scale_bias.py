@@ -3,12 +3,11 @@
 from typing import ClassVar
 
 import jax
-from flax import linen as nn
 
-from normlab.norms.core import fields
+from normlab.norms.core import axis_fields, fields
 
 
-class ScaleBias(fields.CheckedInput, fields.FeatureAxes, fields.Affine):
+class ScaleBias(fields.Stateless, axis_fields.FeatureAxes, fields.Affine):
   """y = x * scale + bias.
 
   What a network with a norm can represent that the one without cannot is partly
@@ -20,19 +19,8 @@ class ScaleBias(fields.CheckedInput, fields.FeatureAxes, fields.Affine):
   # A class variable is no field: takes that of `Affine` away.
   epsilon: ClassVar[float] = 0.0
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
-  ) -> jax.Array:
-    """Scales and shifts each channel; arguments and errors as of `LayerNorm`.
-
-    Where the mask is False, NaN and infinity count as 0.
-    """
-    del use_running_average
-    x, _ = self.prepare(x, mask)
-    features = fields.canonical_axes(self, 'feature_axes', x.ndim)
+  def forward(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Scales and shifts; where the mask is False, NaN and inf count as 0."""
+    del mask
+    features = axis_fields.canonical_axes(self, 'feature_axes', x.ndim)
     return self.rescale(x, features)

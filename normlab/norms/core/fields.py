@@ -5,8 +5,7 @@ positional order of its `flax.linen` namesake: dataclass fields are collected
 from the last base to the first.
 """
 
-import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -21,8 +20,6 @@ from normlab.norms.core.pooling import Moments, pool_devices
 from normlab.norms.core.standardize import standardize
 
 LARGEST_TO_SQUARE = 1.8e19  # In float32.
-
-Axes = int | Sequence[int]
 
 
 class Affine(nn.Module):
@@ -163,6 +160,39 @@ class CheckedInput(nn.Module):
     return jnp.promote_types(jnp.promote_types(dtype, x.dtype), jnp.float32)
 
 
+class Stateless(CheckedInput):
+  """A norm without running statistics; the subclass has `forward`."""
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    use_running_average: bool | None = None,
+    *,
+    mask: jax.Array | None = None,
+  ) -> jax.Array:
+    """Normalizes each example by itself.
+
+    Args:
+      x: [batch, ..., features], or features along the axes in the fields.
+      use_running_average: ignored; accepted so that all norms are called alike.
+      mask: boolean, broadcastable to `x`; False values do not count.
+
+    Returns:
+      The shape of `x`.
+
+    Raises:
+      ValueError: a bad field, mask or shape; names it and what is allowed.
+      TypeError: integer input, or complex where numbers are ordered.
+    """
+    del use_running_average
+    return self.forward(*self.prepare(x, mask))
+
+  def forward(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The result for checked input."""
+    raise NotImplementedError
+
+
 class Statistics(CheckedInput):
   """How a norm computes its mean and variance.
 
@@ -211,72 +241,6 @@ class Statistics(CheckedInput):
         'jax.jit leave axis_name=None: statistics of a sharded batch are '
         'global there'
       ) from error
-
-
-class ReductionAxes(nn.Module):
-  """The axes of a norm that may reduce any of them.
-
-  Attributes:
-    reduction_axes: the axes that share a mean and variance.
-    feature_axes: the axes that have a scale and bias of their own.
-  """
-
-  reduction_axes: Axes = -1
-  feature_axes: Axes = -1
-
-  def reduction_and_feature_axes(
-    self, x: jax.Array
-  ) -> tuple[list[int], list[int]]:
-    """Both fields as non-negative axes of `x`."""
-    return (
-      canonical_axes(self, 'reduction_axes', x.ndim),
-      canonical_axes(self, 'feature_axes', x.ndim),
-    )
-
-
-class FeatureAxes(nn.Module):
-  """The feature axes of a norm.
-
-  Attributes:
-    feature_axes: the axes that have a scale and bias of their own.
-  """
-
-  feature_axes: Axes = -1
-
-
-def canonical_axes(layer: nn.Module, field: str, ndim: int) -> list[int]:
-  """A field of axes: sorted, non-negative, distinct axes of rank `ndim`.
-
-  Raises:
-    ValueError: an axis that such an array does not have.
-  """
-  axes = getattr(layer, field)
-  axes = list(axes) if isinstance(axes, Iterable) else [axes]
-  axes = [operator.index(axis) for axis in axes]
-  for axis in axes:
-    if not -ndim <= axis < ndim:
-      raise ValueError(
-        f'{type(layer).__name__}: {field}={axis} is not an axis of an input of '
-        f'rank {ndim}; allowed are {-ndim} to {ndim - 1}'
-      )
-  return sorted({axis % ndim for axis in axes})
-
-
-def space_axes(
-  layer: nn.Module, field: str, ndim: int
-) -> tuple[list[int], list[int]]:
-  """The feature axes in `field`, and those of space: no others but the first.
-
-  Raises:
-    ValueError: an axis that is not there, or the first: that of the examples.
-  """
-  features = canonical_axes(layer, field, ndim)
-  if 0 in features:
-    raise ValueError(
-      f'{type(layer).__name__}: {field}={getattr(layer, field)!r} must not '
-      'include the first axis, the batch'
-    )
-  return features, [axis for axis in range(1, ndim) if axis not in features]
 
 
 def is_traced(value: Any) -> bool:

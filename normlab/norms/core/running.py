@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.norms.core import fields
+from normlab.norms.core import axis_fields, fields
 from normlab.norms.core.fusion import broadcast
 
 Start = Callable[[Sequence[int], Any], jax.Array]
@@ -32,7 +32,7 @@ class BatchFields(nn.Module):
   """
 
   use_running_average: bool | None = None
-  axis: fields.Axes = -1
+  axis: axis_fields.Axes = -1
   momentum: float | None = 0.99
   debias: bool = dataclasses.field(default=False, kw_only=True)
   frozen: bool = dataclasses.field(default=False, kw_only=True)
@@ -41,7 +41,7 @@ class BatchFields(nn.Module):
     self, x: jax.Array
   ) -> tuple[list[int], list[int]]:
     """The axes of `x` that have statistics of their own, and all others."""
-    features = fields.canonical_axes(self, 'axis', x.ndim)
+    features = axis_fields.canonical_axes(self, 'axis', x.ndim)
     return features, [a for a in range(x.ndim) if a not in features]
 
   def uses_running_average(self, argument: bool | None) -> bool:
@@ -124,6 +124,54 @@ class BatchFields(nn.Module):
       running[name].value = running_average(
         running[name].value, value, momentum, count
       )
+
+  def stored(
+    self, running: dict[str, nn.Variable], reduced: Sequence[int]
+  ) -> list[jax.Array]:
+    """The running statistics, shaped to broadcast against the input."""
+    return [
+      jnp.expand_dims(variable.value, reduced)
+      for name, variable in running.items()
+      if name != 'updates'
+    ]
+
+
+class Averaging(fields.Statistics, fields.Affine, BatchFields):
+  """A norm with statistics of the batch, and running ones.
+
+  The subclass has `forward`.
+  """
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    use_running_average: bool | None = None,
+    *,
+    mask: jax.Array | None = None,
+  ) -> jax.Array:
+    """Normalizes with the statistics of the batch, or with the running ones.
+
+    Args:
+      x: [batch, ..., features], or features along `axis`.
+      use_running_average: True for inference.
+      mask: boolean, broadcastable to `x`; False values do not count.
+
+    Returns:
+      The shape of `x`.
+
+    Raises:
+      ValueError: a bad field, mask or shape; names it and what is allowed.
+      TypeError: integer input, or complex where numbers are ordered.
+    """
+    inference = self.uses_running_average(use_running_average)
+    return self.forward(*self.prepare(x, mask), inference)
+
+  def forward(
+    self, x: jax.Array, mask: jax.Array | None, use_running_average: bool
+  ) -> jax.Array:
+    """The result for checked input, and a decided mode."""
+    raise NotImplementedError
 
 
 def mean_start(x: jax.Array) -> Start:

@@ -13,7 +13,7 @@ from flax import core, traverse_util
 from flax import linen as nn
 from flax.linen import dtypes
 
-from normlab.norms.core import fields
+from normlab.norms.core import axis_fields
 from normlab.norms.kernels import kernel_norms
 
 # Added to the variance: as in the authors' code, so that a pre-activation that
@@ -56,7 +56,7 @@ class WeightNorm(kernel_norms.KernelNorm):
   param_dtype: Any = jnp.float32
   use_scale: bool = True
   scale_init: nn.initializers.Initializer = nn.initializers.ones
-  feature_axes: fields.Axes | None = -1
+  feature_axes: axis_fields.Axes | None = -1
   variable_filter: Iterable[str] | None = frozenset({'kernel'})
 
   def check(self, update_stats: bool | None) -> None:
@@ -88,7 +88,7 @@ class WeightNorm(kernel_norms.KernelNorm):
     del update_stats
     features = []
     if self.feature_axes is not None:
-      features = fields.canonical_axes(self, 'feature_axes', value.ndim)
+      features = axis_fields.canonical_axes(self, 'feature_axes', value.ndim)
     reduced = [axis for axis in range(value.ndim) if axis not in features]
     v = kernel_norms.in_float32(value)
     square = jnp.square(v).sum(reduced, keepdims=True)

@@ -15,7 +15,7 @@ from jax import lax
 
 from normlab import registry
 from normlab.norms.batch import BatchNorm, squeezed
-from normlab.norms.core import fields
+from normlab.norms.core import axis_fields
 from normlab.norms.core.pooling import Moments, pool_devices
 from normlab.norms.core.running import BatchFields
 from normlab.norms.lp import LpBatchNorm
@@ -155,7 +155,7 @@ def batch_statistics(
   else:
     layer = layer.clone(parent=None, axis_name=None)
   x, mask = layer.prepare(x, mask)
-  features = fields.canonical_axes(layer, 'axis', x.ndim)
+  features = axis_fields.canonical_axes(layer, 'axis', x.ndim)
   reduced = [axis for axis in range(x.ndim) if axis not in features]
   if isinstance(layer, LpBatchNorm):
     part = layer.lp_moments(x, reduced, mask, layer.exponent())
