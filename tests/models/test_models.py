@@ -147,14 +147,6 @@ def test_bias_stands_where_no_norm_replaces_it(name, norm):
     assert (f'{path}/{layer}/bias' in seen.params) == (not replaced)
 
 
-def test_some_norms_absorb_a_bias_and_some_do_not():
-  replaces = {
-    name: norm_factory(name).replaces_bias for name in norms.ACTIVATION_NORMS
-  }
-  assert replaces['batch'] and replaces['batch_renorm']
-  assert not replaces['none'] and not replaces['rms']
-
-
 def test_factory_without_the_attribute_brings_its_own_bias():
   assert not blocks.needs_bias(functools.partial(nn.BatchNorm))
   assert blocks.needs_bias(None)
@@ -181,15 +173,6 @@ def test_norm_stands_between_layer_and_activation(
   layer = block(3, norm=Constant, activation=jnp.abs)
   y, _ = layer.init_with_output(jax.random.key(0), jnp.ones(shape), train=train)
   np.testing.assert_array_equal(y, jnp.full((*shape[:-1], 3), expected))
-
-
-def test_block_without_a_norm_is_the_activated_layer():
-  x = jax.random.normal(jax.random.key(1), (2, 4))
-  block = blocks.DenseNormAct(3)
-  y, variables = block.init_with_output(jax.random.key(0), x, train=True)
-  dense = variables['params']['dense']
-  expected = jnp.maximum(x @ dense['kernel'] + dense['bias'], 0)
-  np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize('name', list(models.MODELS))
@@ -337,14 +320,6 @@ def test_plain_flax_norm_can_be_passed_in():
   assert (abs(state['batch_stats']['layer1']['norm']['mean']) > 1e-3).all()
 
 
-def test_flax_norm_and_ours_make_the_same_model():
-  ours, theirs = (
-    trace(build('cnn', widths=(2, 3), norm=norm)).variables
-    for norm in (norm_factory('batch'), functools.partial(nn.BatchNorm))
-  )
-  assert ours == theirs
-
-
 def test_unknown_model_lists_the_known_ones():
   with pytest.raises(errors.ConfigError) as error:
     build('incepton')
@@ -409,19 +384,3 @@ def test_lists_are_taken_as_tuples():
   as_list, as_tuple = build('cnn', widths=[2, 3]), build('cnn', widths=(2, 3))
   assert as_list == as_tuple
   assert hash(as_list) == hash(as_tuple)
-
-
-def test_hooks_from_two_builds_are_joined():
-  group = norms.build(name='group', num_groups=1)
-  standardized = norms.build(name='weight_standardization')
-  model = build('cnn', norm=group, kernel_norm=standardized)
-  assert model.norm == group.norm
-  assert model.kernel_norm == standardized.kernel_norm
-  same = build('cnn', norm=group.norm, kernel_norm=standardized.kernel_norm)
-  assert model == same
-
-
-def test_a_hook_filled_twice_is_an_error():
-  both = norms.build(name='weight', mean_only_batch_norm=True)
-  with pytest.raises(errors.ConfigError, match="the hook 'kernel_norm'"):
-    build('cnn', norm=both, kernel_norm=norms.build(name='spectral'))

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import trained_models
 from flax import linen as nn
+from normlab.norms.trained.layer_folding import fold_layer
 
 from normlab import norms
 from normlab.norms.mean_only import MeanOnlyBatchNorm
 from normlab.norms.noise import NoisyBatchNorm
 from normlab.norms.trained.folding import fold
-from normlab.norms.trained.layer_folding import fold_layer
 
 X = trained_models.IMAGES
 
