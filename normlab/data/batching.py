@@ -122,10 +122,7 @@ def rows_of_step(
 ) -> jax.Array:
   """The rows of one step, from the orders of its call: int32 [batch_size].
 
-  Args:
-    orders: of the call, from `Shuffled.orders`.
-    first: the first step of that call, from 0.
-    step: this step, from 0.
+  `orders` are those of `Shuffled.orders`, `first` is the first step of the call.
   """
   steps_per_epoch = orders.shape[1] // batch_size
   epoch = step // steps_per_epoch - first // steps_per_epoch

@@ -218,7 +218,7 @@ def test_both_hooks_can_be_filled_at_once():
 
 @pytest.mark.parametrize('train', [True, False])
 def test_a_kernel_norm_is_told_to_update_in_training_only(train):
-  model = build('mlp', norm=norm_factory('spectral'), **SMALL['mlp'])
+  model = build('mlp', **norm_factory('spectral'), **SMALL['mlp'])
   x = np.ones((2, 8, 8, 1), np.float32)
   variables = model.init(jax.random.key(0), x, train=False)
   _, after = model.apply(variables, x, train=train, mutable=['batch_stats'])

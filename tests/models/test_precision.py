@@ -54,7 +54,7 @@ class ShortResNet(resnet.ResNet):
 def test_bfloat16_logits_are_near_those_of_float32():
   x = np.random.default_rng(1).normal(0, 1, (8, 8, 8, 1)).astype(np.float32)
   full, half = (
-    ShortResNet(10, 1 / 16, norm_factory('batch'), dtype=dtype)
+    ShortResNet(10, norm_factory('batch'), width=1 / 16, dtype=dtype)
     for dtype in models.DTYPES.values()
   )
 

@@ -44,8 +44,6 @@ def states(variables):
     'beta': params['bias'],
     'moving_mean': mean,
   }
-  if 'var' in stats:
-    return {**named, 'moving_variance': stats['var']}
   std, epsilon = stats['std'], 1e-3
   return {
     **named,

@@ -103,14 +103,15 @@ def test_zero_kernels_are_finite_and_leave_the_state():
 
 def test_half_precision_kernels_have_a_float32_penalty_and_state():
   params = {'kernel': jnp.full((3, 4), 6e4, 'float16')}
-  penalty, state = spectral_penalty(params, weight=1.0)
+  state = spectral_state(params, jax.random.key(0))
+  penalty, state = spectral_penalty(params, state, weight=1.0)
   assert penalty.dtype == state['kernel'].dtype == jnp.float32
   np.testing.assert_allclose(penalty, 6 * 6e4**2, rtol=1e-3)
 
 
 def test_parameters_of_a_model_are_taken_as_they_are():
   params = nn.Dense(3).init(jax.random.key(0), np.ones((1, 2)))['params']
-  assert list(spectral_penalty(params)[1]) == ['kernel']
+  assert list(spectral_state(params, jax.random.key(0))) == ['kernel']
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_bad_arguments_are_errors_that_name_them(argument, value):
   with pytest.raises(
     ValueError, match=f'^spectral_penalty: {argument}={value}'
   ):
-    spectral_penalty(PARAMS, **{argument: value})
+    spectral_penalty(PARAMS, converged(), **{argument: value})
 
 
 def test_a_state_of_other_kernels_is_a_value_error():
@@ -132,4 +133,4 @@ def test_a_state_of_other_kernels_is_a_value_error():
 
 def test_parameters_without_a_kernel_are_a_value_error():
   with pytest.raises(ValueError, match=r"params=\['bias'\] must have"):
-    spectral_penalty({'bias': np.ones((2, 2))})
+    spectral_penalty({'bias': np.ones((2, 2))}, {})
