@@ -28,9 +28,7 @@ class Examples(NamedTuple):
 class Pixels(NamedTuple):
   """Statistics of the training pixels, in [0, 1].
 
-  Attributes:
-    mean: float32 [channels].
-    std: float32 [channels].
+  Both are float32 [channels].
   """
 
   mean: jax.Array | np.ndarray
@@ -77,15 +75,12 @@ def epoch_order(
 
 
 class Shuffled:
-  """Which examples a training step sees: without replacement in an epoch.
+  """The examples of each training step: without replacement in an epoch.
 
   A pure function of the key and the step, so that there is nothing to store or
   restore. The orders of the newest epochs are kept to avoid sorting at every
   step. An epoch has `num_examples // batch_size` steps; the remaining examples
   are left out, others in each epoch.
-
-  Attributes:
-    steps_per_epoch: steps until the order changes.
   """
 
   def __init__(self, key: jax.Array, num_examples: int, batch_size: int):
@@ -122,7 +117,7 @@ def rows_of_step(
 ) -> jax.Array:
   """The rows of one step, from the orders of its call: int32 [batch_size].
 
-  `orders` are those of `Shuffled.orders`, `first` is the first step of the call.
+  `orders` are from `Shuffled.orders`, `first` is the first step of the call.
   """
   steps_per_epoch = orders.shape[1] // batch_size
   epoch = step // steps_per_epoch - first // steps_per_epoch

@@ -25,8 +25,8 @@ class Resident(struct.PyTreeNode):
   Attributes:
     split: all training examples.
     orders: int32 [epochs, examples], of the epochs of this call.
-    first: the first step of the call, from 0.
-    batch_size: examples a step.
+    first: first step of the call, from 0.
+    batch_size: examples per step.
     sharding: of a batch; None on one device.
   """
 
@@ -47,11 +47,7 @@ class Resident(struct.PyTreeNode):
 
 
 class Streamed(NamedTuple):
-  """Inputs of a call that were read for it.
-
-  Attributes:
-    batches: [steps, batch, ...], sharded over the devices.
-  """
+  """Inputs of a call, read for it: [steps, batch, ...] on all devices."""
 
   batches: Examples
 

@@ -47,15 +47,7 @@ def random_crop(
 def centre_crop(data: bytes, size: int) -> np.ndarray:
   """The middle of an image whose shorter side is resized to 256 / 224 `size`.
 
-  Args:
-    data: a JPEG or PNG file.
-    size: height and width of the result, in pixels.
-
-  Returns:
-    uint8 [size, size, 3].
-
-  Raises:
-    OSError: data that are no image, or a truncated one.
+  Data, result and errors are those of `random_crop`.
   """
   image = Image.open(io.BytesIO(data))
   scale = round(size * RESIZED_TO_CROP) / min(image.size)
@@ -114,9 +106,6 @@ def resized(
     image: as `Image.open` returns it.
     box: the part, in pixels: (left, top, right, bottom).
     size: (width, height) of the result.
-
-  Returns:
-    uint8 [height, width, 3].
   """
   sides = box[2] - box[0], box[3] - box[1]
   shrink = int(min(sides[0] / size[0], sides[1] / size[1]))

@@ -10,9 +10,7 @@ from normlab.models.ops.dropout import Dropout
 
 
 class MLP(networks.Network):
-  """Dense layers with norm and activation, then a linear classifier.
-
-  Each hidden layer is followed by dropout.
+  """Dense layers with norm, activation and dropout; a linear classifier.
 
   Attributes:
     widths: units of each hidden layer.

@@ -13,10 +13,7 @@ class NormFactory:
 
   Two factories with the same class and fields are the same argument to
   `jax.jit`, so that runs which differ in numbers only share compiled programs.
-
-  Attributes:
-    layer: the class of the norm.
-    fields: its constructor's fields, as sorted pairs.
+  Fields are sorted pairs.
   """
 
   layer: type[nn.Module]
@@ -32,9 +29,8 @@ class NormFactory:
   def with_numbers(self, numbers: Mapping[str, Any]) -> 'NormFactory':
     """The factory with other numbers in those of its fields that are set.
 
-    Args:
-      numbers: field to number; under `jax.jit` arrays, with which a factory is
-        no key of a compiled program.
+    Under `jax.jit` they are arrays, with which a factory is no key of a
+    compiled program.
     """
     fields = ((k, numbers.get(k, v)) for k, v in self.fields)
     return dataclasses.replace(self, fields=tuple(fields))

@@ -58,14 +58,8 @@ class NoiseFields(nn.Module):
   def add_noise(self, x: jax.Array, features: Sequence[int]) -> jax.Array:
     """s * x + m, drawn and computed in float32 at least, in the dtype of `x`.
 
-    None while initializing, which then needs no key.
-
-    Args:
-      x: the values, any shape.
-      features: the axes that have a mean and std of their own.
-
-    Raises:
-      ValueError: no key.
+    None while initializing, which then needs no key; else a missing key is a
+    ValueError. The features are axes that have a mean and std of their own.
     """
     if self.is_initializing():
       return x

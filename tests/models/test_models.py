@@ -253,59 +253,6 @@ def test_dropout_draws_in_training_only(name):
     )
 
 
-def some_variables(model):
-  """Variables of the right shapes, without compiling the initializers."""
-  generator = np.random.default_rng(0)
-  images = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)
-  init = functools.partial(model.init, train=False)
-  return jax.tree.map(
-    lambda leaf: generator.normal(0.1, 0.3, leaf.shape).astype(np.float32),
-    jax.eval_shape(init, jax.random.key(0), images),
-  )
-
-
-@pytest.fixture(scope='module', params=['mlp', 'cnn', 'inception'])
-def logits(request):
-  """Logits with dropout (two keys, and one again), and without."""
-  name = request.param
-  fields = SMALL[name] if name != 'inception' else {'width': 0.02}
-  dropping = build(name, dropout=0.5, **fields)
-  keeping = build(name, dropout=0.0, **fields)
-  variables = some_variables(keeping)
-
-  # One program: the compiler then shares the convolutions.
-  @jax.jit
-  def calls(x, keys):
-    train = [
-      dropping.apply(variables, x, train=True, rngs={'dropout': key})
-      for key in keys
-    ]
-    rngs = {'dropout': keys[0]}
-    return {
-      'training': train,
-      'evaluation': dropping.apply(variables, x, train=False),
-      'without': keeping.apply(variables, x, train=False),
-      'training without': keeping.apply(variables, x, train=True, rngs=rngs),
-    }
-
-  x = jax.random.uniform(jax.random.key(0), (4, 8, 8, 1))
-  return calls(x, list(map(jax.random.key, (0, 1, 0))))
-
-
-def test_dropout_acts_in_training_only(logits):
-  plain = logits['without']
-  close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
-  close(logits['evaluation'], plain)
-  close(logits['training without'], plain)
-  assert not np.allclose(logits['training'][0], plain, rtol=1e-2)
-
-
-def test_dropout_depends_on_the_key(logits):
-  first, other, again = logits['training']
-  np.testing.assert_array_equal(first, again)
-  assert not np.allclose(first, other, rtol=1e-2)
-
-
 def test_plain_flax_norm_can_be_passed_in():
   norm = functools.partial(nn.BatchNorm, momentum=0.5)
   model = build('mlp', widths=(2,), norm=norm)
@@ -335,14 +282,6 @@ def test_unknown_field_lists_those_of_the_model():
   assert "model 'mlp': unknown field 'width'" in text
   assert 'num_classes, widths, norm, kernel_norm, activation, dropout' in text
   assert '(got width=2)' in text
-
-
-def test_unknown_activation_lists_the_known_ones():
-  with pytest.raises(errors.ConfigError) as error:
-    build('cnn', activation='relo')
-  text = str(error.value)
-  assert "unknown activation 'relo'; did you mean 'relu'?" in text
-  assert all(name in text for name in models.ACTIVATIONS)
 
 
 @pytest.mark.parametrize(

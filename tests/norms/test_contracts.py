@@ -555,21 +555,6 @@ def test_jit_changes_nothing(name):
   )
 
 
-@every_norm
-def test_vmap_is_a_loop(name):
-  layer, variables, x, _ = ready(name)
-  stack = np.stack([x, 2 * x + 1])
-  train = functools.partial(reference.training, layer, variables)
-  y, after = jax.jit(jax.vmap(train))(stack)
-  for index in range(2):
-    desired, desired_after = train(stack[index])
-    np.testing.assert_allclose(y[index], desired, rtol=1e-5, atol=1e-6)
-    for key, value in averages(after).items():
-      np.testing.assert_allclose(
-        value[index], averages(desired_after)[key], rtol=1e-5, atol=1e-6
-      )
-
-
 # An axis that the norm reduces, and that devices may share.
 SHARED_AXIS = {
   **dict.fromkeys([n for n in AVERAGING if n != 'noisy_batch'], 0),

@@ -22,11 +22,3 @@ def test_equals_the_float64_reference(reduction_axes, feature_axes):
   desired = reference.standardized(x, axes, epsilon=1e-6) * scale + bias
   y, _ = reference.train(layer, variables, x)
   np.testing.assert_allclose(y, desired, rtol=1e-4, atol=1e-5)
-
-
-def test_by_default_images_are_normalized_per_position():
-  x = reference.normal(SHAPE, mean=3)
-  layer = LayerNorm(use_scale=False, use_bias=False)
-  y = layer.apply({}, x)
-  np.testing.assert_allclose(y.mean(-1), 0, atol=1e-5)
-  np.testing.assert_allclose(y.std(-1), 1, rtol=1e-3)

@@ -14,7 +14,7 @@ class Augment:
 
   Attributes:
     examples: names the example in errors.
-    size: height and width of the result, in pixels.
+    size: height and width, in pixels.
     min_area: smallest share of the image that is taken.
     flip: mirrors left to right, with probability one half.
   """

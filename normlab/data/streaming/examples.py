@@ -11,13 +11,7 @@ from normlab.data.sets import prepared, sources
 
 
 class Example(NamedTuple):
-  """One example as it is stored.
-
-  Attributes:
-    data: a JPEG or PNG file.
-    label: the class.
-    row: its number in the split.
-  """
+  """A stored example: a JPEG or PNG file, its label and its row in the split."""
 
   data: bytes
   label: int

@@ -49,13 +49,8 @@ def training(
 ) -> grain.MapDataset:
   """Endless training batches of one process: [share.size].
 
-  Args:
-    augment: decodes an example.
-    mark: the file.
-    batch_size: examples of a batch, of all processes together.
-    share: of this process.
-    seed: of order and augmentation, from 0.
-    first: number of the first batch, from 0.
+  The seed is that of order and augmentation, `batch_size` that of all processes
+  together, `first` the number of the first batch, from 0.
   """
   source = WhileOpen(augment.examples, mark)
   usable = len(source) // batch_size * batch_size

@@ -31,8 +31,8 @@ class Affine(nn.Module):
     param_dtype: of `scale` and `bias`.
     use_bias: adds a learned bias.
     use_scale: multiplies by a learned scale.
-    bias_init: of the bias; zeros.
-    scale_init: of the scale; ones.
+    bias_init: zeros.
+    scale_init: ones.
   """
 
   epsilon: float = 1e-6
@@ -59,12 +59,8 @@ class Affine(nn.Module):
   ) -> jax.Array:
     """Standardizes `x`, then applies this layer's scale and bias.
 
-    Args:
-      x: the layer's input.
-      statistics: shaped to broadcast against `x`.
-      feature_axes: the axes that have a scale and bias of their own.
-      correction: (r, d), broadcastable to `x`: y = (x_hat * r + d) * scale +
-        bias, for BatchRenorm.
+    Statistics are shaped to broadcast against `x`; for the correction see
+    `standardize`.
     """
     scale, bias = self.scale_and_bias(x, feature_axes)
     return standardize(

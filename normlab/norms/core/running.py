@@ -76,16 +76,10 @@ class BatchFields(nn.Module):
   def running_statistics(
     self, shape: Sequence[int], dtype: Any = jnp.float32, **starts: Start
   ) -> dict[str, nn.Variable]:
-    """The layer's state in `batch_stats`.
+    """The layer's state in `batch_stats`: one variable per initializer's name.
 
-    Args:
-      shape: of each statistic.
-      dtype: of each statistic.
-      **starts: initializers by name, `mean=jnp.zeros`.
-
-    Returns:
-      One variable a name; and `updates`, int32, how many updates each entry
-      has seen, where `momentum` or `debias` need it.
+    Where `momentum` or `debias` need it, also `updates`, int32: how many
+    updates each entry has seen.
     """
     state = {
       name: self.variable('batch_stats', name, start, shape, dtype)
@@ -105,13 +99,8 @@ class BatchFields(nn.Module):
   ) -> None:
     """Moves running statistics towards those of a batch.
 
-    Does nothing while initializing, nor for entries whose count is 0.
-
-    Args:
-      running: of `running_statistics`.
-      count: how many values stand behind the batch's statistics: a number, or
-        an array of their shape.
-      **batch: the batch's statistics, by name.
+    Does nothing while initializing, nor for entries whose count of values in
+    the batch, a number or an array of their shape, is 0.
     """
     if self.is_initializing():
       return
@@ -194,10 +183,6 @@ def share_kept(momentum: float | None, updates: jax.Array) -> jax.Array:
   keeps momentum S_t / S_(t+1) of that of t. As in Adam's bias correction
   (Kingma & Ba 2015), but of the average itself, so that inference need not
   know. With momentum None, the limit 1, that is t / (t + 1).
-
-  Args:
-    momentum: of the running average.
-    updates: t, how many updates there have been.
   """
   equal = updates / (updates + 1)
   if momentum is None:

@@ -80,12 +80,7 @@ def spectral_penalty(
 def spectral_state(params: Any, key: jax.Array) -> State:
   """Where the power iteration of `spectral_penalty` starts: u ~ N(0, 1).
 
-  Args:
-    params: of the model.
-    key: of `jax.random`.
-
-  Returns:
-    By path of each kernel, as 'conv1/kernel': u, [outputs], float32 at least.
+  By path of each kernel, as 'conv1/kernel': u, [outputs], float32 at least.
 
   Raises:
     ValueError: no kernel.

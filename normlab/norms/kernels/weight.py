@@ -118,13 +118,13 @@ def initialize_from_data(
 
   Args:
     model: a module that calls `WeightNorm`, or one itself.
-    variables: of the model, as `model.init` gives them; remain as they are.
+    variables: of the model; not changed.
     *args: of the model's call: the batch, [batch, ...], and what else it takes.
     **kwargs: of `model.apply`, such as `train=True` or `rngs={...}`.
 
   Returns:
-    The variables with new scales and biases. All else is the same: what the
-    call did to other variables, running statistics for example, is dropped.
+    The variables with new scales and biases. What the call did to others,
+    running statistics for example, is dropped.
 
   Raises:
     ValueError: the model calls no `WeightNorm`, or one with a scale that does
