@@ -11,7 +11,7 @@ from normlab.data.sets import prepared, sources
 
 
 class Example(NamedTuple):
-  """A stored example: a JPEG or PNG file, its label and its row in the split."""
+  """A stored example: a JPEG or PNG file, its label, its row in the split."""
 
   data: bytes
   label: int
