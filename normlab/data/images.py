@@ -27,11 +27,8 @@ def random_crop(
 ) -> np.ndarray:
   """A random part of an image, resized to a square.
 
-  Args:
-    data: a JPEG or PNG file.
-    size: height and width of the result, in pixels.
-    generator: draws the part.
-    min_area: smallest share of the image that is taken.
+  The data are a JPEG or PNG file; at least the share `min_area` of its area is
+  taken.
 
   Returns:
     uint8 [size, size, 3].
@@ -102,10 +99,8 @@ def resized(
   at a half, a quarter or an eighth, which its cosine transform gives for less
   than the whole.
 
-  Args:
-    image: as `Image.open` returns it.
-    box: the part, in pixels: (left, top, right, bottom).
-    size: (width, height) of the result.
+  The box is (left, top, right, bottom) in pixels, the size of the result
+  (width, height).
   """
   sides = box[2] - box[0], box[3] - box[1]
   shrink = int(min(sides[0] / size[0], sides[1] / size[1]))

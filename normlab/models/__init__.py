@@ -57,13 +57,10 @@ def build(
 ) -> nn.Module:
   """A model by name.
 
-  Args:
-    name: a key of `MODELS`.
-    activation: a key of `ACTIVATIONS`.
-    dtype: a key of `DTYPES`: of all that is computed up to the logits, which
-      are float32, as are parameters and statistics.
-    **fields: constructor fields of that model (`num_classes`, `norm` and
-      `kernel_norm` among them); lists are taken as tuples.
+  Name, activation and dtype are keys of the tables above. The dtype is that of
+  all that is computed up to the logits; these, parameters and statistics are
+  float32. Fields are those of the model's constructor (`num_classes`, `norm`
+  and `kernel_norm` among them); lists are taken as tuples.
 
   Raises:
     errors.ConfigError: an unknown name or field, and lists the known ones.

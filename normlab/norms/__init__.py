@@ -123,14 +123,10 @@ MEAN_ONLY = 'mean_only_batch_norm'
 def build(name: str, **fields: Any) -> Hooks:
   """What a model receives: the factories of a norm, for its two hooks.
 
-  Args:
-    name: a key of `NORMS`.
-    **fields: constructor fields of that norm; lists are taken as tuples. For
-      'weight' also `mean_only_batch_norm`: True adds `MeanOnlyBatchNorm` as the
-      norm of the activations, and takes the fields of that too.
-
-  Returns:
-    Hooks(norm, kernel_norm); one of them is None unless the name fills both.
+  One of them is None unless the name, a key of `NORMS`, fills both. Fields are
+  those of its constructor; lists are taken as tuples. 'weight' also has
+  `mean_only_batch_norm`: True adds `MeanOnlyBatchNorm` as the norm of the
+  activations, and takes the fields of that too.
 
   Raises:
     errors.ConfigError: an unknown name or field; lists the known ones.

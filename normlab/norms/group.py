@@ -16,9 +16,7 @@ DEFAULT_GROUPS = 32
 class Groups(nn.Module):
   """How channels are grouped: by one of the two fields, the other None.
 
-  Attributes:
-    num_groups: the number of groups; the default gives way to `group_size`.
-    group_size: the number of channels in a group.
+  The default number of groups gives way to a group size, in channels.
   """
 
   num_groups: int | None = DEFAULT_GROUPS

@@ -154,12 +154,8 @@ def gaussian_factor(p: float, count: jax.Array | float) -> jax.Array | float:
   C_p = (sqrt(pi) / (2^(p/2) Gamma((p + 1) / 2)))^(1/p), sqrt(pi / 2) for p = 1.
   For p = inf, by arXiv:1803.01814, C(n) = (1 + sqrt(pi ln 4)) / 2 /
   sqrt(2 ln n), the middle of two bounds: C(n) times the expected maximum is
-  about 1.4 deviations, and does not fall to 1 as n grows.
-
-  Args:
-    p: at least 1.
-    count: n, how many values the norm is over; read for p = inf only, where
-      a single value counts as two: ln 1 is 0.
+  about 1.4 deviations, and does not fall to 1 as n grows. A single value counts
+  as two: ln 1 is 0.
   """
   if p == math.inf:
     bounds = (1 + math.sqrt(math.pi * math.log(4))) / 2

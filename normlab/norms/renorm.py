@@ -17,14 +17,7 @@ Schedule = Callable[[jax.Array], jax.Array]
 
 @dataclasses.dataclass(frozen=True)
 class Ramp:
-  """A value that rises linearly between two steps, and is constant outside.
-
-  Attributes:
-    start: the value until step `begin`.
-    stop: the value from step `end` on.
-    begin: first step of the ramp.
-    end: last step of the ramp.
-  """
+  """`start` until step `begin`, `stop` from step `end` on, linear between."""
 
   start: float
   stop: float

@@ -104,10 +104,7 @@ def describe(
 ) -> Description:
   """Sizes and shapes of a data set; reads its metadata, writes nothing.
 
-  Args:
-    name: as `check_name` takes it.
-    data_dir: where TFDS prepared it; None is `default_data_dir()`.
-    image_size: height and width of a streamed set, in pixels; None is 224.
+  `image_size` is the height and width of a streamed set; None is 224 pixels.
 
   Raises:
     errors.ConfigError: an unknown name, or a data set that is not prepared;

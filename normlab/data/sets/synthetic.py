@@ -26,12 +26,8 @@ def write(
 ) -> str:
   """Writes a data set in the place, form and splits of a real one.
 
-  Args:
-    folder: the data_dir.
-    name: a streamed set of `sources.DATASETS`.
-    sizes: examples of TFDS's own splits, 'train' and 'validation'.
-    num_classes: example i has label i modulo it.
-    encode: the file of example i with a label; None is `photo`.
+  Sizes are those of TFDS's own splits, 'train' and 'validation'. Example i has
+  label i modulo `num_classes`; `encode` makes its file, by default `photo`.
 
   Returns:
     The folder of the data set.

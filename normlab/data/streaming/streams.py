@@ -52,18 +52,10 @@ class TrainStream:
   ):
     """Opens the training split.
 
-    Args:
-      name: a streamed set of `DATASETS`.
-      data_dir: where TFDS prepared it; None is `default_data_dir()`.
-      batch_size: examples of a batch, of all processes together.
-      image_size: height and width, in pixels; None is 224.
-      min_crop_area: smallest share of an image that a crop takes; None is 0.08.
-      random_flip: mirrors left to right, with probability one half.
-      seed: of order and augmentation, from 0.
-      workers: processes that decode; 0 is threads of this process, None is one
-        per core that it may use.
-      process_index: of this process among those that share each batch, from 0.
-      process_count: their number.
+    The batch size is that of all processes together, the seed that of order and
+    augmentation, from 0. A None image size is 224 pixels, a None smallest share
+    of an image that a crop takes 0.08. Workers are processes that decode: 0 is
+    threads of this process, None is one per core that it may use.
 
     Raises:
       errors.ConfigError: as `describe`; a batch that is larger than the split,

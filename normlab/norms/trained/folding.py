@@ -51,9 +51,7 @@ def fold(
   same module, as in the models here; everything else is kept. For modules of
   other names there is `fold_layer`.
 
-  Args:
-    variables: 'params', 'batch_stats' and others, of the trained model.
-    norm: the model's factory of norms, or one of its norms: it says epsilon.
+  The norm is the model's factory of norms, or one of its norms: it has epsilon.
 
   Returns:
     New variables: the layers have a bias, the norms are gone, and so is

@@ -50,16 +50,12 @@ def recalibrate(
   deviations of an `LpBatchNorm` are pooled as variances are: exact for a single
   batch, and for p = 2 by the convention 'gaussian'.
 
-  Args:
-    model: any model whose `variables` hold running statistics.
-    variables: of the trained model; not changed.
-    batches: inputs of the model; a tuple is several positional arguments. An
-      iterator is read into memory.
-    **kwargs: of `model.apply`, for inference, so that there is no dropout;
-      train=False is the default where the model's call has such an argument.
+  A batch is the input of the model; a tuple is several positional arguments. An
+  iterator is read into memory. Further arguments are those of `model.apply`;
+  train=False is the default where the model's call has such an argument.
 
   Returns:
-    `variables` with the new statistics.
+    New variables, with the new statistics.
 
   Raises:
     ValueError: no batch; no norm with running statistics; or a norm whose mask
