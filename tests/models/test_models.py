@@ -280,7 +280,7 @@ def test_unknown_field_lists_those_of_the_model():
     build('mlp', width=2)
   text = str(error.value)
   assert "model 'mlp': unknown field 'width'" in text
-  assert 'num_classes, widths, norm, kernel_norm, activation, dropout' in text
+  assert 'num_classes, norm, kernel_norm, activation, dropout, dtype' in text
   assert '(got width=2)' in text
 
 

@@ -88,7 +88,12 @@ def test_all_norms_that_flax_has_are_compared():
 def test_positional_fields_have_the_same_names_order_and_defaults(name):
   def positional(layer):
     return [
-      (field.name, field.default, field.default_factory)
+      (
+        field.name,
+        field.default
+        if field.default_factory is dataclasses.MISSING
+        else field.default_factory(),
+      )
       for field in dataclasses.fields(layer)
       if not field.kw_only
     ]
