@@ -66,15 +66,7 @@ class ConvNormAct(nn.Module):
 
 
 class DenseNormAct(nn.Module):
-  """Dense layer, norm, activation; the bias as in `ConvNormAct`.
-
-  Attributes:
-    features: output units.
-    norm: makes the norm; None is no norm.
-    kernel_norm: wraps the dense layer; None does not.
-    activation: after the norm, unless that replaces it.
-    dtype: of the computation and the result; parameters are float32.
-  """
+  """Dense layer, norm, activation; bias and fields as in `ConvNormAct`."""
 
   features: int
   norm: Norm = None
@@ -140,7 +132,7 @@ def replaces_activation(norm: Norm) -> bool:
 
 
 def linear_norm(norm: Norm) -> Norm:
-  """The norm of a place without an activation, or None.
+  """The norm where no activation is behind, or None.
 
   A norm that includes the activation belongs where there is one. Elsewhere
   EvoNorm has a scale and a bias (arXiv:2004.02967); a layer with its own kernel

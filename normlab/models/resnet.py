@@ -6,7 +6,7 @@ from typing import ClassVar
 import jax
 from flax import linen as nn
 
-from normlab.models import blocks, convnet
+from normlab.models import blocks, networks
 from normlab.models.ops import pools
 
 # Channels, kernel size and strides of each convolution.
@@ -46,7 +46,7 @@ class ResidualBlock(nn.Module):
     return self.activation(x + y)
 
 
-class ResNet(convnet.ConvNet):
+class ResNet(networks.ConvNet):
   """Stages of residual blocks, as trained today.
 
   Padding is the same on all sides, not 'SAME', so that the weights of PyTorch's

@@ -51,11 +51,10 @@ class Prefetch:
     """Starts computing.
 
     Args:
-      build: makes the pipeline; is given the path of a file, and what it makes
-        should fail once that file is gone. Elements are arrays, or tuples of
-        arrays.
+      build: makes the pipeline, of arrays or tuples of arrays. It is given the
+        path of a file, and what it makes should fail once that file is gone.
       workers: number of processes; 0 is threads of this one, None is one per
-        core that this process may use.
+        core that it may use.
       element_bytes: size of one element.
     """
     mark = _make_mark()
@@ -86,12 +85,7 @@ class Prefetch:
     return self
 
   def __next__(self) -> Any:
-    """The next element.
-
-    Raises:
-      StopIteration: no element is left.
-      RuntimeError: a worker died.
-    """
+    """The next element; raises RuntimeError if a worker died."""
     return next(next(self._turns))
 
 

@@ -52,13 +52,7 @@ MANY = 2**19
 
 
 class Forms(NamedTuple):
-  """Which form computes what.
-
-  Attributes:
-    value: the convolution.
-    images: its derivative with respect to the images.
-    kernel: its derivative with respect to the kernel.
-  """
+  """Forms of the convolution, and of its derivatives by images and kernel."""
 
   value: Form
   images: Form
@@ -139,12 +133,7 @@ def choose(
 ) -> Forms:
   """The forms that were fastest, by the table above.
 
-  Args:
-    shape: of the images [batch, height, width, channels]; the batch size may
-      be symbolic.
-    kernel_shape: [height, width, channels, features].
-    strides: of height and width.
-    padding: (front, behind) of height and width.
+  The arguments are as in `convolution_forms`; the batch size may be symbolic.
   """
   channels, features = kernel_shape[2:]
   if tuple(kernel_shape[:2]) == (1, 1):

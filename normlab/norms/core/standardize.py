@@ -34,7 +34,7 @@ def standardize(
   cancel two large numbers where the mean is large.
 
   Args:
-    x: the values, any shape.
+    x: the values, any shape; that of the result.
     statistics: shaped to broadcast against `x`.
     epsilon: added to the variance, inside the root.
     scale: of the rank of `x`, broadcastable to it; None is one.
@@ -42,9 +42,6 @@ def standardize(
     correction: (r, d), shaped as the statistics: y = (x_hat * r + d) * scale +
       bias, for BatchRenorm.
     dtype: of the result; None is the joint precision of all arguments.
-
-  Returns:
-    The shape of `x`.
   """
   multiplier = lax.rsqrt(statistics.var + epsilon)
   if correction is not None:

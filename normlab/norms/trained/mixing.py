@@ -35,19 +35,12 @@ def apply_with_mixed_statistics(
   whole batch, is as in `recalibrate`. `BatchRenorm` and `LpBatchNorm` mix their
   squared deviations. Pure: may be used under `jax.jit`.
 
-  Args:
-    model: with norms that keep running statistics.
-    variables: of the trained model; not changed.
-    *args: of the model's call: the batch.
-    source_count: N, how many examples the running statistics count for: a
-      choice, and not the size of the training set. 0 is the batch alone.
-    target_count: n, the number of examples in the batch, of one device;
-      default: the length of the first argument. Give it where some are masked.
-    **kwargs: of `model.apply`, for inference; train=False is the default where
-      the model's call has such an argument.
-
-  Returns:
-    What the model returns.
+  `source_count` is N, how many examples the running statistics count for: a
+  choice, and not the size of the training set. `target_count` is n, the number
+  of examples in the batch, of one device; default: the length of the first
+  argument. Give it where some are masked. The other arguments are those of
+  `model.apply`, for inference; train=False is the default where the model has
+  such an argument.
 
   Raises:
     ValueError: a negative source_count, a target_count that is not positive,
