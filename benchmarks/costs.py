@@ -1,4 +1,4 @@
-"""What the time of a compiled training step goes into, from a trace of it."""
+"""The time of a compiled training step by kind of operation, from a trace."""
 
 import collections
 import pathlib
@@ -10,10 +10,9 @@ import jax
 
 from benchmarks.timing import Stepper
 
-# The first pattern that an operation's names match says its kind. The names are
-# paths in the traced program:
-# 'jit(train_steps)/transpose(jvp(CNN))/layer1/...'; 'transpose' there is the
-# backward pass.
+# An operation's kind is the first whose pattern matches its names: paths in the
+# traced program, as 'jit(train_steps)/transpose(jvp(CNN))/layer1/...', where
+# 'transpose' is the backward pass.
 KINDS = {
   'convolution gradients': r'transpose\(jvp.*/conv|^unnamed convolution$',
   'convolutions': r'/conv',
@@ -31,7 +30,7 @@ NAME = re.compile(r'op_name="([^"]*)"')
 
 
 def by_kind(stepper: Stepper, steps: int) -> dict[str, float]:
-  """Seconds a step of each kind of operation, the largest first.
+  """Seconds per step of each kind of operation, the largest first.
 
   Operations may run beside each other: the sum is then more than the step.
 
@@ -40,23 +39,20 @@ def by_kind(stepper: Stepper, steps: int) -> dict[str, float]:
     steps: to trace, at least.
   """
   kinds = kinds_of(stepper.program_text())
-  seconds: dict[str, float] = collections.Counter()
-  for operation, duration in traced(stepper, steps):
-    if operation in kinds:  # Others are inside of these.
-      seconds[kinds[operation]] += duration
-  made = stepper.steps * stepper.calls(steps)
-  largest = sorted(seconds, key=seconds.__getitem__, reverse=True)
-  return {kind: seconds[kind] / made for kind in largest}
-
-
-def traced(stepper: Stepper, steps: int) -> Iterator[tuple[str, float]]:
-  """The compiled operations that ran, with seconds each."""
+  seconds: collections.Counter[str] = collections.Counter()
   with tempfile.TemporaryDirectory() as folder:
     with jax.profiler.trace(folder):
-      stepper.run(steps)
-    (path,) = pathlib.Path(folder).rglob('*.xplane.pb')
-    data = jax.profiler.ProfileData.from_file(str(path))
-  for plane in data.planes:
+      made = stepper.run(steps)
+    for operation, duration in operations(pathlib.Path(folder)):
+      if operation in kinds:  # Others are inside these.
+        seconds[kinds[operation]] += duration / made
+  return dict(seconds.most_common())
+
+
+def operations(folder: pathlib.Path) -> Iterator[tuple[str, float]]:
+  """The compiled operations in a trace, with seconds each."""
+  (path,) = folder.rglob('*.xplane.pb')
+  for plane in jax.profiler.ProfileData.from_file(str(path)).planes:
     for line in plane.lines:
       for event in line.events:
         operation = dict(event.stats).get('hlo_op')
@@ -65,28 +61,18 @@ def traced(stepper: Stepper, steps: int) -> Iterator[tuple[str, float]]:
 
 
 def kinds_of(program_text: str) -> dict[str, str]:
-  """The kind of each operation of a program that XLA runs by itself.
-
-  Args:
-    program_text: the compiled program, as XLA writes it.
-  """
+  """The kind of each operation that XLA runs by itself, from its program."""
   computations = dict(computations_of(program_text))
-  return {
-    operation: kind_of(names_in(text, computations))
-    for operation, text in computations.pop('ENTRY').items()
-  }
-
-
-def kind_of(names: str) -> str:
-  """The kind of an operation, from the names in it."""
-  found = (
-    kind for kind, rule in KINDS.items() if re.search(rule, names, re.MULTILINE)
-  )
-  return next(found, UNNAMED)
+  kinds = {}
+  for operation, text in computations.pop('ENTRY').items():
+    names = names_in(text, computations)
+    found = (k for k, rule in KINDS.items() if re.search(rule, names, re.M))
+    kinds[operation] = next(found, UNNAMED)
+  return kinds
 
 
 def names_in(text: str, computations: Mapping[str, Mapping[str, str]]) -> str:
-  """The names of an operation, or where it has none those of its parts."""
+  """The names of an operation; if it has none, those of its parts."""
   if name := NAME.search(text):
     return name[1]
   if ' convolution(' in text:
@@ -97,10 +83,7 @@ def names_in(text: str, computations: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def computations_of(program_text: str) -> Iterator[tuple[str, dict[str, str]]]:
-  """The computations of a program by name: instructions by name.
-
-  The one that is the program is called 'ENTRY'.
-  """
+  """The computations by name ('ENTRY' is the program): instructions by name."""
   found: dict[str, str] = {}
   for line in program_text.splitlines():
     if head := COMPUTATION.match(line):

@@ -1,56 +1,54 @@
 """Peak memory of each training loop, each in a process of its own."""
 
+import concurrent.futures
+import multiprocessing
 import os
 import pathlib
+import re
 import resource
-import subprocess
-import sys
 
 import jax
 
-from benchmarks import train_candidates, train_cases
+from benchmarks import reports
+from benchmarks.train_candidates import (
+  CANDIDATES,
+  CASES,
+  Case,
+  available,
+  batch_size,
+)
 
 STEPS = 3
-MIB = 2**20
-NOTE = """\
-peak: memory of a process that builds this loop alone and makes a few steps. On
-a CPU that is the process's peak beyond what it had after its imports, with what
-compiling took; on a GPU the allocator's own count."""
+PEAK = """\
+a process builds one loop and makes a few steps; on a CPU its peak beyond that \
+after its imports, compiling included; on a GPU the count of the allocator"""
 
 
-def peaks(row: str, candidates: list[str]) -> dict[str, float]:
-  """Peak memory in MiB of each candidate.
+def report() -> str:
+  """MiB of each loop, as Markdown."""
+  everyone = available()
+  rows = [
+    [case.row, *(f'{peak(case, who) / 2**20:.0f}' for who in everyone)]
+    for case in CASES
+  ]
+  header = ['model', *(f'{who} peak (MiB)' for who in everyone)]
+  return reports.report(header, rows, peak=PEAK)
 
-  Args:
-    row: of a case in `train_cases.CASES`.
-    candidates: keys of `train_candidates.CANDIDATES`.
 
-  Raises:
-    RuntimeError: a process failed; with the end of what it said.
-  """
+def peak(case: Case, who: str) -> int:
+  """Peak memory in bytes of one candidate."""
   # This process may hold the rest of a GPU's memory.
-  environment = os.environ | {'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}
-  found = {}
-  for who in candidates:
-    result = subprocess.run(
-      [sys.executable, '-m', __name__, row, who],
-      env=environment,
-      capture_output=True,
-      text=True,
-    )
-    if result.returncode:
-      raise RuntimeError(f'memory of {who}, {row}: {result.stderr[-500:]}')
-    found[who] = int(result.stdout.split()[-1]) / MIB
-  return found
+  os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] = 'false'
+  spawn = multiprocessing.get_context('spawn')
+  with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:
+    return pool.submit(peak_here, case, who).result()
 
 
-def peak_of(row: str, who: str) -> int:
+def peak_here(case: Case, who: str) -> int:
   """Peak memory in bytes of one candidate, if this process did nothing else."""
-  train_candidates.available()  # Imports PyTorch, in all candidates alike.
+  available()  # Imports PyTorch, in all candidates alike.
   before = resident_peak()
-  case = train_cases.find(row)
-  stepper = train_candidates.CANDIDATES[who](case, train_cases.batch_size())
-  stepper.run(STEPS)
+  CANDIDATES[who](case, batch_size()).run(STEPS)
   if jax.default_backend() == 'cpu':
     return resident_peak() - before
   if who == 'torch':
@@ -61,16 +59,9 @@ def peak_of(row: str, who: str) -> int:
 
 
 def resident_peak() -> int:
-  """The most memory that this process had so far, in bytes."""
+  """The most memory that this process has had, in bytes."""
   status = pathlib.Path('/proc/self/status')
   if status.exists():
     # `getrusage` has the peak of the process that started this one, if larger.
-    for line in status.read_text().splitlines():
-      if line.startswith('VmHWM:'):
-        return int(line.split()[1]) * 1024
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  return peak if sys.platform == 'darwin' else peak * 1024
-
-
-if __name__ == '__main__':
-  print(peak_of(*sys.argv[1:]))
+    return int(re.search(r'VmHWM:\s+(\d+)', status.read_text())[1]) * 1024
+  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # As macOS has it.

@@ -1,137 +1,170 @@
-"""Milliseconds a pass of each norm: ours, flax's, PyTorch's, and the floor."""
+"""Milliseconds per pass of each norm: ours, flax, PyTorch, and the floor."""
 
+import functools
 import importlib.util
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import pandas as pd
+from flax import linen as nn
 
-from benchmarks import norms_candidates, norms_flax, timing
-from benchmarks.norms_candidates import Case, cases
-from benchmarks.norms_flax import Data
-from benchmarks.train import cpu_name
-from normlab.sweeps.runners import processes
+from benchmarks import norms_jax, reports
+from benchmarks.norms_jax import BOTH, FORWARD, Data
+from benchmarks.timing import Stepper, side_by_side
+from normlab import norms, registry
 
-# [batch, height, width, channels], and calls a turn.
-SHAPES = {(128, 32, 32, 64): 2, (256, 32, 32, 128): 1}
+# [batch, height, width, channels]
+SHAPES = ((128, 32, 32, 64), (256, 32, 32, 128))
 DTYPES = ('float32', 'bfloat16')
+HEADER = (
+  'norm',
+  *('forward: ms', '/ floor', '/ flax', '/ torch'),
+  *('forward + backward: ms', '/ floor', '/ flax', '/ torch'),
+  'kept (kB)',
+)
+MEANINGS = {
+  'floor': 'one multiply-add pass over the array; two for forward + backward',
+  'torch': 'PyTorch, in the faster of its two memory layouts',
+  'kept': (
+    'what the backward pass keeps besides the input: statistics (kB), and for '
+    "some layers arrays of the input's size (x)"
+  ),
+  '`layer`': 'over the last axis',
+  '`layer, example`': 'over all axes but the batch',
+}
+FLAX: Mapping[str, Callable[..., nn.Module]] = {
+  'batch': functools.partial(nn.BatchNorm, use_running_average=False),
+  'layer': nn.LayerNorm,
+  'group': nn.GroupNorm,
+  'instance': nn.InstanceNorm,
+  'rms': nn.RMSNorm,
+}
 
-NOTES = """\
-`layer` is over the last axis, `layer, example` over all axes but the batch.
-floor: one multiply-add pass over x with numbers of each channel; forward +
-backward: one over x and one over the cotangent. torch: the faster of two memory
-layouts, which `layout` names. kept: what the backward pass keeps besides the
-input, the parameters and the state, as `jax.vjp` has it: arrays of the size of
-x (in multiples of x's bytes), and all smaller ones (kB)."""
+
+class Case(NamedTuple):
+  """A norm to time.
+
+  Attributes:
+    row: its name in the table.
+    name: its name in `norms.ACTIVATION_NORMS`.
+    fields: those that are not at their defaults.
+  """
+
+  row: str
+  name: str
+  fields: Mapping[str, Any]
+
+  def layer(self, dtype: Any) -> nn.Module:
+    """Our layer, with output in `dtype` if it has that field."""
+    fields = dict(self.fields)
+    if 'dtype' in norms.fields_of(self.name):
+      fields['dtype'] = dtype
+    return norms.build(name=self.name, **fields)()
 
 
-def table(
-  shape: tuple[int, ...],
-  dtype: str,
-  *,
-  only: Sequence[str] | None = None,
-  rounds: int = 5,
-  calls: int = 1,
-) -> pd.DataFrame:
-  """Two rows a norm, one a pass: milliseconds, ratios, bytes kept.
+def cases(only: Sequence[str] | None = None) -> list[Case]:
+  """The norms to time.
 
   Args:
-    shape: of the input, [batch, height, width, channels].
-    dtype: of input and output; the parameters are float32.
-    only: as for `cases`.
-    rounds: turns of each candidate.
-    calls: calls a turn.
+    only: keys of `norms.ACTIVATION_NORMS`; None: all but 'none', which does
+      nothing.
+
+  Raises:
+    errors.ConfigError: an unknown norm; lists the known ones.
   """
-  data = norms_flax.random_data(shape, dtype)
-  rows = []
-  for case in cases(only):
-    begin = time.perf_counter()
-    rows += rows_of(case, data, rounds, calls)
-    seconds = time.perf_counter() - begin
-    print(f'{shape} {dtype} {case.row}: {seconds:.1f} s', file=sys.stderr)
-  return pd.DataFrame(rows)
+  known = {k: v for k, v in norms.ACTIVATION_NORMS.items() if k != 'none'}
+  found = []
+  for name in known if only is None else only:
+    registry.lookup('norm', name, known)
+    found.append(Case(name, name, {}))
+    if name == 'layer':
+      found.append(Case('layer, example', name, {'reduction_axes': (1, 2, 3)}))
+  return found
 
 
-def rows_of(
-  case: Case, data: Data, rounds: int, calls: int
-) -> Iterator[dict[str, Any]]:
-  """The two rows of one norm; the arguments are those of `table`."""
+def steppers(
+  case: Case, variables: norms_jax.Variables, data: Data
+) -> dict[str, dict[str, Stepper]]:
+  """Both passes of 'floor', 'normlab', and where they have it flax and PyTorch.
+
+  Args:
+    case: the norm.
+    variables: those of our layer; all candidates are given them.
+    data: input and cotangent.
+  """
   layer = case.layer(data.x.dtype)
-  variables = norms_candidates.init(layer, data.x)
-  step = norms_flax.step_of(layer, use_running_average=False)
-  big, small = norms_flax.kept_bytes(step, variables, data.x, data.key)
-  everyone = norms_candidates.candidates(case, variables, data)
-  queue = norms_candidates.queue_length(data.x)
-  for pass_ in norms_flax.PASSES:
-    turns = {who: passes[pass_] for who, passes in everyone.items()}
-    times = timing.side_by_side(turns, rounds=rounds, calls=calls)
-    times.pop(norms_candidates.PAUSE, None)
-    yield {
-      'norm': case.row,
-      'pass': pass_,
-      **columns({who: 1e3 * time / queue for who, time in times.items()}),
-      'kept (of x)': big / data.x.nbytes,
-      'kept (kB)': small / 1e3,
-    }
-
-
-def columns(milliseconds: Mapping[str, float]) -> dict[str, Any]:
-  """Times and ratios of one row; of PyTorch's layouts the faster one."""
-  torch = {w: t for w, t in milliseconds.items() if w.startswith('torch')}
-  layout = min(torch, key=torch.__getitem__, default='')
-  ours = milliseconds['normlab']
-  others = {
-    'floor': milliseconds['floor'],
-    'flax': milliseconds.get('flax', math.nan),
-    'torch': torch.get(layout, math.nan),
+  step = norms_jax.step_of(layer, use_running_average=False)
+  found = {
+    'floor': norms_jax.floor(data),
+    'normlab': norms_jax.passes(step, variables, data),
   }
+  if case.name in FLAX:
+    theirs = FLAX[case.name](dtype=data.x.dtype, **case.fields)
+    step = norms_jax.step_of(theirs)
+    found['flax'] = norms_jax.passes(step, variables, data)
+  waits = dict.fromkeys(found, jax.block_until_ready)
+  if importlib.util.find_spec('torch') is not None:
+    from benchmarks import norms_torch
+
+    layouts = norms_torch.passes(case.row, layer, variables, data)
+    found |= {f'torch, {layout}': p for layout, p in layouts.items()}
+    waits |= {f'torch, {layout}': norms_torch.wait for layout in layouts}
   return {
-    'normlab (ms)': ours,
-    **{f'{who} (ms)': time for who, time in others.items()},
-    'layout': layout.removeprefix('torch, '),
-    **{f'normlab / {who}': ours / time for who, time in others.items()},
+    pass_: {who: Stepper(p[pass_], waits[who]) for who, p in found.items()}
+    for pass_ in (FORWARD, BOTH)
   }
 
 
-def markdown(rows: pd.DataFrame) -> str:
-  """The table as Markdown; empty where there is no such layer."""
-  digits = {'kept (of x)': '{:.3g}', 'kept (kB)': '{:.1f}'}
-  text = rows.copy().astype(object)
-  for column in rows.select_dtypes('number'):
-    form = digits.get(column, '{:.2f}')
-    text[column] = [
-      '' if math.isnan(value) else form.format(value) for value in rows[column]
-    ]
-  return text.to_markdown(index=False, disable_numparse=True)
+def row(case: Case, data: Data, rounds: int = 9) -> list[str]:
+  """The cells of one norm, as `HEADER` has them."""
+  layer = case.layer(data.x.dtype)
+  init = functools.partial(layer.init, use_running_average=False)
+  # No variable depends on the batch.
+  variables = jax.jit(init)(jax.random.key(0), data.x[:1])
+  # Queued calls may run beside each other on a CPU; elsewhere waiting for each
+  # one would time the queue.
+  queued = 1 if jax.default_backend() == 'cpu' else 20
+  cells = [case.row]
+  for candidates in steppers(case, variables, data).values():
+    times = side_by_side(candidates, rounds=rounds, steps=queued)
+    cells += ratios(times)
+  step = norms_jax.step_of(layer, use_running_average=False)
+  big, small = norms_jax.kept_bytes(step, variables, data.x, data.key)
+  arrays = f' and {big / data.x.nbytes:.3g} x' if big else ''
+  return [*cells, f'{small / 1e3:.1f}{arrays}']
+
+
+def ratios(seconds: Mapping[str, float]) -> Iterator[str]:
+  """Our milliseconds and the ratios to the others; '–' where there is none."""
+  torch = [t for who, t in seconds.items() if who.startswith('torch')]
+  ours = seconds['normlab']
+  others = seconds['floor'], seconds.get('flax'), min(torch, default=None)
+  yield f'{1e3 * ours:.2f}'
+  for theirs in others:
+    yield '–' if theirs is None else f'{ours / theirs:.2f}'
 
 
 def report(only: Sequence[str] | None = None) -> str:
-  """A table a shape and dtype as Markdown, with the machine's name.
-
-  Args:
-    only: as for `cases`.
-  """
-  cases(only)  # A wrong name is said before anything is measured.
-  device = jax.devices()[0].device_kind
-  versions = f'jax {jax.__version__}'
-  if importlib.util.find_spec('torch') is not None:
-    import torch
-
-    versions += f', torch {torch.__version__}'
+  """One table per shape and dtype, as Markdown; `only` as for `cases`."""
+  found = cases(only)  # Refuses a wrong name before anything is measured.
+  mode = 'training; medians of one process'
   parts = [
-    'One norm in training mode; median milliseconds a call; '
-    f'{cpu_name()}, {len(processes.usable_cores())} cores, device {device}, '
-    f'{versions}\n\n{NOTES}'
+    reports.measured_with(mode=mode),
+    reports.table(('column or row', 'means'), MEANINGS.items()),
   ]
-  for shape, calls in SHAPES.items():
+  for shape in SHAPES:
     for dtype in DTYPES:
-      rows = table(shape, dtype, only=only, calls=calls)
+      data, rows = norms_jax.random_data(shape, dtype), []
+      for case in found:
+        begin = time.perf_counter()
+        rows.append(row(case, data))
+        seconds = time.perf_counter() - begin
+        print(f'{shape} {dtype} {case.row}: {seconds:.1f} s', file=sys.stderr)
       size = math.prod(shape) * jnp.dtype(dtype).itemsize / 1e6
-      parts.append(f'{list(shape)}, {dtype}, {size:.0f} MB')
-      parts.append(markdown(rows))
+      parts.append(f'### {list(shape)}, {dtype}, {size:.0f} MB')
+      parts.append(reports.table(HEADER, rows))
   return '\n\n'.join(parts)

@@ -1,7 +1,8 @@
-"""PyTorch's norms on the same numbers; imported where it is installed."""
+"""PyTorch's norms on the same numbers; imported only where it is installed."""
 
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from flax import linen as nn
 from torch.nn import functional
 
-from benchmarks.norms_flax import BOTH, FORWARD, Data
+from benchmarks.norms_jax import BOTH, FORWARD, Data
 from normlab.sweeps.runners import processes
 
 Tensors = Mapping[str, torch.Tensor]
@@ -19,62 +20,33 @@ LAYOUTS = {
   'channels last': torch.channels_last,
   'contiguous': torch.contiguous_format,
 }
-
-
-def batch_norm(layer: nn.Module, x: torch.Tensor, w: Tensors) -> torch.Tensor:
-  """With the running statistics `mean` and `var` moved in place."""
-  return functional.batch_norm(
-    x,
-    w['mean'],
-    w['var'],
-    w['scale'],
-    w['bias'],
+# These two normalize the last axis, which is then the channels' own.
+LAST_AXIS = ('layer', 'rms')
+# (our layer, x, its parameters and running statistics) -> y, by row of the
+# table. PyTorch's momentum is the share of the new value.
+NORMS: Mapping[str, Callable[[Any, torch.Tensor, Tensors], torch.Tensor]] = {
+  'batch': lambda layer, x, w: functional.batch_norm(
+    *(x, w['mean'], w['var'], w['scale'], w['bias']),
     training=True,
-    momentum=1 - layer.momentum,  # The share of the new value, in PyTorch.
+    momentum=1 - layer.momentum,
     eps=layer.epsilon,
-  )
-
-
-def layer_norm(layer: nn.Module, x: torch.Tensor, w: Tensors) -> torch.Tensor:
-  """Over the last axis."""
-  return functional.layer_norm(
+  ),
+  'layer': lambda layer, x, w: functional.layer_norm(
     x, x.shape[-1:], w['scale'], w['bias'], layer.epsilon
-  )
-
-
-def rms_norm(layer: nn.Module, x: torch.Tensor, w: Tensors) -> torch.Tensor:
-  """Over the last axis."""
-  return functional.rms_norm(x, x.shape[-1:], w['scale'], layer.epsilon)
-
-
-def example_norm(layer: nn.Module, x: torch.Tensor, w: Tensors) -> torch.Tensor:
-  """LayerNorm of whole examples; PyTorch's own has no scale per channel."""
-  return functional.group_norm(x, 1, w['scale'], w['bias'], layer.epsilon)
-
-
-def group_norm(layer: nn.Module, x: torch.Tensor, w: Tensors) -> torch.Tensor:
-  """In the groups of `layer`."""
-  groups = layer.groups_of(x.shape[1])
-  return functional.group_norm(x, groups, w['scale'], w['bias'], layer.epsilon)
-
-
-def instance_norm(
-  layer: nn.Module, x: torch.Tensor, w: Tensors
-) -> torch.Tensor:
-  """Without running statistics."""
-  return functional.instance_norm(
+  ),
+  # PyTorch's LayerNorm of whole examples has no scale per channel.
+  'layer, example': lambda layer, x, w: functional.group_norm(
+    x, 1, w['scale'], w['bias'], layer.epsilon
+  ),
+  'group': lambda layer, x, w: functional.group_norm(
+    x, layer.groups_of(x.shape[1]), w['scale'], w['bias'], layer.epsilon
+  ),
+  'instance': lambda layer, x, w: functional.instance_norm(
     x, weight=w['scale'], bias=w['bias'], eps=layer.epsilon
-  )
-
-
-# By the names of the rows of `benchmarks.norms`.
-NORMS: Mapping[str, Callable[..., torch.Tensor]] = {
-  'batch': batch_norm,
-  'layer': layer_norm,
-  'layer, example': example_norm,
-  'group': group_norm,
-  'instance': instance_norm,
-  'rms': rms_norm,
+  ),
+  'rms': lambda layer, x, w: functional.rms_norm(
+    x, x.shape[-1:], w['scale'], layer.epsilon
+  ),
 }
 
 
@@ -84,14 +56,14 @@ def passes(
   """Both passes of a layer in each layout that it can take.
 
   Args:
-    row: a key of `NORMS`, or another name: PyTorch does not have it.
-    layer: this library's layer, whose fields are taken.
-    variables: its variables; copied.
+    row: a key of `NORMS`, or a norm that PyTorch lacks.
+    layer: ours, whose fields are taken.
+    variables: those of `layer`; copied.
     data: copied to PyTorch's device.
 
   Returns:
     By layout, then by pass: 'forward' gives y, 'forward + backward' (y,
-    (gradients of the parameters, by name, gradient of x)). Empty where PyTorch
+    (gradients of the parameters, by name, gradient of x)). Empty if PyTorch
     lacks the norm, or the device that JAX uses.
   """
   device = device_of(data.x)
@@ -99,13 +71,19 @@ def passes(
     return {}
   torch.set_num_threads(len(processes.usable_cores()))
   x, cotangent = (tensor(a).to(device) for a in (data.x, data.cotangent))
-  weights = copied(variables, x.dtype if row != 'batch' else torch.float32)
-  weights = {name: value.to(device) for name, value in weights.items()}
-  trained = [name for name in weights if name in variables['params']]
+  # PyTorch's kernels want weights in the input's precision, and BatchNorm's
+  # want float32.
+  dtype = x.dtype if row != 'batch' else torch.float32
+  weights = {
+    name: tensor(value).to(device, dtype)
+    for collection in variables.values()
+    for name, value in collection.items()
+  }
+  trained = [*variables['params']]
   for name in trained:
     weights[name].requires_grad_()
-  norm = functools.partial(NORMS[row], layer)
-  if row in ('layer', 'rms'):  # They normalize the last axis as it lies.
+  norm = functools.partial(NORMS[row], layer, w=weights)
+  if row in LAST_AXIS:
     arrays = {'channels last': (x, cotangent)}
   else:
     arrays = {
@@ -117,45 +95,37 @@ def passes(
     }
   return {
     layout: {
-      FORWARD: functools.partial(forward, norm, weights, x),
+      FORWARD: functools.partial(torch.no_grad()(norm), x),
       BOTH: functools.partial(both, norm, weights, trained, x, cotangent),
     }
     for layout, (x, cotangent) in arrays.items()
   }
 
 
-@torch.no_grad()
-def forward(
-  norm: Callable[..., torch.Tensor], weights: Tensors, x: torch.Tensor
-) -> torch.Tensor:
-  """The output; nothing is kept for a backward pass."""
-  return norm(x, weights)
-
-
 def both(
-  norm: Callable[..., torch.Tensor],
+  norm: Callable[[torch.Tensor], torch.Tensor],
   weights: Tensors,
   trained: list[str],
   x: torch.Tensor,
   cotangent: torch.Tensor,
 ) -> tuple[torch.Tensor, tuple[dict[str, torch.Tensor], torch.Tensor]]:
-  """The output and all gradients."""
+  """The output and all gradients; `trained` names the parameters."""
   x = x.detach().requires_grad_()
-  y = norm(x, weights)
+  y = norm(x)
   inputs = [x, *(weights[name] for name in trained)]
   gradient, *others = torch.autograd.grad(y, inputs, cotangent)
   return y.detach(), (dict(zip(trained, others, strict=True)), gradient)
 
 
 def wait(result: object) -> None:
-  """Returns when everything that was asked for is done."""
-  del result  # On the CPU a call returns when it is done.
+  """Waits for the GPU; on the CPU a call returns when it is done."""
+  del result
   if torch.cuda.is_initialized():
     torch.cuda.synchronize()
 
 
 def device_of(x: jax.Array) -> str | None:
-  """PyTorch's name of the device that holds `x`; None where it has none."""
+  """PyTorch's name of the device that holds `x`; None if it has none."""
   platform = next(iter(x.devices())).platform
   if platform == 'cpu':
     return 'cpu'
@@ -166,18 +136,3 @@ def tensor(array: jax.Array) -> torch.Tensor:
   """A copy in the same dtype; NumPy has no bfloat16 that PyTorch can read."""
   values = torch.from_numpy(np.array(array, np.float32))
   return values.to(getattr(torch, array.dtype.name))
-
-
-def copied(
-  variables: Mapping[str, Mapping], dtype: torch.dtype
-) -> dict[str, torch.Tensor]:
-  """Parameters and running statistics by their own names.
-
-  In the input's precision, as PyTorch's kernels want them; those of BatchNorm
-  take float32 only.
-  """
-  return {
-    name: tensor(value).to(dtype)
-    for collection in variables.values()
-    for name, value in collection.items()
-  }

@@ -56,6 +56,8 @@ class PlainInception(nn.Module):
 class PlainResNet18(nn.Module):
   """`models.ResNet18` for small images, with `nn.BatchNorm` written into it."""
 
+  small_images: bool
+
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """Maps images to 10 logits."""
@@ -87,13 +89,13 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 def stepper(
   model: nn.Module, images: np.ndarray, labels: np.ndarray, batch_size: int
 ) -> Stepper:
-  """Makes steps of SGD with momentum, a call each, on random batches.
+  """Makes steps of SGD with momentum, one per call, on random batches.
 
   Args:
     model: called as model(x, train).
     images: float32 [examples, height, width, channels], standardized.
     labels: int32 [examples].
-    batch_size: examples a step.
+    batch_size: examples per step.
   """
   optimizer = optax.sgd(0.01, momentum=0.9)
   init = jax.jit(model.init, static_argnums=2)
@@ -124,4 +126,4 @@ def stepper(
     )
     return value
 
-  return Stepper(call, lambda: jax.block_until_ready(variables))
+  return Stepper(call)

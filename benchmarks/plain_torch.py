@@ -11,24 +11,22 @@ from normlab.models import inception
 from normlab.sweeps.runners import processes
 
 
-class ConvNorm(nn.Sequential):
-  """Convolution, BatchNorm."""
-
-  def __init__(self, inputs: int, outputs: int, size: int, strides: int = 1):
-    """The layer from `inputs` to `outputs` channels."""
-    super().__init__(
-      nn.Conv2d(inputs, outputs, size, strides, size // 2, bias=False),
-      nn.BatchNorm2d(outputs),
-    )
-
-
-class ConvNormAct(ConvNorm):
+def conv(
+  channels: int, size: int, strides: int = 1, act: bool = True
+) -> nn.Module:
   """Convolution, BatchNorm, ReLU."""
+  layers = [
+    nn.LazyConv2d(channels, size, strides, size // 2, bias=False),
+    nn.LazyBatchNorm2d(),
+  ]
+  return nn.Sequential(*layers, *([nn.ReLU()] if act else []))
 
-  def __init__(self, inputs: int, outputs: int, size: int, strides: int = 1):
-    """The layer from `inputs` to `outputs` channels."""
-    super().__init__(inputs, outputs, size, strides)
-    self.append(nn.ReLU())
+
+def classifier(*layers: nn.Module) -> nn.Module:
+  """The layers, mean pooling, and 10 logits."""
+  return nn.Sequential(
+    *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LazyLinear(10)
+  )
 
 
 class Branches(nn.Module):
@@ -44,76 +42,55 @@ class Branches(nn.Module):
     return torch.cat([branch(x) for branch in self.branches], dim=1)
 
 
-def head(channels: int) -> list[nn.Module]:
-  """Mean pooling and the classifier."""
-  pool = nn.AdaptiveAvgPool2d(1)
-  return [pool, nn.Flatten(), nn.Linear(channels, 10)]
-
-
-def cnn(channels: int, widths: tuple[int, ...]) -> nn.Module:
-  """`models.CNN`."""
-  layers: list[nn.Module] = []
-  for i, width in enumerate(widths):
-    layers.append(ConvNormAct(channels, width, 3, 1 if i == 0 else 2))
-    channels = width
-  return nn.Sequential(*layers, *head(channels))
-
-
-def small_inception(channels: int, width: float) -> nn.Module:
-  """`models.Inception`."""
-
-  def scaled(features: int) -> int:
-    return max(1, round(features * width))
-
-  stem = scaled(inception.STEM)
-  layers: list[nn.Module] = [ConvNormAct(channels, stem, 3)]
-  channels = stem
-  for stage in inception.STAGES:
-    for features in stage:
-      if isinstance(features, int):
-        conv = ConvNormAct(channels, scaled(features), 3, 2)
-        layers.append(Branches(conv, nn.MaxPool2d(3, 2, 1)))
-        channels += scaled(features)
-      else:
-        one, three = map(scaled, features)
-        layers.append(
-          Branches(
-            ConvNormAct(channels, one, 1), ConvNormAct(channels, three, 3)
-          )
-        )
-        channels = one + three
-  return nn.Sequential(*layers, *head(channels))
-
-
 class ResidualBlock(nn.Module):
   """y = relu(branch(x) + x), x projected where the shapes differ."""
 
-  def __init__(self, inputs: int, channels: int, strides: int):
-    """The block from `inputs` to `channels`."""
+  def __init__(self, channels: int, strides: int, project: bool):
+    """The block to `channels`."""
     super().__init__()
     self.branch = nn.Sequential(
-      ConvNormAct(inputs, channels, 3, strides), ConvNorm(channels, channels, 3)
+      conv(channels, 3, strides), conv(channels, 3, act=False)
     )
-    self.shortcut = nn.Identity()
-    if strides != 1 or inputs != channels:
-      self.shortcut = ConvNorm(inputs, channels, 1, strides)
+    shortcut = conv(channels, 1, strides, act=False)
+    self.shortcut = shortcut if project else nn.Identity()
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
-    """Maps [batch, inputs, height, width]."""
+    """Maps [batch, channels, height, width]."""
     return nn.functional.relu(self.branch(x) + self.shortcut(x))
 
 
-def resnet18(channels: int) -> nn.Module:
-  """`models.ResNet18` for small images."""
-  layers: list[nn.Module] = [ConvNormAct(channels, 64, 3)]
-  inputs = 64
-  for stage in range(4):
-    for block in range(2):
-      outputs = 64 * 2**stage
-      strides = 2 if stage > 0 and block == 0 else 1
-      layers.append(ResidualBlock(inputs, outputs, strides))
-      inputs = outputs
-  return nn.Sequential(*layers, *head(inputs))
+def cnn(widths: tuple[int, ...]) -> nn.Module:
+  """`models.CNN`."""
+  layers = [conv(w, 3, 1 if i == 0 else 2) for i, w in enumerate(widths)]
+  return classifier(*layers)
+
+
+def small_inception(width: float) -> nn.Module:
+  """`models.Inception`."""
+
+  def scaled(channels: int, size: int, strides: int = 1) -> nn.Module:
+    return conv(max(1, round(channels * width)), size, strides)
+
+  layers = [scaled(inception.STEM, 3)]
+  for stage in inception.STAGES:
+    for channels in stage:
+      if isinstance(channels, int):
+        branches = scaled(channels, 3, 2), nn.MaxPool2d(3, 2, 1)
+      else:
+        branches = scaled(channels[0], 1), scaled(channels[1], 3)
+      layers.append(Branches(*branches))
+  return classifier(*layers)
+
+
+def resnet18(small_images: bool) -> nn.Module:
+  """`models.ResNet18` for small images, the only ones here."""
+  assert small_images
+  blocks = [
+    ResidualBlock(64 * 2**stage, 2 if first else 1, project=first)
+    for stage in range(4)
+    for first in (stage > 0, False)
+  ]
+  return classifier(conv(64, 3), *blocks)
 
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
@@ -126,7 +103,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 def stepper(
   model: nn.Module, images: np.ndarray, labels: np.ndarray, batch_size: int
 ) -> Stepper:
-  """Makes steps of SGD with momentum, a call each, on random batches.
+  """Makes steps of SGD with momentum, one per call, on random batches.
 
   On a GPU the model is compiled, all examples are on the device, and float32 is
   multiplied as TF32, as it is by JAX.
@@ -135,13 +112,14 @@ def stepper(
     model: maps [batch, channels, height, width] to logits.
     images: float32 [examples, height, width, channels], standardized.
     labels: int32 [examples].
-    batch_size: examples a step.
+    batch_size: examples per step.
   """
   device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-  model = model.to(device, memory_format=torch.channels_last).train()
   # A view with the channels' axis moved is an array in channels-last layout.
-  x = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
-  y = torch.from_numpy(labels).to(device).long()
+  x = torch.from_numpy(images).permute(0, 3, 1, 2)
+  model(x[:2])  # Shapes the lazy layers.
+  model = model.to(device, memory_format=torch.channels_last).train()
+  x, y = x.to(device), torch.from_numpy(labels).to(device).long()
   optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
   forward, wait = model, lambda: None
   if device.type == 'cuda':
@@ -159,4 +137,4 @@ def stepper(
     optimizer.step()
     return loss.detach()
 
-  return Stepper(call, wait)
+  return Stepper(call, lambda _: wait())

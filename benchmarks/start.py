@@ -7,39 +7,39 @@ import sys
 import tempfile
 import time
 
+from benchmarks import reports
 
-def times(scripts: pathlib.Path) -> dict[str, float]:
-  """Seconds to the first row in the record of `configs/digits_cnn.py`.
+ROOT = pathlib.Path(__file__).parents[1]
 
-  The first start compiles everything; the second finds it in the cache.
+
+def report() -> str:
+  """The first start compiles everything, the second finds it in the cache.
+
   Python's modules are in the system's file cache at both.
-
-  Args:
-    scripts: the folder that has `train.py`, beside `configs`.
   """
   with tempfile.TemporaryDirectory() as folder:
     cache = {'JAX_COMPILATION_CACHE_DIR': os.path.join(folder, 'cache')}
-    return {
-      start: seconds_to_first_row(scripts, pathlib.Path(folder, name), cache)
-      for start, name in (('first start', 'first'), ('second start', 'second'))
-    }
+    rows = [
+      (start, f'{seconds_to_first_row(pathlib.Path(folder, start), cache):.1f}')
+      for start in ('first', 'second')
+    ]
+  run = 'configs/digits_cnn.py, to its first row'
+  return reports.report(('start', 'seconds'), rows, run=run)
 
 
 def seconds_to_first_row(
-  scripts: pathlib.Path, workdir: pathlib.Path, environment: dict[str, str]
+  workdir: pathlib.Path, environment: dict[str, str]
 ) -> float:
-  """Trains two steps in a process of its own; returns when the first is there.
+  """Trains two steps in a new process; returns when the first has its row.
 
   Raises:
     RuntimeError: the process failed.
   """
-  script = scripts / 'train.py'
-  config = scripts.parent / 'configs' / 'digits_cnn.py'
-  flags = [f'--config={config}', f'--workdir={workdir}']
+  flags = [f'--config={ROOT}/configs/digits_cnn.py', f'--workdir={workdir}']
   flags += ['--config.log_every=1', '--config.total_steps=2']
   begin = time.perf_counter()
   process = subprocess.Popen(
-    [sys.executable, script, *flags],
+    [sys.executable, ROOT / 'scripts' / 'train.py', *flags],
     env=os.environ | environment,
     stderr=subprocess.DEVNULL,
     stdout=subprocess.DEVNULL,
@@ -51,5 +51,5 @@ def seconds_to_first_row(
     time.sleep(0.005)
   seconds = time.perf_counter() - begin
   if process.wait():
-    raise RuntimeError(f'{script} failed with {process.returncode}')
+    raise RuntimeError(f'train.py failed with {process.returncode}')
   return seconds

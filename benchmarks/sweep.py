@@ -1,8 +1,7 @@
-"""Runs an hour, by what trains them: from the command to the last result.
+"""Runs per hour of each runner, from the command to the last result.
 
-A fresh process for each run, as a shell loop over scripts/train.py has it,
-beside the runners of scripts/sweep.py. All train the same runs, each way with a
-compilation cache of its own that is empty at first.
+The runners of scripts/sweep.py beside a shell loop over scripts/train.py. All
+train the same runs, each with an empty compilation cache of its own.
 """
 
 import os
@@ -11,17 +10,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
 
-import jax
-import pandas as pd
+from benchmarks import reports
 
-from benchmarks import train
-
+ROOT = pathlib.Path(__file__).parents[1]
 MEMBERS = 16
-# Of these the rate follows; their cost does not depend on their number.
+SEEDS = MEMBERS // 4
+# The cost of a fresh process does not depend on the number of runs.
 FRESH_PROCESSES = 4
 RUNNERS = ('one_process', 'processes', 'vectorized')
+FRESH = 'a fresh process each, one after another'
 MODELS = ('cnn', 'mlp')
 STEPS = 300
 
@@ -42,107 +40,49 @@ def get_hyper(hyper):
     hyper.sweep('config.seed', range({seeds})),
   ])
 """
-SEEDS = MEMBERS // 4
 
 
-def report(models: Sequence[str] = MODELS, steps: int = STEPS) -> str:
-  """The table as Markdown, with the machine's name.
-
-  Args:
-    models: of the runs.
-    steps: of each run.
-  """
-  scripts = pathlib.Path(sys.argv[0]).resolve().parent
-  rows = [row for model in models for row in rows_of(model, steps, scripts)]
-  kind = jax.devices()[0].platform
-  return '\n\n'.join(
-    [
-      f'Digits, batch 32, {steps} steps a run, on {kind}; {train.machine()}',
-      train.markdown(pd.DataFrame(rows)),
-    ]
-  )
+def report() -> str:
+  """One row per way to train the runs, one column per model."""
+  runs = f'{MEMBERS} on the digits, batch 32, {STEPS} steps each'
+  rows = []
+  for runner in (None, *RUNNERS):
+    way = f'`--runner={runner}`' if runner else FRESH
+    rates = [runs_per_hour(runner, model) for model in MODELS]
+    rows.append([way, *(f'{rate:,.0f}' for rate in rates)])
+  return reports.report(('runs trained by', *MODELS), rows, runs=runs)
 
 
-def rows_of(
-  model: str, steps: int, scripts: pathlib.Path
-) -> list[dict[str, object]]:
-  """A row a way to train the runs of one model."""
-  ways: dict[str, tuple[int, Callable[[pathlib.Path], None]]] = {
-    'a fresh process each': (
-      FRESH_PROCESSES,
-      lambda folder: fresh_processes(folder, scripts),
-    )
-  }
-  for runner in RUNNERS:
-    ways[f'--runner={runner}'] = (
-      MEMBERS,
-      lambda folder, runner=runner: one_sweep(folder, scripts, runner),
-    )
-  rows, first = [], None
-  for way, (count, run) in ways.items():
-    seconds = seconds_of(
-      run, CONFIG.format(model=model, steps=steps, seeds=SEEDS)
-    )
-    print(f'{model}, {way}: {seconds:.1f} s', file=sys.stderr)
-    rate = 3600 * count / seconds
-    first = first or rate
-    rows.append(
-      {
-        'model': model,
-        'runs trained by': way,
-        'runs': count,
-        'seconds': f'{seconds:.1f}',
-        'runs an hour': f'{rate:,.0f}',
-        'times the first': f'{rate / first:.2f}',
-      }
-    )
-  return rows
-
-
-def seconds_of(run: Callable[[pathlib.Path], None], config: str) -> float:
-  """Seconds that `run` takes in an empty folder that has the config alone."""
+def runs_per_hour(runner: str | None, model: str, steps: int = STEPS) -> float:
+  """The rate of a runner; None trains each run in a fresh process."""
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
-    (folder / 'swept.py').write_text(config, encoding='utf-8')
+    text = CONFIG.format(model=model, steps=steps, seeds=SEEDS)
+    (folder / 'swept.py').write_text(text, encoding='utf-8')
     start = time.perf_counter()
-    run(folder)
-    return time.perf_counter() - start
+    if runner:
+      call(folder, 'sweep', f'--workdir={folder}/sweep', f'--runner={runner}')
+    else:
+      for seed in range(FRESH_PROCESSES):
+        workdir = f'--workdir={folder}/run{seed}'
+        call(folder, 'train', workdir, f'--config.seed={seed}')
+    seconds = time.perf_counter() - start
+  print(f'{model}, {runner}: {seconds:.1f} s', file=sys.stderr)
+  return 3600 * (MEMBERS if runner else FRESH_PROCESSES) / seconds
 
 
-def fresh_processes(folder: pathlib.Path, scripts: pathlib.Path) -> None:
-  """Trains some of the runs as a shell loop would."""
-  for seed in range(FRESH_PROCESSES):
-    call(
-      *(folder, scripts / 'train.py', folder / f'run{seed}'),
-      f'--config.seed={seed}',
-    )
-
-
-def one_sweep(folder: pathlib.Path, scripts: pathlib.Path, runner: str) -> None:
-  """Trains all runs through a runner."""
-  call(folder, scripts / 'sweep.py', folder / 'sweep', f'--runner={runner}')
-
-
-def call(
-  folder: pathlib.Path,
-  script: pathlib.Path,
-  workdir: pathlib.Path,
-  *flags: str,
-) -> None:
-  """Runs a script in a process of its own.
+def call(folder: pathlib.Path, script: str, *flags: str) -> None:
+  """Runs a script on the config in `folder`, in a new process.
 
   Raises:
     RuntimeError: it failed.
   """
-  cache = {'JAX_COMPILATION_CACHE_DIR': str(folder / 'cache')}
+  path = ROOT / 'scripts' / f'{script}.py'
   result = subprocess.run(
-    [
-      *(sys.executable, script, f'--config={folder / "swept.py"}'),
-      *(f'--workdir={workdir}', *flags),
-    ],
-    env=os.environ | cache,
+    [sys.executable, path, f'--config={folder}/swept.py', *flags],
+    env=os.environ | {'JAX_COMPILATION_CACHE_DIR': str(folder / 'cache')},
     capture_output=True,
     text=True,
   )
   if result.returncode:
-    raise RuntimeError(f'{script} failed: {result.stderr.strip()[-500:]}')
+    raise RuntimeError(f'{path} failed: {result.stderr.strip()[-500:]}')

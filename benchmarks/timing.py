@@ -1,6 +1,6 @@
 """Timing side by side: all candidates in turn, again and again, in one process.
 
-Machines are noisy and drift; times of one round share the same weather, so that
+Machines are noisy and drift. Times of one round share the same weather, so
 ratios hold where seconds do not.
 """
 
@@ -8,74 +8,55 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+# Between two turns: PyTorch's threads spin for a while after a call, and the
+# next candidate must not pay for that.
+PAUSE = 0.005
 
 
 @dataclasses.dataclass(frozen=True)
 class Stepper:
-  """A training loop, to be timed.
+  """A computation to be timed: a step of training, or a call of a layer.
 
   Attributes:
-    call: begins the next steps; need not wait for the device.
-    wait: returns when all steps are done.
-    steps: of a call.
-    program_text: the compiled program of a call, as XLA writes it; None where
-      it is not asked for.
+    call: starts the next steps, and returns a result to wait for.
+    wait: is given the last result; returns when it is there.
+    steps: number of steps per call.
+    program_text: the compiled program of a call, as XLA writes it.
   """
 
-  call: Callable[[], object]
-  wait: Callable[[], object]
+  call: Callable[[], Any]
+  wait: Callable[[Any], object] = jax.block_until_ready
   steps: int = 1
   program_text: Callable[[], str] | None = None
 
-  def calls(self, steps: int) -> int:
-    """How many calls make at least so many steps."""
-    return -(-steps // self.steps)
-
-  def run(self, steps: int) -> None:
-    """Makes at least so many steps, and waits for the last."""
-    for _ in range(self.calls(steps)):
-      self.call()
-    self.wait()
-
-
-def steps_side_by_side(
-  steppers: Mapping[str, Stepper], *, rounds: int, steps: int
-) -> dict[str, float]:
-  """Median seconds a step of each.
-
-  Args:
-    steppers: the candidates.
-    rounds: how often each gets its turn.
-    steps: of a turn, at least.
-  """
-  turns = {who: lambda s=s: s.run(steps) for who, s in steppers.items()}
-  times = side_by_side(turns, rounds=rounds, calls=1)
-  return {
-    who: times[who] / (stepper.steps * stepper.calls(steps))
-    for who, stepper in steppers.items()
-  }
+  def run(self, steps: int) -> int:
+    """Makes at least so many steps, waits for the last; returns how many."""
+    calls = -(-steps // self.steps)
+    for _ in range(calls):
+      result = self.call()
+    self.wait(result)
+    return calls * self.steps
 
 
 def side_by_side(
-  candidates: Mapping[str, Callable[[], object]],
-  *,
-  rounds: int,
-  calls: int,
+  steppers: Mapping[str, Stepper], *, rounds: int, steps: int = 1
 ) -> dict[str, float]:
-  """Median seconds a call of each candidate.
+  """Median seconds per step of each, after one round that compiles.
 
   Args:
-    candidates: what to call; each returns when its work is done.
-    rounds: how often each gets its turn.
-    calls: calls a turn.
+    steppers: the candidates.
+    rounds: number of turns of each.
+    steps: of a turn, at least.
   """
-  for candidate in candidates.values():
-    candidate()  # Compiles, and warms the caches.
-  times: dict[str, list[float]] = {name: [] for name in candidates}
-  for _ in range(rounds):
-    for name, candidate in candidates.items():
+  times: dict[str, list[float]] = {who: [] for who in steppers}
+  for _ in range(rounds + 1):
+    for who, stepper in steppers.items():
+      time.sleep(PAUSE)
       start = time.perf_counter()
-      for _ in range(calls):
-        candidate()
-      times[name].append((time.perf_counter() - start) / calls)
-  return {name: statistics.median(values) for name, values in times.items()}
+      made = stepper.run(steps)
+      times[who].append((time.perf_counter() - start) / made)
+  return {who: statistics.median(values[1:]) for who, values in times.items()}

@@ -1,123 +1,145 @@
-"""Who is timed beside whom: our trainer, plain Flax and optax, PyTorch."""
+"""The networks that are timed, and the training loops that are compared."""
 
+import dataclasses
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import ml_collections
+import numpy as np
 
 from benchmarks import plain_flax
 from benchmarks.timing import Stepper
-from benchmarks.train_cases import Case
-from normlab import data
+from configs import base
+from normlab import data, validation
 from normlab.data import feeds
-from normlab.program import programs
-from normlab.runtime import devices, progress_bar
+from normlab.runtime import devices
 from normlab.training import preparation
-from normlab.training.training_rows import TrainLog, TrainRows
+from normlab.training.training_rows import TrainLog
 
+EXAMPLES = 1_024
 # More than any benchmark makes.
 TOTAL_STEPS = 1_000_000
 
 
-class Nowhere:
-  """Takes the rows of a training log, and writes none."""
+class Examples(NamedTuple):
+  """Random images, as our trainer has them and as a plain loop has them.
 
-  def write(self, step: int, split: str, values: dict[str, float]) -> None:
-    """Ignores a row."""
+  Attributes:
+    pixels: uint8 [examples, height, width, channels].
+    floats: float32 of that shape, standardized.
+    labels: int32 [examples].
+  """
 
-  def write_timing(self, step: int, values: dict[str, float]) -> None:
-    """Ignores a speed."""
+  pixels: np.ndarray
+  floats: np.ndarray
+  labels: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """A network to time.
+
+  Attributes:
+    row: its name in the table.
+    model: its name in `models.MODELS`, and in `NETWORKS` of the plain loops.
+    size: height and width of the images, in pixels.
+    channels: of the images.
+    fields: of the model.
+    steps: of a turn, on a CPU.
+    rounds: number of turns of each candidate.
+  """
+
+  row: str
+  model: str
+  size: int
+  channels: int
+  fields: Mapping[str, Any]
+  steps: int = 1
+  rounds: int = 7
+
+  def examples(self, count: int = EXAMPLES) -> Examples:
+    """Random pixels, with the labels in turn."""
+    shape = (count, self.size, self.size, self.channels)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    floats = (pixels.astype(np.float32) / 255 - 0.5) / 0.29
+    return Examples(pixels, floats, (np.arange(count) % 10).astype(np.int32))
+
+
+CNN = {'widths': (32, 64, 128)}
+SIXTH = {'width': 1 / 6}
+CASES = (
+  Case('cnn, digits size', 'cnn', 8, 1, CNN, steps=50),
+  Case('inception 1/6, digits size', 'inception', 8, 1, SIXTH, steps=25),
+  Case('cnn, CIFAR size', 'cnn', 32, 3, CNN, steps=5, rounds=5),
+  Case('inception 1/6, CIFAR size', 'inception', 32, 3, SIXTH, 3, rounds=5),
+  Case(
+    *('resnet18, CIFAR size', 'resnet18', 32, 3, {'small_images': True}),
+    rounds=3,
+  ),
+)
+
+
+def batch_size() -> int:
+  """Examples per step: few suit a CPU core, many an accelerator."""
+  return 32 if jax.default_backend() == 'cpu' else 128
 
 
 def config_of(case: Case, batch_size: int) -> ml_collections.ConfigDict:
-  """The config of a long run on one device, without evaluations.
-
-  With the fields that training reads; a config file has all.
-  """
-  return ml_collections.ConfigDict(
-    {
-      'seed': 0,
-      'batch_size': batch_size,
-      'total_steps': TOTAL_STEPS,
-      'eval_every': TOTAL_STEPS,
-      'checkpoint_every': TOTAL_STEPS,
-      'log_every': 50,
-      'steps_per_call': None,
-      'num_devices': 1,
-      'microbatches': 1,
-      'ema_decay': None,
-      'label_smoothing': None,
-      'log_layer_norms': False,
-      'data': {'name': 'digits', 'random_crop': 0, 'random_flip': False},
-      'model': {'name': case.model, **case.fields},
-      'norm': {'name': 'batch', 'momentum': 0.9},
-      'optimizer': {
-        'name': 'momentum',
-        'learning_rate': 0.03,
-        'learning_rate_multiplier': 1.0,
-        'weight_decay': 0.0,
-      },
-      'schedule': {'name': 'constant', 'warmup_steps': 0},
-    }
-  )
+  """The config of a long run on one device, without evaluations."""
+  config = base.get_config()
+  config.batch_size = batch_size
+  config.total_steps = config.eval_every = TOTAL_STEPS
+  config.checkpoint_every = TOTAL_STEPS
+  config.num_devices = 1
+  config.norm.momentum = 0.9
+  config.model.name = case.model
+  config.model.update(case.fields)
+  return config
 
 
 def prepare(case: Case, batch_size: int) -> preparation.Run:
-  """As `preparation.prepare`, with the examples of the case."""
-  config = config_of(case, batch_size)
-  mesh = devices.mesh(config.num_devices)
-  init_key, order_key, key = preparation.keys(config)
+  """`preparation.prepare` of a run on the examples of the case."""
+  config = validation.check(config_of(case, batch_size))
+  run = preparation.prepare(config)
   pixels, _, labels = case.examples()
   splits = {'train': data.Examples(pixels, labels)}
-  feed = feeds.MemoryFeed(splits, order_key, batch_size, mesh)
-  hyper = programs.hyperparameters(config)
-  statistics, hyper, key = devices.replicate((feed.pixels, hyper, key), mesh)
-  return preparation.Run(
-    config=config,
-    program=programs.build(config, 10, mesh),
-    mesh=mesh,
-    data=feed,
-    start=feed.state(),
-    pixels=statistics,
-    learning_rates=programs.learning_rates(config),
-    hyper=hyper,
-    init_key=init_key,
-    key=key,
+  key = preparation.keys(config).order
+  feed = feeds.MemoryFeed(splits, key, batch_size, run.mesh)
+  return run._replace(
+    data=feed, pixels=devices.replicate(feed.pixels, run.mesh)
   )
 
 
 def trainer(case: Case, batch_size: int) -> Stepper:
-  """What `loop.steps` does between evaluations, metrics and log included."""
-  ready = prepare(case, batch_size)
-  config, state = ready.config, preparation.initial_state(ready)
-  rows = TrainRows(
-    config, Nowhere(), progress_bar.Silent(), ready.learning_rates
-  )
+  """Our loop between evaluations; it fetches the metrics too."""
+  run = prepare(case, batch_size)
+  state = preparation.initial_state(run)
   log = TrainLog(
-    config,
+    run.config,
     norms_of=lambda: preparation.parameter_norms(state.params, each=False),
-    take=rows.take,
+    take=lambda *_: None,
   )
-  calls = preparation.calls(config)
+  calls = preparation.calls(run.config)
 
-  def call() -> None:
+  def call() -> preparation.CallMetrics:
     nonlocal state
     first, count = next(calls)
-    state, metrics = preparation.run_steps(ready, state, first, count)
+    state, metrics = preparation.run_steps(run, state, first, count)
     log.add(first, metrics)
+    return metrics
 
   return Stepper(
     call,
-    lambda: jax.block_until_ready(state),
-    steps=preparation.steps_per_call(config),
-    program_text=lambda: preparation.compiled_step(ready, state).as_text(),
+    steps=preparation.steps_per_call(run.config),
+    program_text=lambda: preparation.compiled_step(run, state).as_text(),
   )
 
 
 def flax(case: Case, batch_size: int) -> Stepper:
   """The loop that one writes with `flax.linen` and optax."""
-  network = plain_flax.NETWORKS[case.model](*case.plain)
+  network = plain_flax.NETWORKS[case.model](**case.fields)
   _, floats, labels = case.examples()
   return plain_flax.stepper(network, floats, labels, batch_size)
 
@@ -126,7 +148,7 @@ def torch(case: Case, batch_size: int) -> Stepper:
   """The loop that one writes with PyTorch."""
   from benchmarks import plain_torch
 
-  network = plain_torch.NETWORKS[case.model](case.channels, *case.plain)
+  network = plain_torch.NETWORKS[case.model](**case.fields)
   _, floats, labels = case.examples()
   return plain_torch.stepper(network, floats, labels, batch_size)
 
@@ -139,10 +161,7 @@ CANDIDATES: dict[str, Callable[[Case, int], Stepper]] = {
 
 
 def available() -> list[str]:
-  """Who can take part: all, or all but PyTorch.
-
-  That is where it is not installed, or lacks the device that JAX uses.
-  """
+  """All, without PyTorch if it is not installed or lacks JAX's device."""
   found = [*CANDIDATES]
   if importlib.util.find_spec('torch') is None or not _torch_has_device():
     found.remove('torch')

@@ -1,9 +1,8 @@
 """Does Batch Renormalization make up for statistics of four examples?
 
-Section 4.2 of arXiv:1702.03275: each step is of 1,600 examples, normalized in
-microbatches of 4. Here one after the other, on at most four devices, which
-share a microbatch. The network is BN-Inception, where the paper has
-Inception-v3.
+Section 4.2 of arXiv:1702.03275: a step has 1,600 examples, normalized in
+microbatches of 4. Here they run in turn, and at most four devices share one.
+The network is BN-Inception; the paper's is Inception-v3.
 
 The other runs of the comparison:
 
@@ -12,10 +11,10 @@ The other runs of the comparison:
 
 With these limits the layer computes what BatchNorm does.
 
-Expected, of the paper, for Inception-v3: with microbatches of 4, 76.5% after
-130,000 steps, and 74.2% after 210,000 with BatchNorm; with minibatches of 32,
-78.5% and 78.3%. Not run here yet. The paper evaluates averages of the
-parameters: the columns loss_ema and accuracy_ema.
+Expected (the paper, Inception-v3): with microbatches of 4, 76.5% after 130,000
+steps, and 74.2% after 210,000 with BatchNorm; with minibatches of 32, 78.5% and
+78.3%. Not run here yet. The paper evaluates averages of the parameters: columns
+loss_ema and accuracy_ema.
 Time: not measured yet; 336 million images, four at a time.
 
   python scripts/train.py --config=configs/imagenet_batch_renorm.py \
@@ -30,13 +29,13 @@ MICROBATCHES = 400
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """The optimizer is that of Inception-v3 (1512.00567, section 8)."""
+  """BN-Inception with the optimizer of Inception-v3 (1512.00567, section 8)."""
   config = base.get_config()
   config.label = 'imagenet_batch_renorm'
   # 50 machines with 32 each.
   config.batch_size = 1_600
   config.microbatches = MICROBATCHES
-  # As long as BatchNorm takes; an epoch is 800 steps.
+  # The steps that BatchNorm needs; an epoch has 800.
   config.total_steps = 210_000
   config.eval_every = 1_000
   config.checkpoint_every = 500
@@ -47,7 +46,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.model.name = 'bn_inception'
   config.model.dtype = 'bfloat16'
   config.norm.name = 'batch_renorm'
-  # The paper's schedule counts steps, and the layer its calls.
+  # The paper's schedule counts steps; the layer counts its calls.
   config.norm.schedule_scale = float(MICROBATCHES)
   # A ReLU and another layer follow.
   config.norm.use_scale = False
@@ -56,7 +55,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.optimizer.epsilon = 1.0
   config.optimizer.clip_norm = 2.0
   config.optimizer.learning_rate = 0.045
-  # 6% less every two epochs, which the run holds 131 times.
+  # 6% less every two epochs: 131 times in the run.
   config.schedule.name = 'exponential'
   config.schedule.decay_rate = 3e-4
   config.schedule.decay_steps = 210_000

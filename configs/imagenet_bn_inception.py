@@ -11,11 +11,11 @@ of each activation and nothing else changed. The other networks are overrides:
   BN-x30         as BN-x5, with learning_rate_multiplier=30 and 6000000 steps
   BN-x5-Sigmoid  as BN-x5, with --config.model.activation=sigmoid
 
-The paper's Inception also has local response normalization. It trains on many
-machines at once, and with less photometric distortion for the fast networks;
-here there is none for any.
+The paper's Inception also has local response normalization. The paper trains on
+many machines at once, with less photometric distortion for the fast networks;
+here no network has any.
 
-Expected, of the paper: steps to 72.2% accuracy 31.0 million (Inception), 13.3
+Expected (the paper): steps to 72.2% accuracy 31.0 million (Inception), 13.3
 (BN-Baseline), 2.1 (BN-x5), 2.7 (BN-x30); best accuracy 72.2%, 72.7%, 73.0%,
 74.8%; 69.8% for the sigmoid. Not run here yet.
 Time: not measured yet; 992 million images, 160 to 192 for the fast ones.
@@ -30,12 +30,12 @@ from configs import base
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """BN-Baseline; what the paper does not say is GoogLeNet's or a guess."""
+  """BN-Baseline; settings that the paper omits are GoogLeNet's or guesses."""
   config = base.get_config()
   config.label = 'imagenet_bn_inception'
   config.batch_size = 32
   config.total_steps = 31_000_000
-  # Of the images, 1.25 epochs.
+  # 1.25 epochs of the images.
   config.eval_every = 50_000
   config.log_every = 1_000
   config.checkpoint_every = 10_000
@@ -44,14 +44,14 @@ def get_config() -> ml_collections.ConfigDict:
   config.data.random_flip = True
   config.model.name = 'bn_inception'
   config.model.dtype = 'bfloat16'
-  # Of the pooled features (1502.03167, 4.2.3).
+  # On the pooled features (1502.03167, 4.2.3).
   config.model.dropout = 0.4
   config.optimizer.name = 'momentum'
   config.optimizer.momentum = 0.9
   config.optimizer.learning_rate = 0.0015
-  # Not in the paper; that of TF-Slim's Inception.
+  # TF-Slim's Inception; the paper gives none.
   config.optimizer.weight_decay = 4e-5
-  # GoogLeNet's: 4% less every 8 epochs, which 31 million steps hold 97 times.
+  # GoogLeNet's: 4% less every 8 epochs, 97 times in 31 million steps.
   config.schedule.name = 'exponential'
   config.schedule.decay_rate = 0.02
   config.schedule.decay_steps = 31_000_000

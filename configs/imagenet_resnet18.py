@@ -2,9 +2,8 @@
 
 The recipe of `imagenet_resnet50` for a network with a fifth of the work.
 
-Expected: about 70% of the test split, which is ImageNet's validation set
-(torchvision says 69.76% for its ResNet-18, of nearly this recipe); not run here
-yet.
+Expected: about 70% on the test split, which is ImageNet's validation set
+(torchvision's ResNet-18, with nearly this recipe: 69.76%). Not run here yet.
 Time: not measured yet; 115 million images, and 0.9 million of Imagenette.
 
   python scripts/train.py --config=configs/imagenet_resnet18.py --workdir=DIR
@@ -21,7 +20,7 @@ from configs import imagenet_resnet50
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """As `imagenet_resnet50`, but for the network."""
+  """`imagenet_resnet50` with another network."""
   config = imagenet_resnet50.get_config()
   config.label = 'imagenet_resnet18'
   config.model.name = 'resnet18'

@@ -1,13 +1,13 @@
-"""ResNet-50 on ImageNet: is the trainer as good as the ones that are quoted?
+"""ResNet-50 on ImageNet: does this trainer reach the published accuracy?
 
 The recipe of Goyal et al. 2017 (arXiv:1706.02677, section 5.1) for batches of
-256: 90 epochs of random resized crops and mirrored images, the rate a tenth
-after 30, 60 and 80. It differs in one point: the paper starts the last scale of
+256: 90 epochs of random resized crops and mirrored images; the rate drops to a
+tenth after 30, 60 and 80. One difference: the paper starts the last scale of
 each residual block at zero.
 
-Expected: 76.4% of the test split, which is ImageNet's validation set, single
-crop of the centre (the paper: error 23.60% +- 0.12); not run here yet. The
-validation split is 1% of the training images.
+Expected: 76.4% on the test split, which is ImageNet's validation set, with one
+central crop (the paper: error 23.60% +- 0.12). Not run here yet. The validation
+split is 1% of the training images.
 Time: not measured yet; 115 million images.
 
   python scripts/train.py --config=configs/imagenet_resnet50.py --workdir=DIR
@@ -21,8 +21,8 @@ import ml_collections
 
 from configs import base
 
-# At this batch, 1,280,000 images: the whole training set (of which 1% is for
-# validation, so that 90 epochs here are 91 passes).
+# 1,280,000 images at this batch: the whole training set. As 1% is held out for
+# validation, 90 epochs are 91 passes.
 EPOCH = 5_000
 
 
@@ -44,8 +44,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.optimizer.momentum = 0.9
   config.optimizer.learning_rate = 0.1
   config.optimizer.weight_decay = 1e-4
-  # The paper needs it for its larger batches only; here it takes nothing away
-  # and lets the rate be multiplied.
+  # The paper warms up for larger batches only; here it does no harm and allows
+  # larger multipliers of the rate.
   config.schedule.warmup_steps = 5 * EPOCH
   config.schedule.name = 'step'
   config.schedule.decay_rate = 0.1

@@ -18,7 +18,7 @@ class ConfigError(ValueError):
 
   @property
   def problems(self) -> tuple[str, ...]:
-    """What is wrong, one line each."""
+    """The problems, one line each."""
     return tuple(map(str, self.args))
 
   def __str__(self) -> str:
@@ -29,7 +29,7 @@ def shown(value: Any) -> str:
   """A value as it is written in an error: one line, of any value."""
   try:
     text = one_line(repr(value))
-  except Exception:  # Of whoever wrote the class; or an int of 5,000 digits.
+  except Exception:  # From the class of the value; or an int of 5,000 digits.
     text = f'<{type(value).__name__}>'
   return cut(text, LONGEST_SHOWN)
 
@@ -50,10 +50,11 @@ def typed(error: BaseException) -> str:
   return f'{kind}: {text}' if text else kind
 
 
-def first_line(error: BaseException) -> str:
-  """The first line of an exception, in a readable length; or its type."""
-  text = str(error).strip() or type(error).__name__
-  return cut(text.splitlines()[0])
+def summary(error: BaseException) -> str:
+  """An exception in one line; with its type if it was not made for people."""
+  if isinstance(error, ValueError) and (text := one_line(str(error))):
+    return cut(text, 2 * LONGEST_LINE)  # Ours name paths.
+  return cut(typed(error))
 
 
 @contextlib.contextmanager

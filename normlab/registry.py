@@ -1,10 +1,11 @@
 """Looks names up in tables, with errors that help.
 
-Every part of normlab that is chosen by name (norms, models, optimizers,
-schedules, data sets, experiments) says the same thing when a name is wrong.
+Norms, models, optimizers, schedules, data sets and experiments are chosen by
+name; a wrong name gets the same error everywhere.
 """
 
 import difflib
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -12,6 +13,8 @@ from typing import Any, TypeVar
 from normlab.errors import LONGEST_SHOWN, ConfigError, shown
 
 T = TypeVar('T')
+# What is less alike is not suggested.
+ALIKE = 0.5
 
 
 def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:
@@ -19,8 +22,6 @@ def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:
 
   Args:
     kind: what the table holds, in the words of the error ('norm').
-    name: the name asked for.
-    table: the known names.
 
   Raises:
     ConfigError: an unknown name; lists the known ones and the nearest.
@@ -33,17 +34,34 @@ def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
   """Says that `name` is unknown, which is the nearest, and which are known."""
-  known = list(known)
+  known = tuple(known)
   near = nearest(name, known)
-  hint = f'; did you mean {near!r}?' if near else ';'
+  hint = f'; did you mean {near[0]!r}?' if near else ';'
   return f'unknown {kind} {shown(name)}{hint} known: {", ".join(known)}'
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-  """The known name that is most like `name`; None where none is like it."""
-  text = name[:LONGEST_SHOWN] if isinstance(name, str) else shown(name)
-  found = difflib.get_close_matches(text, list(known), n=1, cutoff=0.5)
-  return found[0] if found else None
+def nearest(name: Any, known: tuple[str, ...], most: int = 1) -> list[str]:
+  """The known names most like `name`, or like the last part of its path."""
+  if not isinstance(name, str):
+    return []
+  ratios = likenesses(name[:LONGEST_SHOWN], known)
+  found = sorted(known, key=lambda k: ratios[k], reverse=True)[:most]
+  return [k for k in found if ratios[k][0] >= ALIKE]
+
+
+# Thousands of rows of a sweep can have the same slip.
+@functools.lru_cache(maxsize=64)
+def likenesses(
+  name: str, known: tuple[str, ...]
+) -> dict[str, tuple[float, float]]:
+  """How much each known path is like a name: at best, and as a whole."""
+
+  def of(path: str) -> tuple[float, float]:
+    pairs = (name, path), (name.rpartition('.')[2], path.rpartition('.')[2])
+    ratios = [difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs]
+    return max(ratios), ratios[0]
+
+  return {path: of(path) for path in known}
 
 
 def check_fields(
@@ -53,8 +71,6 @@ def check_fields(
 
   Args:
     owner: whose fields these are, in the words of the error ("norm 'batch'").
-    fields: the fields that are set.
-    known: the fields that the owner has.
 
   Raises:
     ConfigError: an unknown field; lists the known ones and the nearest.

@@ -1,4 +1,4 @@
-"""What the scripts share: flags, and errors as one line with an exit status."""
+"""Shared by the scripts: flags, and errors as one line with an exit status."""
 
 import math
 import os
@@ -6,6 +6,7 @@ import pathlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
+from typing import Any
 
 # The checkout of this script, whichever the environment was made for.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -26,8 +27,6 @@ INPUT_ERROR, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 MULTI_HOST = ('multi_host', 'coordinator', 'num_processes', 'process_id')
 RUNNERS = ('vectorized', 'processes', 'one_process', 'ray')
 RUNNER_OPTIONS = ('processes', 'address', 'num_cpus', 'num_gpus')
-# Path and text of each --config.FIELD=VALUE, as FLAGS has the other flags.
-OVERRIDES: list[tuple[str, str]] = []
 
 
 def run(
@@ -40,15 +39,15 @@ def run(
   """Parses the flags, runs `main`, and returns the exit status.
 
   Args:
-    main: what to do; is given the positional arguments, and returns an exit
-      status or None.
+    main: is given the positional arguments; behind them, with --config, path
+      and text of each --config.FIELD=VALUE. Returns an exit status or None.
     argv: the command line.
     arguments: the names of the positional arguments.
     required: the names of the flags that must be given.
 
   Returns:
     0, or what `main` returned; 1 for input that cannot be used and 2 for a
-    wrong command line, with a line a problem on standard error; 75 for runs
+    wrong command line, with one line per problem on standard error; 75 for runs
     that were interrupted and can be continued, 130 after Ctrl-C.
   """
   # Compiled programs are kept between runs, and shared by processes.
@@ -57,7 +56,9 @@ def run(
   # Also those that compile in tenths of a second: a start has a dozen of them.
   os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
   if {'--help', '-h', '--helpfull'} & {*argv}:
-    print(sys.modules['__main__'].__doc__, help_text(), sep='\n')
+    print(sys.modules['__main__'].__doc__)
+    # The flags of the script, and those that scripts share.
+    print(FLAGS.main_module_help(), FLAGS.module_help(__name__), sep='\n')
     return 0
   try:
     return main(*parse(argv, arguments, required)) or 0
@@ -75,13 +76,8 @@ def run(
     return fail(INPUT_ERROR, error)
 
 
-def help_text() -> str:
-  """All flags of the script: its own, and those that scripts share."""
-  return f'{FLAGS.main_module_help()}\n{FLAGS.module_help(__name__)}'
-
-
 def fail(status: int, *problems: object) -> int:
-  """Prints one line a problem, and returns the status."""
+  """Prints one line per problem, and returns the status."""
   for problem in problems:
     line = ' '.join(str(problem).split())
     print(f'{os.path.basename(sys.argv[0])}: {line}', file=sys.stderr)
@@ -123,7 +119,7 @@ def values(names: Iterable[str]) -> dict[str, object]:
 
 
 def runner_flags() -> dict[str, object]:
-  """What `choice.build` takes: 'name', and the options that are given."""
+  """The arguments of `choice.build`: 'name', and the options."""
   return {'name': FLAGS['runner'].value, **values(RUNNER_OPTIONS)}
 
 
@@ -147,16 +143,18 @@ def config_file() -> tuple[ModuleType, ml_collections.ConfigDict]:
 
 def parse(
   argv: Sequence[str], arguments: Sequence[str], required: Sequence[str]
-) -> list[str]:
-  """Parses the flags; returns the positional arguments.
+) -> list[Any]:
+  """Parses the flags; returns the arguments of `main`: see `run`.
 
   Raises:
     flags.Error: a wrong command line.
   """
   words = FLAGS.read_flags_from_files(argv[1:], force_gnu=False)
+  further = []
   try:
     if 'config' in FLAGS:
-      words, OVERRIDES[:] = config_files.split(words)
+      words, overrides = config_files.split(words)
+      further = [overrides]
     given = FLAGS([argv[0], *words])[1:]
   except ValueError as error:  # Of absl, for --noflag=value.
     raise flags.Error(str(error)) from error
@@ -169,4 +167,4 @@ def parse(
   if len(given) != len(arguments):
     wanted = ' '.join(arguments) or 'none'
     raise flags.Error(f'arguments are {given}; needed: {wanted}')
-  return given
+  return [*given, *further]

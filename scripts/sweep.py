@@ -1,4 +1,4 @@
-"""Trains all runs of a sweep, those that get_hyper of a config asks for.
+"""Trains all runs of a sweep: the rows of get_hyper in a config.
 
 python scripts/sweep.py --config=configs/lr_multipliers/digits.py --workdir=DIR
 python scripts/sweep.py --config=FILE --workdir=DIR --runner=ray --address=auto
@@ -19,7 +19,7 @@ from normlab.runtime import interruption
 cli.define_config_flag()
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the sweep.')
 DRY_RUN = flags.DEFINE_bool(
-  'dry_run', False, 'Says the runs, their groups and the time; trains none.'
+  'dry_run', False, 'Says the runs and how far they are; trains none.'
 )
 TARGET = flags.DEFINE_float(
   'target',
@@ -31,12 +31,12 @@ TARGET = flags.DEFINE_float(
 cli.define_runner_flags()
 
 
-def main() -> int:
+def main(overrides: list[tuple[str, str]]) -> int:
   """Sweeps, and says whether all runs have a result."""
   module, config = cli.config_file()
   # Before the imports, which take seconds, and after quick errors.
   with interruption.watched() as stop:
-    config_files.override(config, cli.OVERRIDES)
+    config_files.override(config, overrides)
     from normlab.commands import sweep
 
     return sweep.sweep(

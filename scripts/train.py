@@ -19,19 +19,19 @@ from normlab.runtime import interruption
 cli.define_config_flag()
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run.')
 DRY_RUN = flags.DEFINE_bool(
-  'dry_run', False, 'Checks and compiles, says memory and time; writes nothing.'
+  'dry_run', False, 'Checks and compiles, says the memory; writes nothing.'
 )
 cli.define_multi_host_flags()
 
 
-def main() -> int:
+def main(overrides: list[tuple[str, str]]) -> int:
   """Trains, and says how the run ended."""
   if not DRY_RUN.value and not WORKDIR.value:
     raise flags.Error('--workdir is needed')
   _, config = cli.config_file()
   # Before the imports, which take seconds, and after quick errors.
   with interruption.watched() as stop:
-    config_files.override(config, cli.OVERRIDES)
+    config_files.override(config, overrides)
     from normlab.commands import train
 
     train.join_processes(**cli.values(cli.MULTI_HOST))

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from configs import base
-from normlab import records
+from normlab import records, validation
 from normlab.commands import train
 from normlab.journal import checkpoint_files, checkpoints
 from normlab.runtime import interruption
@@ -45,7 +45,7 @@ def _train(folder, config, cache):
 
 def final_tensors(folder, config):
   """All tensors of the newest checkpoint, by name."""
-  ready = preparation.prepare(config)
+  ready = preparation.prepare(validation.check(config))
   like = preparation.initial_state(ready)
   state, _ = checkpoints.restore(records.Record(folder), like)
   return {

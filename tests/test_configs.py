@@ -91,12 +91,11 @@ def test_can_be_trained(config, request):
   if config.data.name != EMBEDDED:
     config.data.data_dir = request.getfixturevalue('shared_data')
   try:
-    description = validation.check(config)
+    validation.check(config)
   except errors.ConfigError as error:
     if 'is not prepared' not in str(error):
       raise
     pytest.skip(str(error))
-  assert description.sizes['train'] >= config.batch_size
 
 
 def test_evaluates_and_logs_within_the_run(config):

@@ -29,9 +29,11 @@ def test_what_is_generated_is_current(path):
 
 
 def test_every_result_is_shown(root):
-  shown = (root / 'docs' / 'experiments.md').read_text(encoding='utf-8')
+  shown = ''.join(GENERATED.values())
   for path in (root / 'results').rglob('*.png'):
     assert f'](../{path.relative_to(root)})' in shown
+  for path in (root / 'results' / 'benchmarks').iterdir():
+    assert f'<!-- {path.relative_to(root)} -->' in shown
 
 
 @pytest.mark.parametrize('name', DOCUMENTS)

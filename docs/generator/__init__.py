@@ -1,1 +1,1 @@
-"""Writes what the documents show of results and code: `make docs`."""
+"""The generator of the documents' results and picture: `make docs`."""

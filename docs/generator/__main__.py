@@ -1,4 +1,4 @@
-"""Brings all generated text up to date: python -m docs.generator."""
+"""Writes all generated text: python -m docs.generator."""
 
 from docs.generator import pages
 

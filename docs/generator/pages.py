@@ -1,4 +1,4 @@
-"""Texts that show results: docs/experiments.md, and marked blocks elsewhere."""
+"""Documents that show results: docs/experiments.md, and marked blocks."""
 
 import importlib
 import inspect
@@ -12,13 +12,12 @@ from configs import base
 from docs.generator import picture
 from docs.generator.imports import ROOT
 from normlab import records
-from normlab.commands import reproduce
 
 DOCS = ROOT / 'docs'
 # The parts of a result's text, in its order.
 PARTS = ('outcomes', 'verdicts', 'caption')
 BLOCK = re.compile(
-  r'(<!-- (results/\S+\.md): (\w+) -->\n).*?(?=<!-- end -->)', re.DOTALL
+  r'(<!-- (results/[\w/]+\.md)(?:: (\w+))? -->\n).*?(?=<!-- end -->)', re.DOTALL
 )
 # Settings that readers look for, and those that change no result.
 ALWAYS = ('batch_size', 'optimizer.name')
@@ -51,15 +50,15 @@ def documents() -> dict[pathlib.Path, str]:
 
 
 def shown(block: re.Match[str]) -> str:
-  """A marked block, with the part of the result that its mark names."""
+  """A marked block, with the result, or the part of it, that its mark names."""
   mark, path, name = block.groups()
   return f'{mark}\n{part(path, name)}\n\n'
 
 
-def part(path: str, name: str) -> str:
-  """A part of the text of a result; tables without the padding."""
+def part(path: str, name: str | None) -> str:
+  """A part of the text of a result, or all; tables without the padding."""
   text = (ROOT / path).read_text(encoding='utf-8').strip()
-  found = text.split('\n\n')[PARTS.index(name)]
+  found = text.split('\n\n')[PARTS.index(name)] if name else text
   return re.sub(r'[ ]{2,}(?=\|)', ' ', re.sub(r'\|[:-]{3,}', '|---', found))
 
 
@@ -78,7 +77,7 @@ def section(name: str) -> str:
   return '\n\n'.join(texts) + '\n'
 
 
-def settings(scales: Mapping[str, Sequence[reproduce.Run]]) -> str:
+def settings(scales: Mapping[str, Sequence[Any]]) -> str:
   """A table of the fields that are not the base config's, scale by scale."""
   usual = records.flatten(base.get_config())
   values = {}
@@ -110,7 +109,7 @@ def value(config: Mapping[str, Any], field: str) -> str:
   return text
 
 
-def command(name: str, scale: str, runs: Sequence[reproduce.Run]) -> str:
+def command(name: str, scale: str, runs: Sequence[Any]) -> str:
   """The command, and how long it takes."""
   story = inspect.getdoc(importlib.import_module(f'configs.{name}.{scale}'))
   time = re.search(r'^Time: .*?(?=\n\n)', story, re.DOTALL | re.MULTILINE)[0]

@@ -9,7 +9,6 @@ def steps_to_match(run: pd.DataFrame, target: float) -> float:
 
   Args:
     run: the evaluations of one seed.
-    target: accuracy in [0, 1].
 
   Returns:
     The step; infinity for a run that never gets there.

@@ -3,7 +3,6 @@
 import errno
 import os
 import pathlib
-import shutil
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -19,38 +18,26 @@ def write(
 ) -> None:
   """Writes `path` with each of `SUFFIXES`; its folder is created if missing.
 
-  The files are written in a hidden folder and moved at the end: a failure
-  leaves those of before. What a process leaves that was killed meanwhile, the
-  next one removes.
+  An error leaves the files of before.
 
   Args:
     path: without a suffix.
-    table: as CSV.
-    text: as Markdown.
-    figure: as PNG and SVG.
 
   Raises:
     records.RecordError: a file cannot be written; says which, or the folder.
   """
-  names = [path.name + suffix for suffix in SUFFIXES]
-  places = {name: path.with_name(name) for name in names}
-  hidden = path.with_name(f'.{path.name}.tmp')
+  places = {path.name + s: path.with_name(path.name + s) for s in SUFFIXES}
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     for place in filter(pathlib.Path.is_dir, places.values()):
       raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), place)
-    shutil.rmtree(hidden, ignore_errors=True)
-    hidden.mkdir()
-    table.to_csv(hidden / f'{path.name}.csv', index=False)
-    (hidden / f'{path.name}.md').write_text(text, encoding='utf-8')
-    plotting.save(figure, hidden / path.name)
-    for name, place in places.items():
-      (hidden / name).replace(place)
+    with records.replacing(*places.values()) as hidden:
+      table.to_csv(hidden / f'{path.name}.csv', index=False)
+      (hidden / f'{path.name}.md').write_text(text, encoding='utf-8')
+      plotting.save(figure, hidden / path.name)
   except OSError as error:
     name = pathlib.Path(error.filename or '').name
     raise records.RecordError(
       f'{str(places.get(name, path.parent))!r} cannot be written: '
       f'{error.strerror}'
     ) from error
-  finally:
-    shutil.rmtree(hidden, ignore_errors=True)

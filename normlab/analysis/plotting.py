@@ -42,7 +42,7 @@ COLORS = {
   'weight_standardization': '#33cc33',
 }
 
-# Of Paul Tol's muted palette, for norms that have no colour of their own yet.
+# Paul Tol's muted palette, for norms without a colour of their own.
 SPARE_COLORS = ('#882255', '#999933', '#332288', '#44aa99', '#aa4499')
 
 DOTS = (0, (1, 1))
@@ -53,12 +53,12 @@ LINES = ('-', (0, (5, 1.5)), (0, (7, 1.5, 1.5, 1.5)))
 # Highest end of an axis of accuracies, which on the logit scale has to end
 # before 100%.
 TOP = 0.99875
-# Of a legend.
+# Legend settings.
 MOST_COLUMNS = 8
 # Crosses side by side, and points between two of them.
 HEAP_COLUMNS = 3
 HEAP_PITCH = 7.5
-# Of Okabe & Ito, for lines that are no norms.
+# Okabe & Ito's palette, for lines that are no norms.
 LINE_COLORS = (
   '#0072b2',
   '#e69f00',
@@ -84,11 +84,6 @@ def style(
   The hue is the norm, the shade the learning-rate multiplier (higher is
   lighter), dots are a sigmoid, and dashes a multiplier other than one, so that
   a print without colours can be read.
-
-  Args:
-    norm: name of the norm.
-    multiplier: of the learning rate.
-    activation: name of the activation.
   """
   hue, lightness, saturation = colorsys.rgb_to_hls(
     *colors.to_rgb(color_of(norm))
@@ -109,9 +104,6 @@ def marked_style(norm: str) -> dict[str, Any]:
   """How the line of a norm looks where x is not the step; with a mark.
 
   Without colours, line and mark together tell the norms apart.
-
-  Args:
-    norm: name of the norm.
   """
   known = list(COLORS)
   place = known.index(norm) if norm in COLORS else zlib.crc32(norm.encode())
@@ -119,13 +111,13 @@ def marked_style(norm: str) -> dict[str, Any]:
 
 
 def numbered_style(number: int) -> dict[str, Any]:
-  """Likewise, of a line that is no norm, by its number from 0."""
+  """The colour of a line that is no norm, by its number from 0."""
   color = LINE_COLORS[number % len(LINE_COLORS)]
   return {'color': color, **line_and_mark(number)}
 
 
 def line_and_mark(number: int) -> dict[str, Any]:
-  """What tells lines apart in a print without colours."""
+  """The line style, which tells lines apart in print without colours."""
   return {
     'linestyle': LINES[number % len(LINES)],
     'marker': MARKERS[number % len(MARKERS)],
@@ -137,12 +129,7 @@ def line_and_mark(number: int) -> dict[str, Any]:
 def panels(
   count: int, *, widths: Sequence[float] | None = None
 ) -> tuple[Figure, list[Axes]]:
-  """A figure with panels side by side; not registered with pyplot.
-
-  Args:
-    count: number of panels.
-    widths: of the panels; default: 1 each.
-  """
+  """A figure with panels side by side; not registered with pyplot."""
   widths = widths or [1] * count
   figure = Figure(figsize=(5.6 * sum(widths), 5.4), dpi=150)
   axes = figure.subplots(1, count, squeeze=False, width_ratios=widths)[0]
@@ -157,10 +144,7 @@ def band(axes: Axes, curves: pd.DataFrame, *, label: str, **style: Any) -> None:
   """Accuracy against steps: the mean over seeds, and their range.
 
   Args:
-    axes: where to draw.
     curves: one row an evaluation: 'step', 'accuracy'.
-    label: for the legend.
-    **style: from `style`.
   """
   by_step = curves.dropna(subset='accuracy').groupby('step')['accuracy']
   low, mean, high = by_step.min(), by_step.mean(), by_step.max()
@@ -207,8 +191,6 @@ def heap_of_crosses(
   """Marks at the bottom, side by side and in rows: none hides another.
 
   Args:
-    axes: where to draw.
-    x: where they stand.
     crosses: the colour of each, and whether it is bold.
   """
   for number, (color, is_bold) in enumerate(crosses):
@@ -234,15 +216,8 @@ def heap_of_crosses(
 
 def note(axes: Axes, text: str) -> None:
   """Text in the middle of a panel that has nothing to show."""
-  axes.text(
-    0.5,
-    0.5,
-    text,
-    transform=axes.transAxes,
-    ha='center',
-    va='center',
-    color='0.4',
-  )
+  centered = {'ha': 'center', 'va': 'center', 'transform': axes.transAxes}
+  axes.text(0.5, 0.5, text, color='0.4', **centered)
 
 
 def accuracy_axis(axes: Axes, best: float) -> None:
@@ -329,17 +304,12 @@ def add_caption(figure: Figure, text: str) -> None:
   figure.text(0.08, 0.02, text, fontsize=7.5, va='bottom', color='0.3')
 
 
-def save(figure: Figure, path: pathlib.Path) -> list[pathlib.Path]:
+def save(figure: Figure, path: pathlib.Path) -> None:
   """Writes PNG and SVG beside each other: `path` with the two suffixes.
 
   The same figure gives the same bytes: the SVG has no date and fixed names.
   """
-  written = []
-  with matplotlib.rc_context(
-    {'svg.hashsalt': path.name, 'svg.fonttype': 'none'}
-  ):
+  settings = {'svg.hashsalt': path.name, 'svg.fonttype': 'none'}
+  with matplotlib.rc_context(settings):
     for suffix, metadata in (('.png', None), ('.svg', {'Date': None})):
-      target = path.with_suffix(suffix)
-      figure.savefig(target, metadata=metadata)
-      written.append(target)
-  return written
+      figure.savefig(path.with_suffix(suffix), metadata=metadata)

@@ -9,18 +9,17 @@ import pandas as pd
 from normlab import errors
 from normlab.records import Record, RecordError
 
-# Of a table without rows.
+# The columns of a table without rows.
 COLUMNS = ['status', 'diverged_at', 'step', 'accuracy', 'loss']
 
 
 def evaluations(
   runs: Iterable[tuple[Mapping[str, Any], Record]], split: str = 'validation'
 ) -> pd.DataFrame:
-  """One row an evaluation.
+  """One row per evaluation.
 
   Args:
     runs: what identifies each run ('network', 'seed', ...), and its record.
-    split: the split to read.
 
   Returns:
     The identifying columns; 'step'; the metrics, NaN where they were not
@@ -44,7 +43,6 @@ def reading(
 
   Args:
     record: read once; a damaged one is that of a run that has failed.
-    split: the split to read.
 
   Returns:
     'status'; 'diverged_at', a step or NaN; 'steps' made so far; 'error', None
@@ -70,3 +68,8 @@ def reading(
   }
   evaluated = [row for row in rows if row.pop('split') == split]
   return ending, evaluated
+
+
+def markdown(table: pd.DataFrame) -> str:
+  """A table of text as Markdown."""
+  return table.to_markdown(index=False, disable_numparse=True)

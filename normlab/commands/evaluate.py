@@ -18,12 +18,7 @@ from normlab.training import evaluation, preparation
 
 
 class Evaluation(NamedTuple):
-  """What `evaluate_run` found.
-
-  Attributes:
-    title: one line: the run, its status, the step, the split, the statistics.
-    values: as `evaluation.evaluate` returns them.
-  """
+  """The metrics of a run, under a line that says of what they are."""
 
   title: str
   values: dict[str, Any]
@@ -60,11 +55,11 @@ def evaluate_run(
     folder: the run's.
     split: of `evaluation.SPLITS`.
     statistics: of `evaluation.STATISTICS`.
-    batch_size: examples at a time; default: as of `evaluation.evaluate`.
-    ema: with the moving average of the parameters.
+    batch_size: default: as in `evaluation.evaluate`.
+    ema: takes the moving average of the parameters.
     step: of the checkpoint; default: the last.
     best: takes the checkpoint with the best validation accuracy.
-    data_dir: where TFDS prepared the data; default: where the run read them.
+    data_dir: where TFDS prepared the data; default: as in the run.
 
   Raises:
     errors.ConfigError: an unknown name, what this run does not have, or more
@@ -81,18 +76,18 @@ def evaluate_run(
   config = stored_config(record, data_dir)
   if ema and config.ema_decay is None:
     raise refused('ema', ema, 'False for a run with config.ema_decay=None')
-  validation.check(config)
+  checked = validation.check(config)
   with contextlib.ExitStack() as stack:
     stack.enter_context(devices.enough_memory())
-    ready = preparation.prepare(config)
-    stack.enter_context(contextlib.closing(ready.data))
-    start = preparation.initial_state(ready)
-    check_statistics(ready, start, statistics)
+    run = preparation.prepare(checked)
+    stack.enter_context(contextlib.closing(run.data))
+    start = preparation.initial_state(run)
+    check_statistics(run, start, statistics)
     state, position = checkpoints.restore(record, start, step=step, best=best)
     params = state.ema if ema else state.params
     state = state.replace(params=params, ema=None)
     values = evaluation.evaluate(
-      ready, state, split, statistics=[statistics], batch_size=batch_size
+      run, state, split, statistics=[statistics], batch_size=batch_size
     )
   parameters = ', averaged parameters' if ema else ''
   title = (
@@ -137,24 +132,19 @@ def with_tuples(value: Any) -> Any:
 
 
 def check_statistics(
-  ready: preparation.Run, state: training_step.TrainState, statistics: str
+  run: preparation.Run, state: training_step.TrainState, statistics: str
 ) -> None:
   """Refuses statistics that no norm of the model has.
 
-  Args:
-    ready: program and data.
-    state: of this program; only the shapes matter.
-    statistics: of `evaluation.STATISTICS`.
-
   Raises:
-    errors.ConfigError: see above.
+    errors.ConfigError: they need statistics of batches, and there are none.
   """
   if statistics == 'running':
     return
   network = {'params': state.params, **state.model_state}
-  image = jax.ShapeDtypeStruct((1, *ready.data.image_shape), np.float32)
-  if not has_running_statistics(ready.program.model, network, image):
-    name = ready.config.norm.name
+  image = jax.ShapeDtypeStruct((1, *run.data.image_shape), np.float32)
+  if not has_running_statistics(run.program.model, network, image):
+    name = run.config.norm.name
     raise refused(
       'statistics',
       statistics,

@@ -1,17 +1,21 @@
-"""What stands between a command line and a sweep: words and exit status."""
+"""Carries out a sweep: plans, trains, writes and prints its results."""
 
 import contextlib
 import pathlib
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import ml_collections
+import pandas as pd
 
-from normlab.sweeps import forecast, sweep_folder
+from normlab import records
+from normlab.analysis import tables
+from normlab.commands.train import without_cache
+from normlab.sweeps import display, plan, sweep_folder, train_all
 from normlab.sweeps.results import outcomes
 from normlab.sweeps.runners import choice
-from normlab.training.estimate import without_cache
 
 DONE, INCOMPLETE = 0, 1
 
@@ -26,31 +30,78 @@ def sweep(
   dry_run: bool = False,
   stop: Callable[[], bool] = lambda: False,
 ) -> int:
-  """Carries out a sweep, prints its table, and returns the exit status.
+  """Trains all runs without a result, writes the results of all, prints them.
 
   Args:
-    config: as in `configs/base.py`.
+    config: what the rows override.
     module: the config file, whose `get_hyper` says what is swept.
-    workdir: folder of the sweep.
+    workdir: folder of the sweep, with one folder per run.
     runner: 'name' and the options of `choice.build`.
-    target: see `sweep_folder.sweep`.
-    dry_run: prints the runs, their groups and the time; trains none.
-    stop: whether to save all states and end.
+    target: accuracy in [0, 1] of the column 'steps_to_target'; None is the best
+      of the first run that has a result.
+    dry_run: prints the runs instead; trains none.
+    stop: returns True to save all states and end.
+
+  Returns:
+    The exit status.
 
   Raises:
-    errors.ConfigError, records.RecordError, InterruptedSweep: as
-      `sweep_folder.sweep`.
+    errors.ConfigError, records.RecordError: a config, a folder or a cluster
+      that cannot be used; nothing is written.
+    InterruptedSweep: `stop` returned True.
   """
+  folder = pathlib.Path(workdir)
   with without_cache() if dry_run else contextlib.nullcontext():
-    planned = sweep_folder.plan(config, sweep_folder.rows_of(module))
-    chosen = choice.build(runs=planned, **runner)
-    if dry_run:
-      print(forecast.report(planned, workdir, chosen))
-      return DONE
-  table = sweep_folder.sweep(
-    planned, workdir, runner=chosen, target=target, stop=stop
-  )
+    planned = plan.members(config, plan.rows_of(module))
+    for member in planned:
+      if len(member.rows) > 1:
+        rows = plan.in_rows(member.rows)
+        note = f'{rows} have the same config: one run, {member.name}'
+        print(f'note: {note}', file=sys.stderr)
+    sweep_folder.check_usable(folder, planned)
+    work = train_all.checked(
+      {str(folder / member.name): member.config for member in planned},
+      choice.build(runs=planned, **runner),
+    )
+  if dry_run:
+    print(forecast(planned, work))
+    return DONE
+  with records.Record(folder).locked():
+    sweep_folder.write_plan(folder, planned)
+    problems = train_all.carry_out(work, stop)
+    overrides = [member.overrides for member in planned]
+    runs = list(zip(overrides, work.found.values(), strict=True))
+    table = outcomes.table(runs, target=target, problems=problems)
+    outcomes.write(table, folder)
   print(outcomes.markdown(table))
   for name in outcomes.FILES:
-    print(f'wrote {pathlib.Path(workdir) / name}')
-  return DONE if table['status'].isin(outcomes.FINISHED).all() else INCOMPLETE
+    print(f'wrote {folder / name}')
+  return DONE if table['status'].isin(records.FINISHED).all() else INCOMPLETE
+
+
+def forecast(planned: Sequence[plan.Member], work: train_all.Work) -> str:
+  """One row per run, what is left to train, and the runner."""
+  paths = dict.fromkeys(path for m in planned for path in m.overrides)
+  headers = outcomes.headers(list(paths))
+  rows = [
+    {
+      'row': ', '.join(map(str, member.rows)),
+      **{
+        headers[path]: outcomes.override_text(value)
+        for path, value in member.overrides.items()
+      },
+      'steps': member.config.total_steps,
+      'status': tables.reading(record)[0]['status'],
+    }
+    for member, record in zip(planned, work.found.values(), strict=True)
+  ]
+  steps = sum(config.total_steps for config in work.waiting.values())
+  return '\n\n'.join(
+    [
+      tables.markdown(pd.DataFrame(rows).fillna(outcomes.NOTHING)),
+      *(f'left out: {problem}' for problem in work.problems.values()),
+      f'{display.count_of(len(planned), "run")}, {len(work.waiting)} of them '
+      f'to train, {work.runner.describe()}: {steps:,} steps in all\n'
+      'nothing was trained or written',
+    ]
+  )

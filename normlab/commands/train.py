@@ -1,13 +1,17 @@
-"""What stands between a command line and a run: signals, processes, words."""
+"""Trains one run from a command line: signals, processes, exit status."""
 
+import contextlib
 import functools
 import sys
+from collections.abc import Iterator
+from typing import Any
 
+import jax
 import ml_collections
 
 from normlab import errors, records, validation
-from normlab.runtime import distributed, interruption
-from normlab.training import endings, estimate, loop
+from normlab.runtime import devices, distributed, interruption
+from normlab.training import description, endings, loop, preparation
 
 
 def join_processes(
@@ -46,11 +50,6 @@ def train(
 ) -> int:
   """Trains a run, saves it on SIGTERM and Ctrl-C; returns the exit status.
 
-  Args:
-    config: as in `configs/base.py`.
-    workdir: the run's folder.
-    stop: notes the signals.
-
   Raises:
     errors.ConfigError, records.RecordError: as `loop.train`.
   """
@@ -73,11 +72,38 @@ def train(
 
 
 def dry_run(config: ml_collections.ConfigDict) -> str:
-  """What a run would need; see `estimate.report`. Nothing is left behind.
+  """The parameters, data and memory of a run; leaves nothing behind.
 
   Raises:
-    errors.ConfigError: a config that cannot be trained.
+    errors.ConfigError: a config that cannot be trained, or one that needs more
+      memory than there is.
   """
-  with estimate.without_cache():
-    validation.check(config)
-    return estimate.report(config)
+  with without_cache(), devices.enough_memory():
+    run = preparation.prepare(validation.check(config))
+    with contextlib.closing(run.data):
+      state = preparation.initial_state(run)
+      compiled = preparation.compiled_step(run, state)
+  memory = memory_text(compiled.memory_analysis())
+  return f'{description.describe(run, state)}\nmemory of a device: {memory}'
+
+
+@contextlib.contextmanager
+def without_cache() -> Iterator[None]:
+  """Leaves nothing in the compilation cache while the block lasts."""
+  was_enabled = jax.config.jax_enable_compilation_cache
+  jax.config.update('jax_enable_compilation_cache', False)
+  try:
+    yield
+  finally:
+    jax.config.update('jax_enable_compilation_cache', was_enabled)
+
+
+def memory_text(memory: Any) -> str:
+  """The most memory that a step holds, from the compiler's own plan."""
+  held = memory.argument_size_in_bytes
+  held += memory.output_size_in_bytes - memory.alias_size_in_bytes
+  step = memory.temp_size_in_bytes
+  most, held, step = (
+    f'{count / 2**20:,.1f} MiB' for count in (held + step, held, step)
+  )
+  return f'{most} at most: {held} of state and examples, {step} of a step'

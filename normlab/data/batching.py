@@ -28,9 +28,7 @@ class Examples(NamedTuple):
 class Pixels(NamedTuple):
   """Statistics of the training pixels, in [0, 1].
 
-  Attributes:
-    mean: float32 [channels].
-    std: float32 [channels].
+  Both are float32 [channels].
   """
 
   mean: jax.Array | np.ndarray
@@ -45,14 +43,11 @@ def pixel_statistics(images: np.ndarray) -> Pixels:
   """Mean and standard deviation of each channel, of pixels in [0, 1].
 
   From counts of the 256 values: exact, and without a copy of the images in
-  floating point.
+  floating point. A channel without contrast has deviation one, so that it stays
+  zero rather than becoming NaN.
 
   Args:
     images: uint8 [examples, height, width, channels].
-
-  Returns:
-    Two float32 [channels]; a channel without contrast has deviation one, so
-    that it stays zero rather than becoming NaN.
   """
   values = np.arange(256) / 255
   mean, std = [], []
@@ -67,15 +62,10 @@ def pixel_statistics(images: np.ndarray) -> Pixels:
 def epoch_order(
   key: jax.Array, epoch: jax.Array, num_examples: int
 ) -> jax.Array:
-  """The order of the examples in one epoch: a permutation, int32.
-
-  Args:
-    key: of a run, or [members] of several.
-    epoch: from 0.
-    num_examples: in the split.
+  """The order of the examples in one epoch (from 0): a permutation, int32.
 
   Returns:
-    [num_examples], or [members, num_examples].
+    [num_examples]; for keys [members] of several runs [members, num_examples].
   """
 
   def order(key: jax.Array) -> jax.Array:
@@ -85,24 +75,18 @@ def epoch_order(
 
 
 class Shuffled:
-  """Which examples a training step sees: without replacement in an epoch.
+  """The examples of each training step: without replacement in an epoch.
 
   A pure function of the key and the step, so that there is nothing to store or
   restore. The orders of the newest epochs are kept to avoid sorting at every
   step. An epoch has `num_examples // batch_size` steps; the remaining examples
   are left out, others in each epoch.
-
-  Attributes:
-    steps_per_epoch: steps until the order changes.
   """
 
   def __init__(self, key: jax.Array, num_examples: int, batch_size: int):
     """Shuffles `num_examples` examples into batches of `batch_size`.
 
-    Args:
-      key: of a run; or [members] of several, whose orders are then stacked.
-      num_examples: in the split.
-      batch_size: examples a step.
+    Keys [members] of several runs stack their orders.
     """
     self.steps_per_epoch = num_examples // batch_size
 
@@ -133,11 +117,7 @@ def rows_of_step(
 ) -> jax.Array:
   """The rows of one step, from the orders of its call: int32 [batch_size].
 
-  Args:
-    orders: as `Shuffled.orders` gives them for a call.
-    first: the first step of that call, from 0.
-    step: this step, from 0.
-    batch_size: examples a step.
+  `orders` are from `Shuffled.orders`, `first` is the first step of the call.
   """
   steps_per_epoch = orders.shape[1] // batch_size
   epoch = step // steps_per_epoch - first // steps_per_epoch

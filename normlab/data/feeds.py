@@ -1,7 +1,7 @@
-"""What gives a run its examples: from the devices' memory, or streamed.
+"""Feeds: the examples of a run, from the devices' memory or streamed.
 
-Both feeds have the same methods; which one a run has is a matter of its data
-set. `inputs` are those of a compiled call (`training_step.Inputs`).
+Both feeds have the same methods; the data set decides which one a run has.
+`inputs` are those of a compiled call (`training_step.Inputs`).
 """
 
 import copy
@@ -25,8 +25,8 @@ class Resident(struct.PyTreeNode):
   Attributes:
     split: all training examples.
     orders: int32 [epochs, examples], of the epochs of this call.
-    first: the first step of the call, from 0.
-    batch_size: examples a step.
+    first: first step of the call, from 0.
+    batch_size: examples per step.
     sharding: of a batch; None on one device.
   """
 
@@ -47,11 +47,7 @@ class Resident(struct.PyTreeNode):
 
 
 class Streamed(NamedTuple):
-  """Inputs of a call that were read for it.
-
-  Attributes:
-    batches: [steps, batch, ...], sharded over the devices.
-  """
+  """Inputs of a call, read for it: [steps, batch, ...] on all devices."""
 
   batches: Examples
 
@@ -70,13 +66,9 @@ class MemoryFeed:
     batch_size: int,
     mesh: Mesh,
   ):
-    """Moves the splits to the devices.
+    """Moves the splits, 'train' and others, to the devices of the mesh.
 
-    Args:
-      splits: 'train' and others.
-      key: of the order of the training examples.
-      batch_size: examples a step.
-      mesh: the devices.
+    The key is that of the order of the training examples.
     """
     self.pixels = data.pixel_statistics(splits['train'].images)
     self._mesh = mesh
@@ -88,8 +80,7 @@ class MemoryFeed:
   def reordered(self, key: jax.Array) -> 'MemoryFeed':
     """The same examples in memory, in the order of another key.
 
-    Args:
-      key: of a run, or [members] of several, whose orders are then stacked.
+    Keys [members] of several runs stack their orders.
     """
     other = copy.copy(self)
     other._shuffled = self._order_of(key)
@@ -149,7 +140,7 @@ class MemoryFeed:
       yield _take(examples, devices.shard(devices.own_part(rows), self._mesh))
 
   def state(self) -> dict[str, Any]:
-    """What `restore` needs: nothing, as the step says it all."""
+    """The state for `restore`: empty, as the step determines it."""
     return {}
 
   def restore(self, state: dict[str, Any]) -> None:
@@ -202,22 +193,25 @@ class StreamFeed:
   def image_shape(self) -> tuple[int, ...]:
     """[height, width, channels]."""
     section = self._section
-    described = data.describe(
+    return data.describe(
       section.name, section.data_dir, section.image_size
-    )
-    return described.image_shape
+    ).image_shape
 
   def eval_batches(
-    self, split: str, batch_size: int
+    self, split: str, batch_size: int, **limit: int
   ) -> Iterator[tuple[Examples, jax.Array]]:
     """Every example of a split once, and which of a batch are to be counted."""
-    return self._ordered(split, batch_size)
+    size = devices.whole_shards(batch_size, self._mesh)
+    for batch, valid in data.eval_batches(
+      split=split, batch_size=size, **self._read, **limit
+    ):
+      yield devices.shard((Examples(*batch), valid), self._mesh)
 
   def training_batches(self, count: int, batch_size: int) -> Iterator[Examples]:
     """The first `count` training examples, not augmented, in whole batches."""
     size = devices.whole_shards(min(batch_size, count), self._mesh)
     limit = max(1, count // size) * size
-    for batch, valid in self._ordered('train', size, limit=limit):
+    for batch, valid in self.eval_batches('train', size, limit=limit):
       if valid.all():  # The split may have fewer examples.
         yield batch
 
@@ -237,53 +231,34 @@ class StreamFeed:
     """Ends the workers."""
     self._train.close()
 
-  def _ordered(
-    self, split: str, batch_size: int, **limit: int
-  ) -> Iterator[tuple[Examples, jax.Array]]:
-    size = devices.whole_shards(batch_size, self._mesh)
-    for batch, valid in data.eval_batches(
-      split=split, batch_size=size, **self._read, **limit
-    ):
-      yield devices.shard((Examples(*batch), valid), self._mesh)
-
 
 Feed = MemoryFeed | StreamFeed
 
 
 class Stopped(Exception):
-  """An evaluation was told to end."""
+  """An evaluation was asked to stop."""
 
 
 class Stoppable:
-  """A feed whose examples of an evaluation end when the run is told to."""
+  """A feed whose batches end in `Stopped` once `stop` returns True."""
 
   def __init__(self, feed: Feed, stop: Callable[[], bool]):
-    """Takes a feed, and what says whether to end."""
+    """Asks `stop` before each batch of the feed."""
     self._feed = feed
     self._stop = stop
 
   def eval_batches(
     self, split: str, batch_size: int
   ) -> Iterator[tuple[Examples, jax.Array]]:
-    """As of the feed.
-
-    Raises:
-      Stopped: told to end.
-    """
-    for item in self._feed.eval_batches(split, batch_size):
-      self._check()
-      yield item
+    """As of the feed."""
+    return self._until_stopped(self._feed.eval_batches(split, batch_size))
 
   def training_batches(self, count: int, batch_size: int) -> Iterator[Examples]:
-    """As of the feed.
+    """As of the feed."""
+    return self._until_stopped(self._feed.training_batches(count, batch_size))
 
-    Raises:
-      Stopped: told to end.
-    """
-    for batch in self._feed.training_batches(count, batch_size):
-      self._check()
+  def _until_stopped(self, batches: Iterator[Any]) -> Iterator[Any]:
+    for batch in batches:
+      if self._stop():
+        raise Stopped
       yield batch
-
-  def _check(self) -> None:
-    if self._stop():
-      raise Stopped

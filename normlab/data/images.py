@@ -27,11 +27,8 @@ def random_crop(
 ) -> np.ndarray:
   """A random part of an image, resized to a square.
 
-  Args:
-    data: a JPEG or PNG file.
-    size: height and width of the result, in pixels.
-    generator: of the part.
-    min_area: smallest share of the image that is taken.
+  The data are a JPEG or PNG file; at least the share `min_area` of its area is
+  taken.
 
   Returns:
     uint8 [size, size, 3].
@@ -47,15 +44,7 @@ def random_crop(
 def centre_crop(data: bytes, size: int) -> np.ndarray:
   """The middle of an image whose shorter side is resized to 256 / 224 `size`.
 
-  Args:
-    data: a JPEG or PNG file.
-    size: height and width of the result, in pixels.
-
-  Returns:
-    uint8 [size, size, 3].
-
-  Raises:
-    OSError: data that are no image, or a truncated one.
+  Data, result and errors are those of `random_crop`.
   """
   image = Image.open(io.BytesIO(data))
   scale = round(size * RESIZED_TO_CROP) / min(image.size)
@@ -110,13 +99,8 @@ def resized(
   at a half, a quarter or an eighth, which its cosine transform gives for less
   than the whole.
 
-  Args:
-    image: as `Image.open` returns it.
-    box: the part, in pixels: (left, top, right, bottom).
-    size: (width, height) of the result.
-
-  Returns:
-    uint8 [height, width, 3].
+  The box is (left, top, right, bottom) in pixels, the size of the result
+  (width, height).
   """
   sides = box[2] - box[0], box[3] - box[1]
   shrink = int(min(sides[0] / size[0], sides[1] / size[1]))

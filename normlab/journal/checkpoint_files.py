@@ -1,8 +1,7 @@
 """The files of one checkpoint, through Orbax: written, read, and checked.
 
-A checkpoint holds the state, where the record stood, and checksums of both, as
-a file system that lost power or a copy that went wrong can leave files that
-still decode.
+A checkpoint holds the state, the position in the record, and checksums of both:
+after a loss of power or a broken copy, damaged files may still decode.
 """
 
 import contextlib
@@ -14,12 +13,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from normlab import errors, records
 from normlab.program import training_step
-from normlab.records import json_lines
+from normlab.records import json_files
 from normlab.runtime import thread_noise
 
 # Orbax is imported where it is used: it takes half a second, which the first
@@ -66,16 +64,14 @@ def arguments(
   position: Position,
   config: dict[str, Any] | None,
 ) -> Any:
-  """What Orbax is to write.
+  """The items that Orbax writes.
 
   Args:
     state: to be saved; copied, as the next step overwrites it.
-    position: of the record.
-    config: of the run.
   """
   import orbax.checkpoint as ocp
 
-  tensors = _copy(named(state))
+  tensors = training_step.copied(named(state))
   extra = dataclasses.asdict(position)
   del extra['step']  # The state has it.
   extra |= {'checksums': checksums(tensors), 'checksum': checksum(extra)}
@@ -123,7 +119,7 @@ def read(
     extra |= {'step': int(tensors['step']), 'window': tuple(extra['window'])}
     position = Position(**extra)
   except Exception as error:  # Orbax raises what its parsers raise.
-    raise DamagedError(path, errors.first_line(error)) from error
+    raise DamagedError(path, errors.summary(error)) from error
   if wrong:
     raise DamagedError(path, f'{wrong[0]} differs from its checksum')
   if str(position.step) != path.name:
@@ -138,13 +134,11 @@ def accuracy(path: pathlib.Path) -> float:
     DamagedError: its metrics cannot be read.
   """
   try:
-    found = json_lines.loads((path / 'metrics' / 'metrics').read_bytes())
+    found = json_files.loads((path / 'metrics' / 'metrics').read_bytes())
     value = found['accuracy']
   except (OSError, ValueError, KeyError, TypeError) as error:
-    raise DamagedError(
-      path, f'its metrics: {errors.first_line(error)}'
-    ) from error
-  if not json_lines.is_number(value):
+    raise DamagedError(path, f'its metrics: {errors.summary(error)}') from error
+  if not json_files.is_number(value):
     raise DamagedError(path, f'its metrics: accuracy is {errors.shown(value)}')
   return value
 
@@ -180,23 +174,13 @@ def open_manager(folder: pathlib.Path, keep: int) -> Any:
 
 @contextlib.contextmanager
 def writing(folder: pathlib.Path) -> Iterator[None]:
-  """Turns whatever a checkpoint's writer raises into one line.
-
-  Raises:
-    RecordError: see above.
-  """
+  """A block in which whatever a writer raises becomes a RecordError."""
   try:
     yield
   except Exception as error:
     raise records.RecordError(
       f'checkpoint in {str(folder)!r} cannot be written: {write_problem(error)}'
     ) from error
-
-
-@jax.jit
-def _copy(tensors: dict[str, jax.Array]) -> dict[str, jax.Array]:
-  # The next step overwrites the state while it is being written.
-  return jax.tree.map(jnp.copy, tensors)
 
 
 def named(state: training_step.TrainState) -> dict[str, jax.Array]:
@@ -214,17 +198,15 @@ def unnamed(
 
 def checksums(tensors: dict[str, jax.Array]) -> dict[str, int]:
   """CRC-32 of the bytes of each tensor."""
-  return {name: zlib.crc32(bytes_of(x)) for name, x in tensors.items()}
+  return {
+    name: zlib.crc32(np.ascontiguousarray(x).reshape(-1).view(np.uint8))
+    for name, x in tensors.items()
+  }
 
 
 def checksum(values: dict[str, Any]) -> int:
   """CRC-32 of JSON values."""
   return zlib.crc32(json.dumps(values, sort_keys=True).encode())
-
-
-def bytes_of(tensor: jax.Array) -> np.ndarray:
-  """The bytes of a tensor that every device holds whole."""
-  return np.ascontiguousarray(tensor).reshape(-1).view(np.uint8)
 
 
 def differing(there: dict[str, int], here: dict[str, int]) -> list[str]:
@@ -236,19 +218,13 @@ def differing(there: dict[str, int], here: dict[str, int]) -> list[str]:
   ]
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
-  """An exception and those that led to it."""
-  at: BaseException | None = error
-  while at is not None:
-    yield at
-    at = at.__cause__ or at.__context__
-
-
 def write_problem(error: BaseException) -> str:
   """Why a checkpoint could not be written, in the system's words if any."""
-  for cause in causes(error):
+  cause: BaseException | None = error
+  while cause is not None:
     if 'No space left' in str(cause):
       return 'No space left on device'
     if isinstance(cause, OSError) and cause.strerror:
       return cause.strerror
-  return errors.first_line(error)
+    cause = cause.__cause__ or cause.__context__
+  return errors.summary(error)

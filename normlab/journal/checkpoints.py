@@ -22,7 +22,6 @@ class Checkpoints:
     """Names the folder; nothing is read or written yet.
 
     Args:
-      record: of the run.
       keep: how many of the newest are kept, beside the best.
     """
     self.folder = record.path / records.CHECKPOINTS
@@ -41,7 +40,6 @@ class Checkpoints:
 
     Args:
       state: copied before this returns.
-      position: of the run in this state.
       accuracy: on the validation split, if it was evaluated at this step.
 
     Raises:
@@ -101,26 +99,19 @@ class Checkpoints:
   def read(
     self, step: int, like: training_step.TrainState
   ) -> tuple[training_step.TrainState, Position]:
-    """Reads one checkpoint; see `checkpoint_files.read`.
-
-    Raises:
-      DamagedError: it is not whole.
-    """
+    """Reads one checkpoint; see `checkpoint_files.read`."""
     return checkpoint_files.read(self.folder / str(step), like)
 
   def newest_whole(
     self, like: training_step.TrainState, warn: Callable[[str], None]
   ) -> tuple[training_step.TrainState, Position] | None:
-    """The newest checkpoint that is whole and agrees with the record.
+    """The newest checkpoint that is whole and agrees with the record, or None.
 
     Those that are not are moved aside, to `damaged_checkpoints`.
 
     Args:
       like: as in `read`.
       warn: is told of each checkpoint that is passed over.
-
-    Returns:
-      The checkpoint; None where there is none.
     """
     found, problems = None, []
     for step in reversed(self.available()):
@@ -147,7 +138,7 @@ class Checkpoints:
     return found
 
   def _disagreement(self, position: Position) -> str | None:
-    """What of the record is missing that was there before the checkpoint."""
+    """The problem if rows from before the checkpoint are missing; else None."""
     rows = self._record.whole_rows()
     if rows >= position.rows:
       return None
@@ -184,7 +175,6 @@ def restore(
   """Reads a checkpoint of a run, and changes nothing.
 
   Args:
-    record: of the run.
     like: a state with the shapes, and on the devices, that are wanted.
     step: of the checkpoint; None is the newest, or the best.
     best: by validation accuracy, of those there are.

@@ -1,8 +1,7 @@
-"""What a run writes down, so that it can be continued as if nothing had been.
+"""The journal of a run: rows, events and checkpoints that belong together.
 
-The rows of the record, TensorBoard's events and the checkpoints belong
-together: a checkpoint knows how many rows were written before it, and a run
-that resumes takes off the rows after it, which it then writes again.
+A checkpoint knows how many rows were written before it; a run that resumes
+takes off the rows after it, and writes them again.
 """
 
 import contextlib
@@ -28,12 +27,7 @@ class Journal:
   """Writes the record of one run; in one process of several, the first."""
 
   def __init__(self, record: records.Record, *, keep_checkpoints: int):
-    """Names what is written to; nothing is opened yet.
-
-    Args:
-      record: of the run, whose config is written.
-      keep_checkpoints: how many of the newest are kept.
-    """
+    """Names what is written to; nothing is opened yet."""
     self._record = record
     self._checkpoints = checkpoints.Checkpoints(record, keep=keep_checkpoints)
     self._writes = distributed.is_primary()
@@ -50,7 +44,6 @@ class Journal:
     """Opens the record behind its newest whole checkpoint.
 
     Args:
-      like: the state before the first step.
       warn: is told of checkpoints that cannot be used.
 
     Returns:
@@ -79,28 +72,28 @@ class Journal:
     self._timing = JsonLinesWriter(record.path / records.TIMING)
     self._events = TensorBoardWriter(record.path)
     for row in (*record.metrics(), *record.timing()):
-      values = {k: v for k, v in row.items() if k not in ('step', 'split')}
-      self._events.write(row['step'], row['split'], values)
+      metrics = {k: v for k, v in row.items() if k not in ('step', 'split')}
+      self._events.write(row['step'], row['split'], metrics)
 
   @property
   def seconds(self) -> float:
-    """Of training so far, over all its processes one after another."""
+    """Seconds of training so far; a resumed run counts on."""
     return time.monotonic() - self._start
 
-  def write(self, step: int, split: str, values: Values) -> None:
+  def write(self, step: int, split: str, metrics: Values) -> None:
     """Writes the metrics of one split after `step` updates."""
     self.rows += 1
-    self._note_best(step, split, values)
+    self._note_best(step, split, metrics)
     if self._writes:
-      self._metrics.write(step, split, values)
-      self._events.write(step, split, values)
+      self._metrics.write(step, split, metrics)
+      self._events.write(step, split, metrics)
 
-  def write_timing(self, step: int, values: Mapping[str, float]) -> None:
+  def write_timing(self, step: int, metrics: Mapping[str, float]) -> None:
     """Writes how fast training is."""
     if self._writes:
-      values = {**values, 'seconds': round(self.seconds, 3)}
-      self._timing.write(step, 'train', values)
-      self._events.write(step, 'train', values)
+      metrics = {**metrics, 'seconds': round(self.seconds, 3)}
+      self._timing.write(step, 'train', metrics)
+      self._events.write(step, 'train', metrics)
 
   def is_best(self, step: int) -> bool:
     """Whether no evaluation before that of `step` was as good."""
@@ -110,7 +103,6 @@ class Journal:
     """Where the run stands after `step` updates.
 
     Args:
-      step: updates so far.
       **where: window and stream.
     """
     return Position(step, rows=self.rows, seconds=self.seconds, **where)
@@ -119,11 +111,7 @@ class Journal:
     """Starts to write a checkpoint, unless the step has one.
 
     Args:
-      state: after `position.step` updates.
       position: taken when the run was in this state.
-
-    Raises:
-      RecordError: this or an earlier checkpoint cannot be written.
     """
     if position.step in self._checkpoints.available():
       return
@@ -140,7 +128,6 @@ class Journal:
     """Starts to write the checkpoint of an evaluation that was stopped.
 
     Args:
-      state: that was evaluated.
       before: where the run stood before; its rows since are not counted.
     """
     position = dataclasses.replace(
@@ -159,11 +146,7 @@ class Journal:
     return None
 
   def wait(self) -> None:
-    """Returns when everything is on disk.
-
-    Raises:
-      RecordError: it cannot be written.
-    """
+    """Returns when everything is on disk; see `Checkpoints.wait`."""
     self._checkpoints.wait()
 
   def close(self) -> None:
@@ -174,8 +157,8 @@ class Journal:
         with contextlib.suppress(OSError):  # It was raised by a write.
           writer.close()
 
-  def _note_best(self, step: int, split: str, values: Values) -> None:
+  def _note_best(self, step: int, split: str, metrics: Values) -> None:
     if split == 'validation':
-      self._accuracies[step] = values['accuracy']
-      if values['accuracy'] > self._accuracies.get(self._best, -1.0):
+      self._accuracies[step] = metrics['accuracy']
+      if metrics['accuracy'] > self._accuracies.get(self._best, -1.0):
         self._best = step

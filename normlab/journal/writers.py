@@ -11,7 +11,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-# Of a metric: a number, or one for each class, None where there is none.
+# Values of metrics: a number, or one per class, None for a class without.
 Value = float | None | Sequence[float | None]
 Values = Mapping[str, Value]
 
@@ -20,7 +20,7 @@ EVENTS_SUFFIX = '.normlab'
 
 
 class JsonLinesWriter:
-  """One object a line: step, split and the values; NaN and inf are null."""
+  """One object a line: step, split and the metrics; NaN and inf are null."""
 
   def __init__(self, path: pathlib.Path):
     """Continues the file, or starts it."""
@@ -28,10 +28,10 @@ class JsonLinesWriter:
     # Without a buffer: after an error none is left to be written later.
     self._file = path.open('ab', buffering=0)
 
-  def write(self, step: int, split: str, values: Values) -> None:
+  def write(self, step: int, split: str, metrics: Values) -> None:
     """Appends a line, at once visible to readers."""
     row = {'step': step, 'split': split}
-    row |= {name: finite(value) for name, value in values.items()}
+    row |= {name: finite(value) for name, value in metrics.items()}
     line = (json.dumps(row) + '\n').encode()
     while line:
       line = line[self._file.write(line) :]
@@ -67,12 +67,12 @@ class TensorBoardWriter:
     """Opens a new event file in `folder`."""
     self._events = EventFileWriter(str(folder), filename_suffix=EVENTS_SUFFIX)
 
-  def write(self, step: int, split: str, values: Values) -> None:
+  def write(self, step: int, split: str, metrics: Values) -> None:
     """Adds one scalar a value; those of each class are left to the records."""
     summary = Summary(
       value=[
         Summary.Value(tag=f'{split}/{name}', simple_value=value)
-        for name, value in values.items()
+        for name, value in metrics.items()
         if value is not None and not isinstance(value, Sequence)
       ]
     )

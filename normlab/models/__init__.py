@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab import errors, registry
+from normlab import registry
 from normlab.models.bn_inception import BNInception
 from normlab.models.cnn import CNN
 from normlab.models.inception import Inception
@@ -57,51 +57,22 @@ def build(
 ) -> nn.Module:
   """A model by name.
 
-  Args:
-    name: a key of `MODELS`.
-    activation: a key of `ACTIVATIONS`.
-    dtype: a key of `DTYPES`: of all that is computed up to the logits, which
-      are float32, as are parameters and statistics.
-    **fields: constructor fields of that model (`num_classes`, `norm` and
-      `kernel_norm` among them); lists are taken as tuples. Each of these two
-      may be what `norms.build` returns, which holds both hooks.
+  Name, activation and dtype are keys of the tables above. The dtype is that of
+  all that is computed up to the logits; these, parameters and statistics are
+  float32. Fields are those of the model's constructor (`num_classes`, `norm`
+  and `kernel_norm` among them); lists are taken as tuples.
 
   Raises:
-    errors.ConfigError: an unknown name or field, and lists the known ones; or
-      one hook filled twice.
+    errors.ConfigError: an unknown name or field, and lists the known ones.
   """
   model = registry.lookup('model', name, MODELS)
   registry.check_fields(f'model {name!r}', fields, fields_of(name))
   function = registry.lookup('activation', activation, ACTIVATIONS)
   precision = registry.lookup('dtype', dtype, DTYPES)
-  fields |= hooks(fields.get('norm'), fields.get('kernel_norm'))
   fields = {
     k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
   }
   return model(activation=function, dtype=precision, **fields)
-
-
-def hooks(norm: Any, kernel_norm: Any) -> dict[str, Any]:
-  """The two hooks, each from the argument that fills it.
-
-  Args:
-    norm: a factory of norms, or what `norms.build` returns; None fills none.
-    kernel_norm: a wrapper of layers, or the same.
-
-  Raises:
-    errors.ConfigError: both fill the same hook.
-  """
-  filled: dict[str, Any] = {'norm': None, 'kernel_norm': None}
-  for own, value in {'norm': norm, 'kernel_norm': kernel_norm}.items():
-    holds_both = hasattr(value, 'kernel_norm')
-    for hook, made in ({**value} if holds_both else {own: value}).items():
-      if made is not None and filled[hook] is not None:
-        raise errors.ConfigError(
-          f'norm={norm!r} and kernel_norm={kernel_norm!r} both fill the hook '
-          f'{hook!r}; let one of them leave it'
-        )
-      filled[hook] = made if made is not None else filled[hook]
-  return filled
 
 
 def fields_of(name: str) -> list[str]:

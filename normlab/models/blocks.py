@@ -1,4 +1,4 @@
-"""What the models are made of: conv or dense, then norm, then activation."""
+"""Blocks of the models: conv or dense, then norm, then activation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -66,15 +66,7 @@ class ConvNormAct(nn.Module):
 
 
 class DenseNormAct(nn.Module):
-  """Dense layer, norm, activation; the bias as in `ConvNormAct`.
-
-  Attributes:
-    features: output units.
-    norm: makes the norm; None is no norm.
-    kernel_norm: wraps the dense layer; None does not.
-    activation: after the norm, unless that replaces it.
-    dtype: of the computation and the result; parameters are float32.
-  """
+  """Dense layer, norm, activation; bias and fields as in `ConvNormAct`."""
 
   features: int
   norm: Norm = None
@@ -140,11 +132,11 @@ def replaces_activation(norm: Norm) -> bool:
 
 
 def linear_norm(norm: Norm) -> Norm:
-  """What stands where no activation is behind: the norm, or None.
+  """The norm where no activation is behind, or None.
 
-  A norm that is the activation too belongs where there is an activation. What
-  EvoNorm has elsewhere (arXiv:2004.02967) is a scale and a bias, of which a
-  layer with its own kernel and bias needs neither.
+  A norm that includes the activation belongs where there is one. Elsewhere
+  EvoNorm has a scale and a bias (arXiv:2004.02967); a layer with its own kernel
+  and bias needs neither.
   """
   return None if replaces_activation(norm) else norm
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.models import blocks, convnet
+from normlab.models import blocks, networks
 from normlab.models.ops import pools
 
 STEM_MULTIPLIER = 8
@@ -49,7 +49,7 @@ MODULES = {
 }
 
 
-class BNInception(convnet.ConvNet):
+class BNInception(networks.ConvNet):
   """Inception for images of about 224x224; smaller and odd ones work.
 
   A separable 7x7 stem, a 3x3 convolution behind a 1x1, each with a max pool

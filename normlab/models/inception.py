@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.models import blocks, convnet
+from normlab.models import blocks, networks
 from normlab.models.ops import pools
 
 # Channels of each stage: pairs (1x1, 3x3) are modules, single numbers are the
@@ -17,7 +17,7 @@ STAGES = (
 )
 
 
-class Inception(convnet.ConvNet):
+class Inception(networks.ConvNet):
   """Inception for images of about 28x28 to 32x32; smaller and odd ones work.
 
   The fields are those of `ConvNet`.

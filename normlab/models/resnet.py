@@ -6,7 +6,7 @@ from typing import ClassVar
 import jax
 from flax import linen as nn
 
-from normlab.models import blocks, convnet
+from normlab.models import blocks, networks
 from normlab.models.ops import pools
 
 # Channels, kernel size and strides of each convolution.
@@ -22,9 +22,9 @@ class ResidualBlock(nn.Module):
     layers: of the branch.
     conv: makes a convolution with its norm and activation, called as
       conv(channels, kernel_size, strides, name='layer1').
-    linear: likewise, without an activation: the last convolution of the branch,
-      and the projection, 1x1.
-    activation: behind the sum.
+    linear: as `conv`, without an activation: for the last convolution of the
+      branch, and for the projection, 1x1.
+    activation: after the sum.
   """
 
   layers: Layers
@@ -46,7 +46,7 @@ class ResidualBlock(nn.Module):
     return self.activation(x + y)
 
 
-class ResNet(convnet.ConvNet):
+class ResNet(networks.ConvNet):
   """Stages of residual blocks, as trained today.
 
   Padding is the same on all sides, not 'SAME', so that the weights of PyTorch's

@@ -29,8 +29,7 @@ from normlab.norms.kernels.spectral_penalty import (
   spectral_penalty,
   spectral_state,
 )
-from normlab.norms.kernels.weight import WeightNorm
-from normlab.norms.kernels.weight_init import initialize_from_data
+from normlab.norms.kernels.weight import WeightNorm, initialize_from_data
 from normlab.norms.kernels.weight_standardization import WeightStandardization
 from normlab.norms.layer import LayerNorm
 from normlab.norms.lp import LpBatchNorm
@@ -40,8 +39,7 @@ from normlab.norms.renorm import PAPER_D_MAX, PAPER_R_MAX, BatchRenorm, Ramp
 from normlab.norms.rms import RMSNorm
 from normlab.norms.scale_bias import ScaleBias
 from normlab.norms.switchable import SwitchableNorm
-from normlab.norms.trained.folding import fold
-from normlab.norms.trained.layer_folding import fold_layer
+from normlab.norms.trained.folding import fold, fold_layer
 from normlab.norms.trained.mixing import apply_with_mixed_statistics
 from normlab.norms.trained.recalibration import recalibrate
 
@@ -123,16 +121,12 @@ MEAN_ONLY = 'mean_only_batch_norm'
 
 
 def build(name: str, **fields: Any) -> Hooks:
-  """What a model receives: the factories of a norm, for its two hooks.
+  """The factories of a norm, for the two hooks of a model.
 
-  Args:
-    name: a key of `NORMS`.
-    **fields: constructor fields of that norm; lists are taken as tuples. For
-      'weight' also `mean_only_batch_norm`: True adds `MeanOnlyBatchNorm` as the
-      norm of the activations, and takes the fields of that too.
-
-  Returns:
-    Hooks(norm, kernel_norm); one of them is None unless the name fills both.
+  One of them is None unless the name, a key of `NORMS`, fills both. Fields are
+  those of its constructor; lists are taken as tuples. 'weight' also has
+  `mean_only_batch_norm`: True adds `MeanOnlyBatchNorm` as the norm of the
+  activations, and takes the fields of that too.
 
   Raises:
     errors.ConfigError: an unknown name or field; lists the known ones.

@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from normlab.norms.core import fields
 from normlab.norms.core.fusion import joined, sliced
 from normlab.norms.core.pooling import Moments
-from normlab.norms.core.running import BatchFields, mean_start
+from normlab.norms.core.running import Averaging, mean_start
 
 
-class BatchNorm(fields.Statistics, fields.Affine, BatchFields):
+class BatchNorm(Averaging):
   """y = (x - E[x]) / sqrt(Var[x] + epsilon) * scale + bias, E over the batch.
 
   Drop-in for `flax.linen.BatchNorm`: the same fields, parameters (`scale`,
@@ -33,30 +32,10 @@ class BatchNorm(fields.Statistics, fields.Affine, BatchFields):
   ghost_batch_size: int | None = dataclasses.field(default=None, kw_only=True)
   unbiased: bool = dataclasses.field(default=False, kw_only=True)
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
+  def forward(
+    self, x: jax.Array, mask: jax.Array | None, use_running_average: bool
   ) -> jax.Array:
-    """Normalizes with the statistics of the batch, or with the running ones.
-
-    Args:
-      x: [batch, ..., features], or features along `axis`.
-      use_running_average: True for inference.
-      mask: boolean, broadcastable to `x`; False values do not count.
-
-    Returns:
-      The shape of `x`.
-
-    Raises:
-      ValueError: a bad field, mask or shape; names it and what is allowed.
-      TypeError: integer input.
-    """
-    use_running_average = self.uses_running_average(use_running_average)
-    x, mask = self.prepare(x, mask)
+    """The formula of the class, for checked input."""
     features, reduced = self.feature_and_reduction_axes(x)
     running = self.running_statistics(
       [x.shape[axis] for axis in features],
@@ -65,10 +44,7 @@ class BatchNorm(fields.Statistics, fields.Affine, BatchFields):
       var=jnp.ones,
     )
     if use_running_average:
-      mean, var = (
-        jnp.expand_dims(running[name].value, reduced)
-        for name in ('mean', 'var')
-      )
+      mean, var = self.stored(running, reduced)
       return self.normalize(x, Moments(mean, var, 1.0), features)
     if self.ghost_batch_size is not None:
       slices = self.number_of_slices(x, features, self.ghost_batch_size)

@@ -11,7 +11,7 @@ from flax.linen import dtypes
 from normlab.norms.core import axis_fields, fields
 
 
-class DynamicTanh(fields.CheckedInput, axis_fields.FeatureAxes, fields.Affine):
+class DynamicTanh(fields.Stateless, axis_fields.FeatureAxes, fields.Affine):
   """y = tanh(alpha * x) * scale + bias, with one learned alpha (section 4).
 
   It stands in place of a LayerNorm, and has no statistics: each value is
@@ -29,29 +29,19 @@ class DynamicTanh(fields.CheckedInput, axis_fields.FeatureAxes, fields.Affine):
   # The tanh of a shifted input is no shifted tanh.
   replaces_bias: ClassVar[bool] = False
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
-  ) -> jax.Array:
-    """Squashes, scales and shifts; arguments and errors as of `ScaleBias`."""
-    del use_running_average
+  def forward(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The formula of the class, for checked input."""
+    del mask
     if not 0 < self.alpha_init < float('inf'):
       raise ValueError(
         f'DynamicTanh: alpha_init={self.alpha_init!r} must be positive and '
         'finite'
       )
-    x, _ = self.prepare(x, mask)
     alpha = self.param(
       'alpha', nn.initializers.constant(self.alpha_init), (), self.param_dtype
     )
     dtype = dtypes.canonicalize_dtype(x, alpha, dtype=self.dtype)
     # In half precision alpha * x would be rounded, and then its tanh again.
     squashed = jnp.tanh(alpha * x.astype(self.statistics_dtype(x)))
-    features = axis_fields.canonical_axes(
-      'DynamicTanh', 'feature_axes', x.ndim, self.feature_axes
-    )
+    features = axis_fields.canonical_axes(self, 'feature_axes', x.ndim)
     return self.rescale(squashed, features).astype(dtype)

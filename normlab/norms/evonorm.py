@@ -1,7 +1,7 @@
 """Evolved normalization-activation layers (Liu et al. 2020, arXiv:2004.02967).
 
-Norm and activation in one; the output is not centred. The variants of the paper
-for places without an activation do not normalize at all: they are `ScaleBias`.
+Norm and activation in one; the output is not centred. Where no activation
+follows, the paper does not normalize at all: use `ScaleBias` there.
 """
 
 from typing import ClassVar
@@ -16,13 +16,11 @@ from normlab.norms.batch import squeezed
 from normlab.norms.core import axis_fields, fields
 from normlab.norms.core.fusion import broadcast
 from normlab.norms.core.pooling import Moments, pool
-from normlab.norms.core.running import BatchFields
+from normlab.norms.core.running import Averaging
 from normlab.norms.group import Groups, pool_groups, spread_groups
 
 
-class EvoNormB0(
-  fields.Statistics, fields.Affine, BatchFields, axis_fields.ExampleAxes
-):
+class EvoNormB0(Averaging):
   """y = x / max(std_batch, v * x + std_instance) * scale + bias.
 
   Both deviations are sqrt(var + epsilon); the first, over batch and space, is
@@ -30,8 +28,7 @@ class EvoNormB0(
   is. State, in `batch_stats`: `var`, float32, biased as that of `BatchNorm`.
 
   Beside scale and bias there is a parameter `v` per channel, ones. The fields
-  are those of `BatchNorm`, and `batch_axes`. `axis_name` joins the batch
-  variance only.
+  are those of `BatchNorm`. `axis_name` joins the batch variance only.
   """
 
   epsilon: float = 1e-3
@@ -40,31 +37,20 @@ class EvoNormB0(
   replaces_bias: ClassVar[bool] = False
   replaces_activation: ClassVar[bool] = True
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
+  def forward(
+    self, x: jax.Array, mask: jax.Array | None, use_running_average: bool
   ) -> jax.Array:
-    """Normalizes and activates; arguments and errors as of `BatchNorm`.
-
-    Raises:
-      TypeError: integer or complex input.
-    """
-    use_running_average = self.uses_running_average(use_running_average)
-    x, mask = self.prepare(x, mask)
+    """The formula of the class, for checked input."""
     fields.refuse_complex('EvoNormB0', x)
-    features, reduced = self.feature_and_reduction_axes(x)
-    batch_axes, space = self.batch_and_space_axes(x, features)
+    features, space = axis_fields.space_axes(self, 'axis', x.ndim)
+    reduced = [0, *space]
     shape = [x.shape[axis] for axis in features]
     running = self.running_statistics(shape, var=jnp.ones)
     instance = self.moments(x, space, mask, synchronize=False)
     if use_running_average:
-      batch_var = jnp.expand_dims(running['var'].value, reduced)
+      (batch_var,) = self.stored(running, reduced)
     else:
-      statistics = self.synchronized(pool(instance, batch_axes))
+      statistics = self.synchronized(pool(instance, [0]))
       batch_var = statistics.var
       batch = squeezed(statistics, reduced)
       self.update(running, batch.count, var=batch.var)
@@ -81,15 +67,12 @@ class EvoNormB0(
     return self.rescale(x, features).astype(dtype)
 
 
-class EvoNormS0(
-  fields.Statistics, fields.Affine, Groups, axis_fields.ExampleAxes
-):
+class EvoNormS0(fields.Stateless, fields.Statistics, fields.Affine, Groups):
   """y = x * sigmoid(v * x) / sqrt(var_group + epsilon) * scale + bias.
 
   The variance is that of `GroupNorm`: over the space and a group of channels of
   one example. Beside scale and bias there is a parameter `v` per channel, ones.
-  The fields are those of `GroupNorm`, with `batch_axes` in place of
-  `reduction_axes`.
+  The fields are those of `GroupNorm`, without `reduction_axes`.
   """
 
   epsilon: float = 1e-5
@@ -98,26 +81,12 @@ class EvoNormS0(
   replaces_bias: ClassVar[bool] = False
   replaces_activation: ClassVar[bool] = True
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
-  ) -> jax.Array:
-    """Normalizes and activates; arguments and errors as of `GroupNorm`.
-
-    Raises:
-      TypeError: integer or complex input.
-    """
-    del use_running_average
-    x, mask = self.prepare(x, mask)
+  def forward(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The formula of the class, for checked input."""
     fields.refuse_complex('EvoNormS0', x)
     channel = x.ndim - 1
-    _, space = self.batch_and_space_axes(x, [channel])
     groups = self.groups_of(x.shape[channel])
-    per_channel = self.moments(x, space, mask, synchronize=False)
+    per_channel = self.moments(x, range(1, channel), mask, synchronize=False)
     statistics = spread_groups(
       self.synchronized(pool_groups(per_channel, groups)), x.shape[channel]
     )

@@ -25,33 +25,23 @@ class ThresholdedLinearUnit(fields.CheckedInput):
     threshold_init: of the threshold; zeros, which is ReLU.
   """
 
-  feature_axes: axis_fields.Axes = dataclasses.field(default=-1, kw_only=True)
-  dtype: Any = dataclasses.field(default=None, kw_only=True)
-  param_dtype: Any = dataclasses.field(default=jnp.float32, kw_only=True)
-  threshold_init: nn.initializers.Initializer = dataclasses.field(
-    default=nn.initializers.zeros, kw_only=True
-  )
+  _: dataclasses.KW_ONLY
+  feature_axes: axis_fields.Axes = -1
+  dtype: Any = None
+  param_dtype: Any = jnp.float32
+  threshold_init: nn.initializers.Initializer = nn.initializers.zeros
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """Applies the threshold.
-
-    Args:
-      x: [batch, ..., features], or features along `feature_axes`.
-
-    Returns:
-      The shape of `x`.
+    """Applies the threshold to [batch, ..., features].
 
     Raises:
       ValueError: a bad field, or an input without values.
       TypeError: integer or complex input.
     """
     x, _ = self.prepare(x, None)
-    name = type(self).__name__
-    fields.refuse_complex(name, x)
-    features = axis_fields.canonical_axes(
-      name, 'feature_axes', x.ndim, self.feature_axes
-    )
+    fields.refuse_complex(type(self).__name__, x)
+    features = axis_fields.canonical_axes(self, 'feature_axes', x.ndim)
     threshold = self.param(
       'threshold',
       self.threshold_init,
@@ -66,10 +56,7 @@ class ThresholdedLinearUnit(fields.CheckedInput):
 
 
 class FilterResponseNorm(
-  fields.Statistics,
-  axis_fields.FeatureAxes,
-  fields.Affine,
-  axis_fields.ExampleAxes,
+  fields.Stateless, fields.Statistics, axis_fields.FeatureAxes, fields.Affine
 ):
   """y = max(x / sqrt(E[x^2] + epsilon) * scale + bias, tau), E over space.
 
@@ -79,18 +66,17 @@ class FilterResponseNorm(
 
   Attributes:
     feature_axes: the axes that have statistics, scale and bias of their own;
-      must not include `batch_axes`.
+      all but these and the first are reduced.
     use_tlu: applies `ThresholdedLinearUnit`, the submodule `tlu`.
     threshold_init: of its threshold; zeros.
     learn_epsilon: adds |learned_epsilon|, a scalar parameter that starts at
       1e-4. `epsilon` stays below it, so that the root never comes to zero.
   """
 
-  use_tlu: bool = dataclasses.field(default=True, kw_only=True)
-  threshold_init: nn.initializers.Initializer = dataclasses.field(
-    default=nn.initializers.zeros, kw_only=True
-  )
-  learn_epsilon: bool = dataclasses.field(default=False, kw_only=True)
+  _: dataclasses.KW_ONLY
+  use_tlu: bool = True
+  threshold_init: nn.initializers.Initializer = nn.initializers.zeros
+  learn_epsilon: bool = False
 
   replaces_bias: ClassVar[bool] = True
 
@@ -99,34 +85,9 @@ class FilterResponseNorm(
     """Whether a model leaves out the activation that follows."""
     return self.use_tlu
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
-  ) -> jax.Array:
-    """Normalizes each channel of each example by its root mean square.
-
-    Args:
-      x: [batch, ..., features], or axes as the fields say.
-      use_running_average: ignored; accepted so that all norms are called alike.
-      mask: boolean, broadcastable to `x`; False values do not count.
-
-    Returns:
-      The shape of `x`.
-
-    Raises:
-      ValueError: a bad field, mask or shape; names it and what is allowed.
-      TypeError: integer input; with `use_tlu` complex input too.
-    """
-    del use_running_average
-    x, mask = self.prepare(x, mask)
-    features = axis_fields.canonical_axes(
-      type(self).__name__, 'feature_axes', x.ndim, self.feature_axes
-    )
-    _, space = self.batch_and_space_axes(x, features)
+  def forward(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The formula of the class, for checked input."""
+    features, space = axis_fields.space_axes(self, 'feature_axes', x.ndim)
     statistics = self.moments(x, space, mask, center=False)
     if self.learn_epsilon:
       learned = self.param(

@@ -9,16 +9,14 @@ from flax import linen as nn
 from normlab.norms.core import axis_fields, fields
 from normlab.norms.core.pooling import Moments, pool
 
-# Of the paper's Table 3.
+# The paper's Table 3.
 DEFAULT_GROUPS = 32
 
 
 class Groups(nn.Module):
   """How channels are grouped: by one of the two fields, the other None.
 
-  Attributes:
-    num_groups: the number of groups; the default gives way to `group_size`.
-    group_size: the number of channels in a group.
+  The default number of groups gives way to a group size, in channels.
   """
 
   num_groups: int | None = DEFAULT_GROUPS
@@ -63,7 +61,11 @@ class OptionalReductionAxes(nn.Module):
 
 
 class GroupNorm(
-  fields.Statistics, OptionalReductionAxes, fields.Affine, Groups
+  fields.Stateless,
+  fields.Statistics,
+  OptionalReductionAxes,
+  fields.Affine,
+  Groups,
 ):
   """Normalizes each example over space and over groups of channels.
 
@@ -71,36 +73,12 @@ class GroupNorm(
   example, a group per channel is InstanceNorm.
   """
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
-  ) -> jax.Array:
-    """Normalizes each example by the statistics of its groups.
-
-    Args:
-      x: [batch, ..., channels].
-      use_running_average: ignored; accepted so that all norms are called alike.
-      mask: boolean, broadcastable to `x`; False values do not count.
-
-    Returns:
-      The shape of `x`.
-
-    Raises:
-      ValueError: groups that do not divide the channels, a bad mask or field.
-      TypeError: integer input.
-    """
-    del use_running_average
-    x, mask = self.prepare(x, mask)
+  def forward(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Pools the statistics of channels within groups."""
     channel = x.ndim - 1
-    axes = self.reduction_axes
-    axes = range(1, x.ndim) if axes is None else axes
-    axes = axis_fields.canonical_axes(
-      'GroupNorm', 'reduction_axes', x.ndim, axes
-    )
+    axes: Sequence[int] = range(1, x.ndim)
+    if self.reduction_axes is not None:
+      axes = axis_fields.canonical_axes(self, 'reduction_axes', x.ndim)
     if channel not in axes:
       raise ValueError(
         f'{type(self).__name__}: reduction_axes={self.reduction_axes!r} must '
@@ -143,7 +121,9 @@ def spread_groups(statistics: Moments, channels: int) -> Moments:
   return Moments(mean, var, statistics.count)
 
 
-class InstanceNorm(fields.Statistics, axis_fields.FeatureAxes, fields.Affine):
+class InstanceNorm(
+  fields.Stateless, fields.Statistics, axis_fields.FeatureAxes, fields.Affine
+):
   """Normalizes each channel of each example over space.
 
   Drop-in for `flax.linen.InstanceNorm`. On vectors [batch, features] there is
@@ -154,24 +134,7 @@ class InstanceNorm(fields.Statistics, axis_fields.FeatureAxes, fields.Affine):
       all but these and the first are reduced.
   """
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
-  ) -> jax.Array:
-    """Normalizes; the arguments and errors are those of `LayerNorm`."""
-    del use_running_average
-    x, mask = self.prepare(x, mask)
-    features = axis_fields.canonical_axes(
-      'InstanceNorm', 'feature_axes', x.ndim, self.feature_axes
-    )
-    if 0 in features:
-      raise ValueError(
-        f'InstanceNorm: feature_axes={self.feature_axes!r} must not include '
-        'the first axis, the batch'
-      )
-    reduced = [a for a in range(1, x.ndim) if a not in features]
-    return self.normalize(x, self.moments(x, reduced, mask), features)
+  def forward(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The formula of the class, for checked input."""
+    features, space = axis_fields.space_axes(self, 'feature_axes', x.ndim)
+    return self.normalize(x, self.moments(x, space, mask), features)

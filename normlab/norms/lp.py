@@ -8,18 +8,16 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from jax import lax
 
 from normlab.norms.batch import squeezed
-from normlab.norms.core import fields
 from normlab.norms.core.pooling import Moments
-from normlab.norms.core.running import BatchFields, mean_start
+from normlab.norms.core.running import Averaging, mean_start
 
 CONVENTIONS = ('gaussian', 'literal')
 
 
-class LpBatchNorm(fields.Statistics, fields.Affine, BatchFields):
+class LpBatchNorm(Averaging):
   """y = (x - E[x]) / sqrt(deviation^2 + epsilon) * scale + bias, E over batch.
 
   The deviation is an l_p norm average, by one of two conventions:
@@ -49,18 +47,11 @@ class LpBatchNorm(fields.Statistics, fields.Affine, BatchFields):
   p: float | Literal['inf'] = dataclasses.field(default=1, kw_only=True)
   convention: str = dataclasses.field(default='gaussian', kw_only=True)
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
+  def forward(
+    self, x: jax.Array, mask: jax.Array | None, use_running_average: bool
   ) -> jax.Array:
-    """Normalizes; the arguments and errors are those of `BatchNorm`."""
-    use_running_average = self.uses_running_average(use_running_average)
+    """The formula of the class, for checked input."""
     p = self.exponent()
-    x, mask = self.prepare(x, mask)
     features, reduced = self.feature_and_reduction_axes(x)
     running = self.running_statistics(
       [x.shape[axis] for axis in features],
@@ -68,10 +59,7 @@ class LpBatchNorm(fields.Statistics, fields.Affine, BatchFields):
       deviation=jnp.ones,
     )
     if use_running_average:
-      mean, deviation = (
-        jnp.expand_dims(running[name].value, reduced)
-        for name in ('mean', 'deviation')
-      )
+      mean, deviation = self.stored(running, reduced)
       statistics = Moments(mean, lax.square(deviation), 1.0)
     else:
       statistics = self.lp_moments(x, reduced, mask, p)
@@ -166,12 +154,8 @@ def gaussian_factor(p: float, count: jax.Array | float) -> jax.Array | float:
   C_p = (sqrt(pi) / (2^(p/2) Gamma((p + 1) / 2)))^(1/p), sqrt(pi / 2) for p = 1.
   For p = inf, by arXiv:1803.01814, C(n) = (1 + sqrt(pi ln 4)) / 2 /
   sqrt(2 ln n), the middle of two bounds: C(n) times the expected maximum is
-  about 1.4 deviations, and does not fall to 1 as n grows.
-
-  Args:
-    p: at least 1.
-    count: n, how many values the norm is over; read for p = inf only, where
-      a single value counts as two: ln 1 is 0.
+  about 1.4 deviations, and does not fall to 1 as n grows. A single value counts
+  as two: ln 1 is 0.
   """
   if p == math.inf:
     bounds = (1 + math.sqrt(math.pi * math.log(4))) / 2

@@ -4,15 +4,13 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
 from normlab.norms.batch import squeezed
-from normlab.norms.core import fields
 from normlab.norms.core.pooling import Moments
-from normlab.norms.core.running import BatchFields, mean_start
+from normlab.norms.core.running import Averaging, mean_start
 
 
-class MeanOnlyBatchNorm(fields.Statistics, fields.Affine, BatchFields):
+class MeanOnlyBatchNorm(Averaging):
   """y = x - E[x] + bias, E over the batch (section 4 of the paper).
 
   Made for weight-normalized layers, which fix the scale themselves. The
@@ -30,23 +28,16 @@ class MeanOnlyBatchNorm(fields.Statistics, fields.Affine, BatchFields):
   scale_init: ClassVar[None] = None
   use_fast_variance: ClassVar[bool] = True
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
+  def forward(
+    self, x: jax.Array, mask: jax.Array | None, use_running_average: bool
   ) -> jax.Array:
-    """Centres `x`; the arguments and errors are those of `BatchNorm`."""
-    use_running_average = self.uses_running_average(use_running_average)
-    x, mask = self.prepare(x, mask)
+    """The formula of the class, for checked input."""
     features, reduced = self.feature_and_reduction_axes(x)
     running = self.running_statistics(
       [x.shape[axis] for axis in features], mean=mean_start(x)
     )
     if use_running_average:
-      center = jnp.expand_dims(running['mean'].value, reduced)
+      (center,) = self.stored(running, reduced)
     else:
       statistics = self.moments(x, reduced, mask)
       center = statistics.mean

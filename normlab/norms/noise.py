@@ -1,7 +1,7 @@
 """Noise on a layer's distributions (Santurkar et al. 2018, arXiv:1805.11604).
 
-`NoisyBatchNorm` is the experiment of section 2.1, `DistributionalNoise` in
-place of a norm its control: a network with the same noise and no norm.
+`NoisyBatchNorm` is the experiment of section 2.1. `DistributionalNoise` is its
+control: the same noise, and no norm.
 """
 
 import dataclasses
@@ -27,6 +27,9 @@ class NoiseFields(nn.Module):
 
   It draws from the random stream 'noise': pass `rngs={'noise': key}` to
   `apply`, another key each step; devices that share a batch, the same key.
+  Inference has no noise, so that it is repeatable; but s is
+  1 + (max_std - 1) / 2 on average, so the layers behind see other statistics
+  than they were trained on.
 
   Attributes:
     mean_range: n_mu, at least 0.
@@ -34,17 +37,12 @@ class NoiseFields(nn.Module):
     mean_jitter: r_mu, at least 0.
     std_jitter: r_sigma, at least 0; a standard deviation (the paper does not
       say whether it is that or a variance).
-    noise_in_inference: draws noise there too. By default it is left out, as
-      dropout is: results are then those of the network, and repeatable. But
-      s is 1 + (max_std - 1) / 2 on average, so the layers behind see other
-      statistics than they were trained on.
   """
 
   mean_range: float = dataclasses.field(default=0.5, kw_only=True)
   max_std: float = dataclasses.field(default=1.25, kw_only=True)
   mean_jitter: float = dataclasses.field(default=0.1, kw_only=True)
   std_jitter: float = dataclasses.field(default=0.1, kw_only=True)
-  noise_in_inference: bool = dataclasses.field(default=False, kw_only=True)
 
   def check_noise(self) -> None:
     """Raises ValueError where a field of the noise makes no sense."""
@@ -60,14 +58,8 @@ class NoiseFields(nn.Module):
   def add_noise(self, x: jax.Array, features: Sequence[int]) -> jax.Array:
     """s * x + m, drawn and computed in float32 at least, in the dtype of `x`.
 
-    None while initializing, which then needs no key.
-
-    Args:
-      x: the values, any shape.
-      features: the axes that have a mean and std of their own.
-
-    Raises:
-      ValueError: no key.
+    None while initializing, which then needs no key; else a missing key is a
+    ValueError. The features are axes that have a mean and std of their own.
     """
     if self.is_initializing():
       return x
@@ -127,14 +119,9 @@ class DistributionalNoise(NoiseFields, fields.CheckedInput):
     *,
     mask: jax.Array | None = None,
   ) -> jax.Array:
-    """Adds noise in training, and in inference on request only.
+    """Adds noise in training; the arguments are those of `BatchNorm`.
 
-    Args:
-      x: [batch, ..., features], or features along `axis`.
-      use_running_average: False to train, True for inference, as of
-        `BatchNorm`; must be given.
-      mask: boolean, broadcastable to `x`; NaN and infinity where it is False
-        count as 0.
+    Where the mask is False, NaN and infinity count as 0.
 
     Returns:
       The shape and dtype of `x`.
@@ -151,10 +138,9 @@ class DistributionalNoise(NoiseFields, fields.CheckedInput):
       )
     self.check_noise()
     x, _ = self.prepare(x, mask)
-    features = axis_fields.canonical_axes(name, 'axis', x.ndim, self.axis)
-    if use_running_average and not self.noise_in_inference:
+    if use_running_average:
       return x
-    return self.add_noise(x, features)
+    return self.add_noise(x, axis_fields.canonical_axes(self, 'axis', x.ndim))
 
 
 class NoisyBatchNorm(NoiseFields, BatchNorm):
@@ -180,7 +166,7 @@ class NoisyBatchNorm(NoiseFields, BatchNorm):
     features, _ = self.feature_and_reduction_axes(y)
     # With `frozen` statistics training is training all the same.
     asked = use_running_average, self.use_running_average
-    if any(asked) and not self.noise_in_inference:
+    if any(asked):
       return y
     return self.add_noise(y, features)
 

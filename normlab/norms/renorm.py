@@ -5,27 +5,19 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from jax import lax
 
 from normlab.norms.batch import squeezed
 from normlab.norms.core import fields
 from normlab.norms.core.pooling import Moments
-from normlab.norms.core.running import BatchFields
+from normlab.norms.core.running import Averaging
 
 Schedule = Callable[[jax.Array], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
 class Ramp:
-  """A value that rises linearly between two steps, and is constant outside.
-
-  Attributes:
-    start: the value until step `begin`.
-    stop: the value from step `end` on.
-    begin: first step of the ramp.
-    end: last step of the ramp.
-  """
+  """`start` until step `begin`, `stop` from step `end` on, linear between."""
 
   start: float
   stop: float
@@ -44,7 +36,7 @@ PAPER_R_MAX = Ramp(1.0, 3.0, 5_000, 40_000)
 PAPER_D_MAX = Ramp(0.0, 5.0, 5_000, 25_000)
 
 
-class BatchRenorm(fields.Statistics, fields.Affine, BatchFields):
+class BatchRenorm(Averaging):
   """y = ((x - mean_B) / std_B * r + d) * scale + bias (Algorithm 1).
 
   r = clip(std_B / std, 1/r_max, r_max) and d = clip((mean_B - mean) / std,
@@ -59,7 +51,7 @@ class BatchRenorm(fields.Statistics, fields.Affine, BatchFields):
   Attributes:
     r_max: at least 1: a number, or a function of the layer's own step counter;
       default: the paper's schedule, 1 until step 5,000, 3 from 40,000.
-    d_max: at least 0, likewise; default: 0 until step 5,000, 5 from 25,000.
+    d_max: at least 0, as `r_max`; default: 0 until step 5,000, 5 from 25,000.
     schedule_scale: stretches the steps of the schedules: 0.01 takes the paper's
       from 40,000 steps to 400.
   """
@@ -69,27 +61,18 @@ class BatchRenorm(fields.Statistics, fields.Affine, BatchFields):
   d_max: float | Schedule = dataclasses.field(default=PAPER_D_MAX, kw_only=True)
   schedule_scale: float = dataclasses.field(default=1.0, kw_only=True)
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
+  def forward(
+    self, x: jax.Array, mask: jax.Array | None, use_running_average: bool
   ) -> jax.Array:
-    """Normalizes; the arguments and errors are those of `BatchNorm`."""
-    use_running_average = self.uses_running_average(use_running_average)
+    """The formula of the class, for checked input."""
     self.check_limits()
-    x, mask = self.prepare(x, mask)
     fields.refuse_complex('BatchRenorm', x)
     features, reduced = self.feature_and_reduction_axes(x)
     running = self.running_statistics(
       [x.shape[axis] for axis in features], mean=jnp.zeros, std=jnp.ones
     )
     step = self.variable('batch_stats', 'step', jnp.zeros, (), jnp.int32)
-    mean, std = (
-      jnp.expand_dims(running[name].value, reduced) for name in ('mean', 'std')
-    )
+    mean, std = self.stored(running, reduced)
     if use_running_average:
       # The running deviation holds epsilon: take it out, `normalize` adds it.
       var = lax.square(std) - self.epsilon

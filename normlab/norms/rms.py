@@ -9,7 +9,9 @@ from flax import linen as nn
 from normlab.norms.core import axis_fields, fields
 
 
-class RMSNorm(fields.Statistics, axis_fields.ReductionAxes, fields.Affine):
+class RMSNorm(
+  fields.Stateless, fields.Statistics, axis_fields.ReductionAxes, fields.Affine
+):
   """y = x / sqrt(E[x^2] + epsilon) * scale: LayerNorm without the centring.
 
   Drop-in for `flax.linen.RMSNorm`, over the last axis by default.
@@ -26,17 +28,8 @@ class RMSNorm(fields.Statistics, axis_fields.ReductionAxes, fields.Affine):
 
   replaces_bias: ClassVar[bool] = False
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
-  ) -> jax.Array:
-    """Normalizes; the arguments and errors are those of `LayerNorm`."""
-    del use_running_average
-    x, mask = self.prepare(x, mask)
+  def forward(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The formula of the class, for checked input."""
     reduced, features = self.reduction_and_feature_axes(x)
     statistics = self.moments(x, reduced, mask, center=False)
     return self.normalize(x, statistics, features)

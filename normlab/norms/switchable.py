@@ -10,14 +10,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from normlab.norms.batch import squeezed
-from normlab.norms.core import axis_fields, fields
+from normlab.norms.core import axis_fields
 from normlab.norms.core.pooling import Moments, pool
-from normlab.norms.core.running import BatchFields, mean_start
+from normlab.norms.core.running import Averaging, mean_start
 
 
-class SwitchableNorm(
-  fields.Statistics, fields.Affine, BatchFields, axis_fields.ExampleAxes
-):
+class SwitchableNorm(Averaging):
   """Learns to mix the statistics of InstanceNorm, LayerNorm and BatchNorm.
 
   y = (x - sum_k w_k mean_k) / sqrt(sum_k u_k var_k + epsilon) * scale + bias,
@@ -40,31 +38,25 @@ class SwitchableNorm(
   epsilon: float = 1e-5
   use_batch_norm: bool = dataclasses.field(default=True, kw_only=True)
 
-  @nn.compact
-  def __call__(
-    self,
-    x: jax.Array,
-    use_running_average: bool | None = None,
-    *,
-    mask: jax.Array | None = None,
-  ) -> jax.Array:
-    """Normalizes; the arguments and errors are those of `BatchNorm`.
+  def uses_running_average(self, argument: bool | None) -> bool:
+    """As of `BatchNorm`; without batch statistics nobody need say."""
+    return self.use_batch_norm and super().uses_running_average(argument)
 
-    Without `use_batch_norm`, `use_running_average` is ignored.
-    """
-    inference = self.use_batch_norm and self.uses_running_average(
-      use_running_average
-    )
-    x, mask = self.prepare(x, mask)
-    features, reduced = self.feature_and_reduction_axes(x)
-    batch_axes, space = self.batch_and_space_axes(x, features)
+  def forward(
+    self, x: jax.Array, mask: jax.Array | None, use_running_average: bool
+  ) -> jax.Array:
+    """The formula of the class, for checked input."""
+    features, space = axis_fields.space_axes(self, 'axis', x.ndim)
+    reduced = [0, *space]
     # One pass over x; the other two are pooled from these few numbers.
     instance = self.moments(x, space, mask, synchronize=False)
     parts = [instance] if space else []
     parts.append(pool(instance, features))
     if self.use_batch_norm:
-      batch = pool(instance, batch_axes)
-      parts.append(self.batch_statistics(batch, features, reduced, inference))
+      batch = pool(instance, [0])
+      parts.append(
+        self.batch_statistics(batch, features, reduced, use_running_average)
+      )
     mean_weight, var_weight = (
       self.param(name, nn.initializers.ones, (len(parts),), self.param_dtype)
       for name in ('mean_weight', 'var_weight')
@@ -78,23 +70,16 @@ class SwitchableNorm(
     reduced: Sequence[int],
     inference: bool,
   ) -> Moments:
-    """Those of the batch, which move the running ones, or in inference these.
+    """The running statistics in `inference`, else those of this `batch`.
 
-    Args:
-      batch: of this device; shaped to broadcast against the input.
-      features: the axes of `batch` that are kept in the state.
-      reduced: its other axes.
-      inference: True takes the running statistics and leaves them.
+    The latter, of all devices, move the running ones.
     """
     shape = [batch.var.shape[axis] for axis in features]
     running = self.running_statistics(
       shape, mean=mean_start(batch.mean), var=jnp.ones
     )
     if inference:
-      mean, var = (
-        jnp.expand_dims(running[name].value, reduced)
-        for name in ('mean', 'var')
-      )
+      mean, var = self.stored(running, reduced)
       return Moments(mean, var, 1.0)
     batch = self.synchronized(batch)
     new = squeezed(batch, reduced)
@@ -105,13 +90,7 @@ class SwitchableNorm(
 def mixed(
   parts: Sequence[Moments], mean_weight: jax.Array, var_weight: jax.Array
 ) -> Moments:
-  """Means and variances, weighted by the softmax of the weights.
-
-  Args:
-    parts: the statistics to mix; their shapes broadcast.
-    mean_weight: [len(parts)].
-    var_weight: [len(parts)].
-  """
+  """Means and variances, weighted by the softmax of weights [len(parts)]."""
   # In half precision the weights would not add up to one.
   precision = parts[0].var.dtype
   mean_weight = jax.nn.softmax(mean_weight.astype(precision))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-# Of the confidence, for the calibration error: as arXiv:1706.04599, Table 1.
+# Bins of the confidence for the calibration error: arXiv:1706.04599, Table 1.
 BINS = 15
 
 
@@ -45,11 +45,6 @@ def smoothed(
   logits = logits.astype(jnp.float32)
   spread = jax.nn.logsumexp(logits, axis=-1) - logits.mean(-1)
   return (1 - share) * loss + share * spread
-
-
-def mean(values: dict[str, jax.Array]) -> dict[str, jax.Array]:
-  """Mean of each metric over the examples."""
-  return {name: value.mean() for name, value in values.items()}
 
 
 def confidence(logits: jax.Array) -> jax.Array:
@@ -121,7 +116,7 @@ def summarize(sums: Totals) -> dict[str, float | list[float | None]]:
     'ece', the expected calibration error (Guo et al. 2017, arXiv:1706.04599,
     eq. 3): sum over bins of |right - confidence| / examples, NaN where an
     example has no confidence, as the error would leave out the worst;
-    'class_accuracy', one a class, None for a class without examples.
+    'class_accuracy', one per class, None for a class without examples.
   """
   count = sums.class_count.sum()
   gaps = abs(sums.bin_right - sums.bin_confidence)

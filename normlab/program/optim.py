@@ -19,11 +19,6 @@ Number = float | jax.Array
 BLOCK = 65_536
 
 
-def sgd() -> optax.GradientTransformation:
-  """Plain gradient descent."""
-  return optax.identity()
-
-
 def momentum(momentum: Number = 0.9) -> optax.GradientTransformation:
   """v = momentum * v + g."""
   return optax.trace(momentum)
@@ -51,7 +46,7 @@ def adam(
 
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
-  'sgd': sgd,
+  'sgd': optax.identity,
   'momentum': momentum,
   'nesterov': nesterov,
   'rmsprop': rmsprop,
@@ -76,13 +71,11 @@ def build(
 
   Args:
     name: a key of `OPTIMIZERS`.
-    learning_rate: of this step.
     weight_decay: weight * parameter is added to the gradient (L2), or to the
       update for 'adamw', for parameters of rank two and more: scales and
       biases are not decayed.
     clip_norm: the global norm that gradients are scaled down to, before
       anything else; None is off.
-    **fields: the arguments of that optimizer.
 
   Raises:
     errors.ConfigError: an unknown name or field; lists the known ones.
@@ -100,22 +93,14 @@ def build(
 
 
 def fields_of(name: str) -> list[str]:
-  """What `build` takes for an optimizer, and the learning rate's multiplier.
-
-  Raises:
-    errors.ConfigError: an unknown name; lists the known ones.
-  """
+  """What `build` takes for an optimizer, and the learning rate's multiplier."""
   own = registry.arguments(registry.lookup('optimizer', name, OPTIMIZERS))
   shared = ['learning_rate', 'learning_rate_multiplier']
   return [*shared, 'weight_decay', 'clip_norm', *own]
 
 
 def schedule_fields_of(name: str) -> list[str]:
-  """What `build_schedule` takes for a schedule.
-
-  Raises:
-    errors.ConfigError: an unknown name; lists the known ones.
-  """
+  """What `build_schedule` takes for a schedule."""
   function = registry.lookup('schedule', name, SCHEDULES)
   return ['warmup_steps', *registry.arguments(function)]
 
@@ -164,7 +149,6 @@ def build_schedule(
 
   Args:
     name: a key of `SCHEDULES`.
-    total_steps: length of the run.
     warmup_steps: the factor rises linearly over these, and the schedule begins
       after them.
     **fields: the arguments of that schedule; `decay_steps` defaults to the

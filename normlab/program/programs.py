@@ -1,4 +1,4 @@
-"""What of a run is compiled, and which numbers it is given.
+"""Programs: what of a run is compiled, and the numbers it is given.
 
 A `Program` holds the choices that shape the compiled step; the numbers of the
 optimizer are its arguments. Two runs with equal programs compile once.
@@ -11,9 +11,7 @@ from typing import NamedTuple
 import jax
 import ml_collections
 import numpy as np
-import optax
 from flax import linen as nn
-from jax.sharding import Mesh
 
 from normlab import data, models, norms
 from normlab.data import Augmentation
@@ -27,20 +25,15 @@ class Program:
   Attributes:
     model: maps images and `train` to logits.
     optimizer: a key of `optim.OPTIMIZERS`.
-    augmentation: of the training images.
-    batch_size: examples a step.
     microbatches: parts of a batch, one after the other.
     log_layer_norms: whether the norms of each tensor are among the metrics.
-    mesh: the devices that share a batch; None is one device.
   """
 
   model: nn.Module
   optimizer: str
   augmentation: Augmentation = Augmentation()
-  batch_size: int = 32
   microbatches: int = 1
   log_layer_norms: bool = False
-  mesh: Mesh | None = None
 
   def with_numbers(self, hyper: 'Hyper') -> 'Program':
     """The program with the numbers of a model that are arguments of the step.
@@ -49,7 +42,12 @@ class Program:
     """
     if not hyper.model and not hyper.norm:
       return self
-    model = model_with_numbers(self.model, hyper)
+    hooks = {
+      hook: factory.with_numbers(hyper.norm)
+      for hook in ('norm', 'kernel_norm')
+      if (factory := getattr(self.model, hook)) is not None
+    }
+    model = self.model.clone(**hooks, **hyper.model)
     return dataclasses.replace(self, model=model)
 
 
@@ -59,11 +57,11 @@ class Hyper(NamedTuple):
   Attributes:
     optimizer: float32 scalars, the arguments of `optim.build`. For a call the
       `learning_rate` is that of each step, [steps].
-    ema_decay: float32, of the moving average of the parameters; None is none.
-    label_smoothing: float32, of the training loss; None is none.
+    ema_decay: float32, of the moving average of the parameters, if kept.
+    label_smoothing: float32, of the training loss, if there is any.
     model: float32 scalars by their field of the model, which are constants of
       a program, except for one of runs that differ in them.
-    norm: likewise, by their field of the norm.
+    norm: numbers of the norm, by field.
   """
 
   optimizer: dict[str, np.ndarray]
@@ -86,17 +84,8 @@ class Hyper(NamedTuple):
     return self.with_rates(self.rates[i])
 
 
-def build(
-  config: ml_collections.ConfigDict,
-  num_classes: int,
-  mesh: Mesh | None = None,
-) -> Program:
+def build(config: ml_collections.ConfigDict, num_classes: int) -> Program:
   """The program of a config.
-
-  Args:
-    config: as in `configs/base.py`.
-    num_classes: of the data set.
-    mesh: the devices that share a batch.
 
   Raises:
     errors.ConfigError: an unknown name, or a field that its owner lacks.
@@ -104,22 +93,19 @@ def build(
   return Program(
     model=build_model(config, num_classes),
     optimizer=config.optimizer.name,
-    augmentation=augmentation(config),
-    batch_size=config.batch_size,
+    # Streamed images come augmented.
+    augmentation=Augmentation()
+    if data.is_streamed(config.data.name)
+    else Augmentation(config.data.random_crop, config.data.random_flip),
     microbatches=config.microbatches,
     log_layer_norms=config.log_layer_norms,
-    mesh=mesh if mesh is not None and mesh.size > 1 else None,
   )
 
 
 def build_model(
   config: ml_collections.ConfigDict, num_classes: int
 ) -> nn.Module:
-  """The model of a config, with its norm.
-
-  Raises:
-    errors.ConfigError: an unknown name, or a field that its owner lacks.
-  """
+  """The model of a config, with its norm."""
   hooks = norms.build(name=config.norm.name, **set_fields(config.norm))
   return models.build(
     name=config.model.name,
@@ -129,20 +115,12 @@ def build_model(
   )
 
 
-def augmentation(config: ml_collections.ConfigDict) -> Augmentation:
-  """What a step does to its images; streamed ones come augmented."""
-  if data.is_streamed(config.data.name):
-    return Augmentation()
-  return Augmentation(config.data.random_crop, config.data.random_flip)
-
-
 def hyperparameters(
   config: ml_collections.ConfigDict, arguments: Iterable[str] = ()
 ) -> Hyper:
   """The numbers of a step, at the peak of the learning rate: float32 scalars.
 
   Args:
-    config: as in `configs/base.py`.
     arguments: paths of fields that are set, as 'norm.momentum', which are to be
       arguments of the step and not constants of the program.
   """
@@ -152,48 +130,25 @@ def hyperparameters(
   for path in arguments:
     section, name = path.split('.')
     added[section][name] = np.float32(config[section][name])
+  smoothing, decay = config.label_smoothing, config.ema_decay
   return Hyper(
     {name: np.float32(value) for name, value in fields.items()},
-    ema_decay=as_number(config.ema_decay),
-    label_smoothing=as_number(config.label_smoothing),
+    ema_decay=None if decay is None else np.float32(decay),
+    label_smoothing=None if smoothing is None else np.float32(smoothing),
     **added,
-  )
-
-
-def as_number(value: float | None) -> np.float32 | None:
-  """In float32, where it is set."""
-  return None if value is None else np.float32(value)
-
-
-def model_with_numbers(model: nn.Module, hyper: Hyper) -> nn.Module:
-  """The model with its numbers, and those of its norms, from `hyper`."""
-  hooks = {
-    hook: factory.with_numbers(hyper.norm)
-    for hook in ('norm', 'kernel_norm')
-    if (factory := getattr(model, hook)) is not None
-  }
-  return model.clone(**hooks, **hyper.model)
-
-
-def build_schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
-  """The factor on the learning rate, as a function of the step.
-
-  Raises:
-    errors.ConfigError: an unknown schedule, or a field missing or unknown.
-  """
-  return optim.build_schedule(
-    name=config.schedule.name,
-    total_steps=config.total_steps,
-    **set_fields(config.schedule),
   )
 
 
 def learning_rates(config: ml_collections.ConfigDict) -> optim.LearningRates:
   """The learning rate of each step."""
-  peak = (
-    config.optimizer.learning_rate * config.optimizer.learning_rate_multiplier
+  optimizer, total_steps = config.optimizer, config.total_steps
+  schedule = optim.build_schedule(
+    name=config.schedule.name,
+    total_steps=total_steps,
+    **set_fields(config.schedule),
   )
-  return optim.LearningRates(peak, build_schedule(config), config.total_steps)
+  peak = optimizer.learning_rate * optimizer.learning_rate_multiplier
+  return optim.LearningRates(peak, schedule, total_steps)
 
 
 def set_fields(section: ml_collections.ConfigDict) -> dict[str, object]:

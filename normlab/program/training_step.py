@@ -5,7 +5,7 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,14 @@ import optax
 from flax import struct
 
 from normlab.data import Examples, Pixels
-from normlab.program import metrics, optim
+from normlab.program import optim
+from normlab.program.metrics import per_example, smoothed
 from normlab.program.programs import Hyper, Program
 
 # Microbatches that are not a loop on CPU.
 MOST_UNROLLED = 16
 
+Tree = TypeVar('Tree')
 Params = Any
 Metrics = dict[str, jax.Array]
 
@@ -32,7 +34,7 @@ class TrainState(struct.PyTreeNode):
     model_state: its other collections (running statistics and the like); empty
       for models without state.
     opt_state: the optimizer's state.
-    ema: moving average of the parameters; None is none.
+    ema: moving average of the parameters; None without one.
   """
 
   step: jax.Array
@@ -55,10 +57,7 @@ def init_state(
   """The state before the first step.
 
   Args:
-    key: of the initial parameters.
     images: float [batch, height, width, channels]; only the shape matters.
-    hyper: the optimizer's numbers.
-    program: model and optimizer.
   """
   variables = dict(program.model.init(key, images, train=False))
   params = variables.pop('params')
@@ -84,12 +83,7 @@ def train_step(
   """One update.
 
   Args:
-    state: before the update.
-    batch: the examples of this step.
-    pixels: what standardizes them.
-    hyper: the numbers of this step.
     key: of the run; the step number is folded in here.
-    program: model, optimizer and augmentation.
 
   Returns:
     The new state; and the batch's mean 'loss' and 'accuracy' before the update,
@@ -99,7 +93,7 @@ def train_step(
   augment_key, model_key = keys_of_step(key, state.step)
   images = program.augmentation(augment_key, batch.images)
   examples = pixels.standardize(images), batch.labels
-  gradient, means, model_state = accumulated_gradient(
+  gradient, metrics, model_state = accumulated_gradient(
     state.params,
     state.model_state,
     examples,
@@ -120,7 +114,7 @@ def train_step(
     else moving_average(state.ema, params, hyper.ema_decay),
   )
   each = program.log_layer_norms
-  return new, means | euclidean_norms('gradient_norm', gradient, each=each)
+  return new, metrics | euclidean_norms('gradient_norm', gradient, each=each)
 
 
 def train_steps(
@@ -132,20 +126,10 @@ def train_steps(
   *,
   program: Program,
 ) -> tuple[TrainState, Metrics]:
-  """Some updates in one program; more than one is for accelerators.
+  """Some updates in one program, and the metrics of each: [steps].
 
-  XLA's CPU backend runs a convolution inside a loop many times slower.
-
-  Args:
-    state: before the updates.
-    inputs: the examples of all steps.
-    pixels: what standardizes them.
-    hyper: the numbers of all steps.
-    key: of the run.
-    program: model, optimizer and augmentation.
-
-  Returns:
-    The new state, and each step's means: [steps].
+  More than one is for accelerators: XLA's CPU backend runs a convolution
+  inside a loop many times slower.
   """
 
   def one(state: TrainState, i: int | jax.Array):
@@ -162,17 +146,15 @@ def repeated(
 
   Args:
     step: of the state and the number of the step in this call; returns the new
-      state and the means.
-    state: before the steps.
-    count: of the steps.
+      state and the metrics.
 
   Returns:
-    The state after them, and each step's means: [steps].
+    The state after them, and each step's metrics: [steps].
   """
   if count > 1:
     return jax.lax.scan(step, state, jnp.arange(count))
-  state, means = step(state, 0)
-  return state, jax.tree.map(lambda x: x[None], means)
+  state, metrics = step(state, 0)
+  return state, jax.tree.map(lambda x: x[None], metrics)
 
 
 def accumulated_gradient(
@@ -184,21 +166,14 @@ def accumulated_gradient(
   program: Program,
   label_smoothing: jax.Array | None = None,
 ) -> tuple[Params, Metrics, dict[str, Any]]:
-  """Gradient and metrics of a batch, one microbatch after the other.
+  """Mean gradient, metrics and new state, one microbatch after the other.
 
   Each microbatch is normalized with statistics of its own, and moves the
   running statistics on (arXiv:1702.03275, section 4.2).
 
   Args:
-    params: of the model.
-    model_state: its other collections.
     examples: images [batch, ...] and labels [batch].
-    key: of dropout and of noise.
-    program: the model and the number of microbatches.
-    label_smoothing: as of `training_means`.
-
-  Returns:
-    The mean gradient, the mean metrics, and the other collections at the end.
+    label_smoothing: as of `training_metrics`.
   """
   parts = program.microbatches
   gradient_of_part = functools.partial(
@@ -210,7 +185,9 @@ def accumulated_gradient(
   def add(carried: tuple[Any, ...], i: jax.Array):
     sums, model_state = carried
     # Every parts-th example: a batch that is sharded stays where it is.
-    part = jax.tree.map(lambda x: split(x, parts)[:, i], examples)
+    part = jax.tree.map(
+      lambda x: x.reshape(-1, parts, *x.shape[1:])[:, i], examples
+    )
     *terms, model_state = gradient_of_part(
       params, model_state, part, jax.random.fold_in(key, i)
     )
@@ -226,13 +203,8 @@ def accumulated_gradient(
   (sums, model_state), _ = jax.lax.scan(
     add, (zeros, model_state), jnp.arange(parts), unroll=unroll
   )
-  gradient, means = jax.tree.map(lambda x: x / parts, sums)
-  return gradient, means, model_state
-
-
-def split(x: jax.Array, parts: int) -> jax.Array:
-  """[batch, ...] as [batch / parts, parts, ...]."""
-  return x.reshape(-1, parts, *x.shape[1:])
+  gradient, metrics = jax.tree.map(lambda x: x / parts, sums)
+  return gradient, metrics, model_state
 
 
 def gradient_of(
@@ -255,14 +227,14 @@ def gradient_of(
       mutable=list(model_state),
       rngs=rngs(key),
     )
-    means = training_means(logits, labels, label_smoothing)
-    return means['loss'], (means, dict(new_state))
+    metrics = training_metrics(logits, labels, label_smoothing)
+    return metrics['loss'], (metrics, dict(new_state))
 
-  gradient, (means, new_state) = jax.grad(loss, has_aux=True)(params)
-  return gradient, means, new_state
+  gradient, (metrics, new_state) = jax.grad(loss, has_aux=True)(params)
+  return gradient, metrics, new_state
 
 
-def training_means(
+def training_metrics(
   logits: jax.Array, labels: jax.Array, label_smoothing: jax.Array | None
 ) -> Metrics:
   """The mean metrics of a batch; the 'loss' is what training lowers.
@@ -273,10 +245,10 @@ def training_means(
     label_smoothing: share of the target that is spread over all classes; None
       is none.
   """
-  values = metrics.per_example(logits, labels)
+  values = per_example(logits, labels)
   if label_smoothing is not None:
-    values['loss'] = metrics.smoothed(values['loss'], logits, label_smoothing)
-  return metrics.mean(values)
+    values['loss'] = smoothed(values['loss'], logits, label_smoothing)
+  return {name: value.mean() for name, value in values.items()}
 
 
 def keys_of_step(key: jax.Array, step: jax.Array) -> jax.Array:
@@ -298,8 +270,6 @@ def euclidean_norms(name: str, tree: Params, *, each: bool) -> Metrics:
   """The Euclidean norm of all tensors together.
 
   Args:
-    name: of the norm in the result.
-    tree: of parameters or gradients.
     each: adds the norm of each tensor, as 'gradient_norm/layer1/conv/kernel'.
   """
   found = {name: optax.tree.norm(tree)}
@@ -307,6 +277,12 @@ def euclidean_norms(name: str, tree: Params, *, each: bool) -> Metrics:
     for path, tensor in named_leaves(tree):
       found[f'{name}/{path}'] = optax.tree.norm(tensor)
   return found
+
+
+@jax.jit
+def copied(tree: Tree) -> Tree:
+  """Arrays that remain when the others are donated."""
+  return jax.tree.map(jnp.copy, tree)
 
 
 def named_leaves(tree: Any) -> Iterator[tuple[str, Any]]:

@@ -1,16 +1,16 @@
 """A run on disk: its folder, config, metrics and status.
 
   config.json     the resolved config
-  metrics.jsonl   one object a line: step, split, values
-  timing.jsonl    one object a line: step, images a second, seconds so far
+  metrics.jsonl   one object per line: step, split, values
+  timing.jsonl    one object per line: step, images per second, seconds so far
   status.json     running, done, diverged at a step, failed or interrupted
   checkpoints/    the state at some steps
   events.out...   metrics and timing for TensorBoard
 
-Two runs of the same config on the same machine have equal metrics, also if one
-was stopped and resumed; what differs from run to run is in timing and status.
+Two runs of the same config on the same machine have equal metrics, even if one
+was stopped and resumed; only timing and status differ.
 
-This is what plots and reports read, and it needs neither JAX nor TFDS.
+Plots and reports read these files; that needs neither JAX nor TFDS.
 """
 
 from normlab.records.identity import (
@@ -23,10 +23,10 @@ from normlab.records.identity import (
   run_name,
   types,
 )
+from normlab.records.json_files import FINISHED, replacing, write_json
 from normlab.records.record import (
   CHECKPOINTS,
   CONFIG,
-  FINISHED,
   LOCK,
   METRICS,
   STATUS,
@@ -35,30 +35,4 @@ from normlab.records.record import (
   InUseError,
   Record,
   RecordError,
-  load,
-  write_json,
 )
-
-__all__ = [
-  'CHECKPOINTS',
-  'CONFIG',
-  'FINISHED',
-  'LOCK',
-  'METRICS',
-  'STATUS',
-  'SWEEP',
-  'TIMING',
-  'WITHOUT_EFFECT',
-  'InUseError',
-  'Record',
-  'RecordError',
-  'comparable',
-  'differences',
-  'flatten',
-  'identity',
-  'load',
-  'resolved',
-  'run_name',
-  'types',
-  'write_json',
-]

@@ -1,4 +1,4 @@
-"""When two configs are the same run."""
+"""The identity of a run: which configs are the same run."""
 
 import functools
 import hashlib
@@ -48,7 +48,7 @@ class _Encoder(config_dict.CustomJSONEncoder):
   """Writes NumPy's numbers as numbers."""
 
   def default(self, obj: Any) -> Any:
-    """What JSON writes for a value that it does not know."""
+    """The JSON form of a value that JSON does not know."""
     return obj.item() if isinstance(obj, np.generic) else super().default(obj)
 
 
@@ -71,12 +71,7 @@ def differences(
 
 
 def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
-  """Nested fields as {'optimizer.learning_rate': ...}.
-
-  Args:
-    config: a dictionary or ConfigDict.
-    prefix: of the paths.
-  """
+  """Nested fields as {'optimizer.learning_rate': ...}."""
   flat = {}
   for key, value in config.items():
     if isinstance(value, dict | ml_collections.ConfigDict):

@@ -3,16 +3,14 @@
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any
 
 import ml_collections
 
-from normlab.errors import shown
-from normlab.records import json_lines
+from normlab.records import json_files
 from normlab.records.identity import differences, resolved
 
 CONFIG, METRICS, STATUS = 'config.json', 'metrics.jsonl', 'status.json'
@@ -20,8 +18,6 @@ TIMING, CHECKPOINTS = 'timing.jsonl', 'checkpoints'
 LOCK = '.lock'
 # Says which sweep a folder of runs holds.
 SWEEP = 'sweep.json'
-# A run that ended in one of these has its result, and is not trained again.
-FINISHED = ('done', 'diverged')
 
 
 class RecordError(ValueError):
@@ -61,7 +57,7 @@ class Record:
     status = self._read_json(STATUS)
     if status is None:
       return {'status': 'absent'}
-    if problem := status_problem(status):
+    if problem := json_files.status_problem(status):
       raise self._damaged(STATUS, problem)
     return status
 
@@ -69,7 +65,7 @@ class Record:
   def is_finished(self) -> bool:
     """Whether the run has its result; without a readable status it has none."""
     try:
-      return self.status['status'] in FINISHED
+      return self.status['status'] in json_files.FINISHED
     except RecordError:
       return False
 
@@ -79,22 +75,18 @@ class Record:
     A last line that is torn is left out: its run was stopped while writing.
 
     Raises:
-      RecordError: a line that is no row (see `json_lines.row_problem`), or a
+      RecordError: a line that is no row (see `json_files.row_problem`), or a
         file that is unreadable.
     """
     return self._read_rows(METRICS)
 
   def timing(self) -> list[dict[str, Any]]:
-    """The rows of timing.jsonl, likewise."""
+    """The rows of timing.jsonl."""
     return self._read_rows(TIMING)
 
   def whole_rows(self) -> int:
-    """The number of rows of metrics.jsonl in front of the first damaged one.
-
-    Raises:
-      RecordError: the file is unreadable.
-    """
-    return len(json_lines.parse(self._read(METRICS) or b'')[0])
+    """The number of rows of metrics.jsonl in front of the first damaged one."""
+    return len(json_files.parse(self._read(METRICS) or b'')[0])
 
   def cut(self, rows: int, step: int) -> None:
     """Takes off what was written after a checkpoint.
@@ -119,7 +111,7 @@ class Record:
       RecordError: rows are missing, or damaged.
     """
     status = self.status
-    if status['status'] not in FINISHED:
+    if status['status'] not in json_files.FINISHED:
       return
     rows = self.metrics()
     if len(rows) != status['rows']:
@@ -137,30 +129,28 @@ class Record:
       contextlib.suppress(OSError),  # It is shown, and decides nothing.
       (self.path / METRICS).open('rb') as file,
     ):
-      # The last rows are enough, unless they have a number for each of very
-      # many classes.
-      for size in (4096, file.seek(0, os.SEEK_END)):
-        file.seek(max(0, file.seek(0, os.SEEK_END) - size))
-        for line in reversed(file.read().split(b'\n')[:-1]):
-          row, _ = json_lines.parse_row(line)
-          if row is not None:
-            return row['step']
+      # A row has at most a number for each of many classes.
+      file.seek(max(0, file.seek(0, os.SEEK_END) - 2**20))
+      for line in reversed(file.read().split(b'\n')[:-1]):
+        row, _ = json_files.parse_row(line)
+        if row is not None:
+          return row['step']
     return 0
 
   def write_config(self, config: ml_collections.ConfigDict) -> None:
     """Writes the resolved config."""
-    write_json(self.path / CONFIG, resolved(config))
+    json_files.write_json(self.path / CONFIG, resolved(config))
 
   def write_status(self, status: str, **details: Any) -> None:
     """Replaces the status, at once and whole; on a full disk, in place."""
     value = {'status': status, **details}
     try:
-      write_json(self.path / STATUS, value)
+      json_files.write_json(self.path / STATUS, value)
     except OSError as error:
       if error.errno != errno.ENOSPC or not (self.path / STATUS).exists():
         raise
       with (self.path / STATUS).open('r+', encoding='utf-8') as file:
-        file.write(as_text(value))
+        file.write(json_files.as_text(value))
         file.truncate()
 
   def check_usable(self, config: ml_collections.ConfigDict) -> None:
@@ -199,18 +189,10 @@ class Record:
       )
 
   def create(self) -> None:
-    """Creates the folder, and makes sure that it can be written.
-
-    Raises:
-      RecordError: it cannot.
-    """
-    try:
+    """Creates the folder, or raises RecordError if it cannot be written."""
+    with _writable(self.path):
       self.path.mkdir(parents=True, exist_ok=True)
       (self.path / LOCK).touch()
-    except OSError as error:
-      raise RecordError(
-        f'workdir {str(self.path)!r} cannot be written: {error.strerror}'
-      ) from error
 
   @contextlib.contextmanager
   def locked(self) -> Iterator[None]:
@@ -223,7 +205,9 @@ class Record:
       InUseError: another process trains.
     """
     self.create()
-    with self._open_lock() as file:
+    with contextlib.ExitStack() as stack:
+      with _writable(self.path):
+        file = stack.enter_context((self.path / LOCK).open('w'))
       try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
       except OSError as error:
@@ -233,11 +217,7 @@ class Record:
       yield
 
   def check_kinds(self) -> None:
-    """Refuses a folder where a file belongs, and a file where a folder does.
-
-    Raises:
-      RecordError: see above.
-    """
+    """RecordError for a folder in the place of a file, or the reverse."""
     for name in (CONFIG, METRICS, TIMING, STATUS):
       if (self.path / name).is_dir():
         raise RecordError(
@@ -249,14 +229,6 @@ class Record:
         f'{str(self.path / CHECKPOINTS)!r} is a file, and should be a folder; '
         'move it away'
       )
-
-  def _open_lock(self) -> TextIO:
-    try:
-      return (self.path / LOCK).open('w')
-    except OSError as error:
-      raise RecordError(
-        f'{str(self.path / LOCK)!r} cannot be written: {error.strerror}'
-      ) from error
 
   def _read(self, name: str) -> bytes | None:
     """A whole file; None where there is none."""
@@ -271,7 +243,7 @@ class Record:
     if content is None:
       return None
     try:
-      value = json_lines.loads(content)
+      value = json_files.loads(content)
     except ValueError as error:
       raise self._damaged(name, f'not JSON ({error})') from error
     if not isinstance(value, dict):
@@ -279,7 +251,7 @@ class Record:
     return value
 
   def _read_rows(self, name: str) -> list[dict[str, Any]]:
-    rows, problem = json_lines.parse(self._read(name) or b'')
+    rows, problem = json_files.parse(self._read(name) or b'')
     if problem:
       raise self._damaged(name, problem)
     return rows
@@ -288,42 +260,14 @@ class Record:
     return RecordError(f'{str(self.path / name)!r} is damaged: {problem}')
 
 
-def status_problem(status: dict[str, Any]) -> str:
-  """What a status lacks that its readers rely on; '' for a status."""
-  name = status.get('status')
-  if name not in (*FINISHED, 'running', 'failed', 'interrupted'):
-    return f'the status is {shown(name)}'
-  needed = ('step', 'rows') if name in FINISHED else ()
-  for field in ('step', 'rows'):
-    if field in (*needed, *status) and not json_lines.is_count(
-      status.get(field)
-    ):
-      return f'{field} is {shown(status.get(field))} of a run that is {name}'
-  if not isinstance(status.get('error', ''), str):
-    return f'error is {shown(status["error"])}'
-  return ''
-
-
-def write_json(path: pathlib.Path, value: dict[str, Any]) -> None:
-  """Writes a file beside its place and moves it: no reader sees half of it.
-
-  Raises:
-    OSError: it cannot be written.
-  """
-  temporary = path.with_name(f'.{path.name}.tmp')
+@contextlib.contextmanager
+def _writable(folder: pathlib.Path) -> Iterator[None]:
   try:
-    temporary.write_text(as_text(value), encoding='utf-8')
-    with temporary.open('rb') as file:
-      os.fsync(file.fileno())  # Before the move, or it may move nothing.
-    temporary.replace(path)
-  except OSError:
-    temporary.unlink(missing_ok=True)
-    raise
-
-
-def as_text(value: dict[str, Any]) -> str:
-  """JSON as people read it."""
-  return json.dumps(value, indent=2) + '\n'
+    yield
+  except OSError as error:
+    raise RecordError(
+      f'workdir {str(folder)!r} cannot be written: {error.strerror}'
+    ) from error
 
 
 @contextlib.contextmanager
@@ -337,21 +281,3 @@ def _readable(path: pathlib.Path) -> Iterator[None]:
     raise RecordError(
       f'{str(path)!r} cannot be read: {error.strerror}'
     ) from error
-
-
-def load(folder: str | os.PathLike[str]) -> list[Record]:
-  """All runs in a folder of runs, in the order of their names.
-
-  Args:
-    folder: that of a sweep, say; what in it is no run is passed over.
-
-  Raises:
-    RecordError: no such folder, or it cannot be read.
-  """
-  path = pathlib.Path(folder)
-  try:
-    with _readable(path):
-      below = sorted(path.iterdir())
-  except (FileNotFoundError, NotADirectoryError) as error:
-    raise RecordError(f'{str(path)!r} is no folder of runs') from error
-  return [Record(child) for child in below if (child / CONFIG).is_file()]

@@ -102,11 +102,7 @@ def whole_shards(batch_size: int, mesh: Mesh) -> int:
 
 @contextlib.contextmanager
 def enough_memory() -> Iterator[None]:
-  """A block that may need more memory than there is.
-
-  Raises:
-    errors.ConfigError: it does.
-  """
+  """A block in which a lack of memory becomes a ConfigError."""
   try:
     yield
   except Exception as error:
@@ -116,7 +112,7 @@ def enough_memory() -> Iterator[None]:
 
 
 def memory_problem(error: Exception) -> str:
-  """What to do about memory that does not suffice; '' for any other error."""
+  """Advice for an error of exhausted memory; '' for any other error."""
   text, kinds = str(error), (MemoryError, jax.errors.JaxRuntimeError)
   words = 'Out of memory|RESOURCE_EXHAUSTED|Unable to allocate'
   if not isinstance(error, kinds) or not re.search(words, text):

@@ -9,12 +9,13 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from normlab import errors
 
 # Bytes of the longest text that processes tell each other.
 TEXT_LENGTH = 4_096
-# Seconds between two questions whether any process was told to end.
+# Seconds between two rounds in which processes ask if any is to stop.
 ASK_EVERY = 1.0
 
 
@@ -26,10 +27,10 @@ def initialize(
   """Joins the processes of a run; before JAX touches a device.
 
   Args:
-    coordinator: 'host:port' of process 0; None is what the cluster's
-      environment says (SLURM, GKE, Cloud TPU, Open MPI).
-    num_processes: of the run; None likewise.
-    process_id: of this process, from 0; None likewise.
+    coordinator: 'host:port' of process 0. None, here and below, takes the value
+      of the cluster's environment (SLURM, GKE, Cloud TPU, Open MPI).
+    num_processes: of the run.
+    process_id: of this process, from 0.
 
   Raises:
     errors.ConfigError: numbers that do not fit, or an environment that says
@@ -42,7 +43,7 @@ def initialize(
     jax.distributed.initialize(coordinator, num_processes, process_id)
   except (ValueError, RuntimeError) as error:
     raise errors.ConfigError(
-      f'cannot join the other processes: {str(error).splitlines()[0]}; give '
+      f'cannot join the other processes: {errors.summary(error)}; give '
       '--coordinator=HOST:PORT, --num_processes and --process_id, or start '
       'under a cluster that says them'
     ) from error
@@ -51,12 +52,7 @@ def initialize(
 def check_numbers(
   coordinator: str, num_processes: int | None, process_id: int | None
 ) -> None:
-  """Refuses what JAX would wait for in vain.
-
-  Raises:
-    errors.ConfigError: a coordinator without a port, or numbers that are
-      missing or out of range.
-  """
+  """Refuses what JAX would wait for in vain."""
   host, _, port = coordinator.rpartition(':')
   if not host or not port.isdigit() or not 0 < int(port) < 2**16:
     raise errors.ConfigError(
@@ -85,11 +81,9 @@ def is_primary() -> bool:
 
 
 def told_by_primary(text: str | None) -> str | None:
-  """What process 0 gave here, in every process."""
+  """The value of process 0, in every process."""
   if is_alone():
     return text
-  from jax.experimental import multihost_utils
-
   message = encoded(text)
   return decoded(np.asarray(multihost_utils.broadcast_one_to_all(message)))
 
@@ -98,8 +92,6 @@ def first_problem(text: str | None) -> str | None:
   """The text of the first process that has one; None where none has."""
   if is_alone():
     return text
-  from jax.experimental import multihost_utils
-
   rows = np.asarray(multihost_utils.process_allgather(encoded(text)))
   return next((t for t in map(decoded, rows) if t is not None), None)
 
@@ -110,13 +102,13 @@ def any_process(flag: bool) -> bool:
 
 
 class Agreement:
-  """Whether any process was told to end: all ask together, once a second.
+  """Whether any process was asked to stop: all ask together, once a second.
 
   How many calls that is, they find out from the slowest.
   """
 
   def __init__(self, stop: Callable[[], bool]):
-    """Takes what says whether this process was told."""
+    """Takes a function that says whether this process is to stop."""
     self._stop = stop
     self._every, self._calls = 1, 0
     self._asked = time.monotonic()
@@ -128,8 +120,6 @@ class Agreement:
     self._calls += 1
     if self._calls < self._every:
       return False
-    from jax.experimental import multihost_utils
-
     seconds = (time.monotonic() - self._asked) / self._calls
     own = np.array([self._stop(), seconds], np.float32)
     stop, seconds = np.asarray(multihost_utils.process_allgather(own)).max(0)
@@ -141,23 +131,16 @@ class Agreement:
 def wait_for_all(name: str) -> None:
   """Returns when all processes are here."""
   if not is_alone():
-    from jax.experimental import multihost_utils
-
     multihost_utils.sync_global_devices(name)
 
 
 def encoded(text: str | None) -> np.ndarray:
   """A text as bytes of one length; the first says whether there is one."""
-  message = np.zeros(TEXT_LENGTH, np.uint8)
-  if text is not None:
-    data = text.encode()[: TEXT_LENGTH - 1]
-    message[0] = 1
-    message[1 : len(data) + 1] = np.frombuffer(data, np.uint8)
-  return message
+  data = b'' if text is None else b'\1' + text.encode()[: TEXT_LENGTH - 1]
+  return np.frombuffer(data.ljust(TEXT_LENGTH, b'\0'), np.uint8)
 
 
 def decoded(message: np.ndarray) -> str | None:
   """The text that `encoded` was given."""
-  if not message[0]:
-    return None
-  return message[1:].tobytes().rstrip(b'\0').decode(errors='replace')
+  data = message.tobytes().rstrip(b'\0')
+  return data[1:].decode(errors='replace') if data else None

@@ -1,8 +1,8 @@
 """SIGTERM and Ctrl-C: a run saves its state and ends, in seconds.
 
-Python runs a signal's handler in the main thread when that gets back to Python,
-which it does not while it compiles. The system's part of the handler writes the
-signal's number to a pipe at once; a thread of ours reads it.
+Python runs a signal's handler only when the main thread returns to Python, and
+so not while it compiles. But the C part of the handler writes the signal's
+number to a pipe at once (`set_wakeup_fd`); a thread of ours reads it.
 """
 
 import contextlib
@@ -12,9 +12,9 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
-# Of a process whose run was interrupted and can be continued (EX_TEMPFAIL).
+# Exit status of an interrupted run that can be continued (EX_TEMPFAIL).
 STATUS = 75
-# Of one that was told twice.
+# Exit status after a second signal.
 TWICE = 130
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Seconds from the first signal to the end, if the run does not end by itself.
@@ -22,7 +22,7 @@ PATIENCE = 8.0
 
 
 class Interrupted(Exception):
-  """The run was told to end, and has saved its state."""
+  """The run was asked to stop, and has saved its state."""
 
   def __init__(self, step: int):
     """Notes the step, from 1, after which the run ended."""
@@ -31,23 +31,23 @@ class Interrupted(Exception):
 
 
 class InterruptedSweep(Exception):
-  """Some runs were told to end, and have saved their states."""
+  """Some runs were asked to stop, and have saved their states."""
 
 
 class Interruption:
-  """Whether the process was told to end."""
+  """Whether the process was asked to stop."""
 
   def __init__(self):
-    """Nobody has told it yet."""
-    # Called before this process is ended, as the run did not end by itself in
-    # time, or as it was told twice.
+    """No signal has come yet."""
+    # Called before this process is ended: after a second signal, or if the run
+    # did not end in time.
     self.on_end: Callable[[], None] = lambda: None
     self._told = threading.Event()
     self._patience = threading.Timer(PATIENCE, self._end, (STATUS,))
     self._patience.daemon = True
 
   def __call__(self) -> bool:
-    """Whether the process was told to end."""
+    """Whether the process was asked to stop."""
     return self._told.is_set()
 
   def tell(self) -> None:

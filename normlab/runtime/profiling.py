@@ -22,10 +22,7 @@ class Profiler:
     """Chooses the steps: ten after the first ten, earlier in a short run.
 
     Args:
-      folder: of the run.
-      enabled: whether anything is traced.
       start: the step that the run starts or resumes at.
-      total_steps: of the run.
     """
     self._folder = str(folder)
     last = total_steps - TRACED_STEPS
@@ -47,13 +44,9 @@ class Profiler:
     """Whether the trace ends after `step` updates."""
     return self._tracing and step >= self._first + TRACED_STEPS
 
-  def end(self, step: int) -> None:
-    """Ends the trace; the updates so far must have been computed."""
+  def close(self, step: int = 0) -> None:
+    """Ends the trace, if there is one; the updates must have been computed."""
     del step
-    self.close()
-
-  def close(self) -> None:
-    """Ends the trace, if there is one."""
     if self._tracing:
       self._tracing = False
       jax.profiler.stop_trace()

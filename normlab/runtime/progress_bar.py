@@ -1,4 +1,4 @@
-"""Shows how a run gets on: a bar on a terminal, plain lines in a log."""
+"""Progress of a run: a bar on a terminal, plain lines in a log."""
 
 import contextlib
 import os
@@ -6,28 +6,33 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import tqdm
 
 
-class Progress(Protocol):
-  """Is told of every step and evaluation."""
+class Progress:
+  """Shows warnings of a run, and nothing else."""
+
+  def __init__(self, total_steps: int = 0):
+    """Has shown nothing yet."""
+    self._total = total_steps
 
   def note(self, text: str) -> None:
-    """Something about the run that a person may like to know."""
+    """Shows what a person may like to know."""
 
   def warn(self, text: str) -> None:
-    """Something about the run that a person must know."""
+    """Shows what a person must know."""
+    print(f'warning: {text}', file=sys.stderr, flush=True)
 
   def resumed(self, step: int) -> None:
     """The run continues after `step` updates."""
 
-  def step(self, step: int, values: Mapping[str, float]) -> None:
-    """The run has made `step` updates; `values` are those of its last batch."""
+  def step(self, step: int, metrics: Mapping[str, float]) -> None:
+    """The run has made `step` updates, with these metrics of the last."""
 
   def evaluated(
-    self, step: int, split: str, values: Mapping[str, float]
+    self, step: int, split: str, metrics: Mapping[str, float]
   ) -> None:
     """The run was evaluated after `step` updates."""
 
@@ -35,32 +40,7 @@ class Progress(Protocol):
     """The run has ended."""
 
 
-class Silent:
-  """Shows nothing but warnings."""
-
-  def note(self, text: str) -> None:
-    """Ignores it."""
-
-  def warn(self, text: str) -> None:
-    """Writes the warning."""
-    print(f'warning: {text}', file=sys.stderr, flush=True)
-
-  def resumed(self, step: int) -> None:
-    """Ignores it."""
-
-  def step(self, step: int, values: Mapping[str, float]) -> None:
-    """Ignores it."""
-
-  def evaluated(
-    self, step: int, split: str, values: Mapping[str, float]
-  ) -> None:
-    """Ignores it."""
-
-  def close(self) -> None:
-    """Nothing to end."""
-
-
-class Bar:
+class Bar(Progress):
   """A bar with rate, remaining time, loss and accuracy."""
 
   def __init__(self, total_steps: int):
@@ -81,18 +61,18 @@ class Bar:
     self._bar.initial = self._bar.n = step
     self._bar.refresh()
 
-  def step(self, step: int, values: Mapping[str, float]) -> None:
+  def step(self, step: int, metrics: Mapping[str, float]) -> None:
     """Moves the bar."""
-    self._loss = f'loss {values["loss"]:.4f}'
+    self._loss = f'loss {metrics["loss"]:.4f}'
     self._bar.set_postfix_str(self._loss + self._accuracy, refresh=False)
     self._bar.update(step - self._bar.n)
 
   def evaluated(
-    self, step: int, split: str, values: Mapping[str, float]
+    self, step: int, split: str, metrics: Mapping[str, float]
   ) -> None:
     """Keeps the newest evaluation beside the loss."""
     del step
-    self._accuracy = f', {split} accuracy {values["accuracy"]:.2%}'
+    self._accuracy = f', {split} accuracy {metrics["accuracy"]:.2%}'
     self._bar.set_postfix_str(self._loss + self._accuracy)
 
   def close(self) -> None:
@@ -100,35 +80,29 @@ class Bar:
     self._bar.close()
 
 
-class Lines:
-  """A line an evaluation, with rate and remaining time."""
+class Lines(Progress):
+  """One line per evaluation, with rate and remaining time."""
 
-  def __init__(self, total_steps: int):
-    """Starts the clock at the first step, which compiles."""
-    self._total = total_steps
-    self._start: tuple[int, float] | None = None
-    self._loss = float('nan')
+  # Of the first step, which compiles: its number, and when it was made.
+  _start: tuple[int, float] | None = None
+  _loss = float('nan')
 
   def note(self, text: str) -> None:
     """Writes the text."""
     print(text, file=sys.stderr, flush=True)
 
-  def warn(self, text: str) -> None:
-    """Writes the warning."""
-    self.note(f'warning: {text}')
-
   def resumed(self, step: int) -> None:
     """Says so."""
     self.note(f'resumed at step {step}/{self._total}')
 
-  def step(self, step: int, values: Mapping[str, float]) -> None:
+  def step(self, step: int, metrics: Mapping[str, float]) -> None:
     """Remembers the loss."""
     if self._start is None:
       self._start = step, time.monotonic()
-    self._loss = values['loss']
+    self._loss = metrics['loss']
 
   def evaluated(
-    self, step: int, split: str, values: Mapping[str, float]
+    self, step: int, split: str, metrics: Mapping[str, float]
   ) -> None:
     """Writes the line."""
     rate = ''
@@ -137,15 +111,10 @@ class Lines:
       per_second = (step - self._start[0]) / max(seconds, 1e-9)
       left = (self._total - step) / per_second
       rate = f', {per_second:.1f} steps/s, {left:.0f} s left'
-    print(
+    self.note(
       f'step {step}/{self._total}: loss {self._loss:.4f}, {split} loss '
-      f'{values["loss"]:.4f}, accuracy {values["accuracy"]:.2%}{rate}',
-      file=sys.stderr,
-      flush=True,
+      f'{metrics["loss"]:.4f}, accuracy {metrics["accuracy"]:.2%}{rate}'
     )
-
-  def close(self) -> None:
-    """Nothing to end."""
 
 
 def bar(**fields: Any) -> tqdm.tqdm:

@@ -1,7 +1,7 @@
-"""Hides what the threads of writers print about errors that they also raise.
+"""Filters for errors that the threads of writers both print and raise.
 
-A full disk or a damaged file is answered with one line of ours; the threads of
-Orbax and TensorBoard print the same some hundred lines long.
+The threads of Orbax and TensorBoard answer a full disk or a damaged file with
+some hundred lines; ours is one.
 """
 
 import contextlib

@@ -1,14 +1,16 @@
-"""One display for many runs: a bar on a terminal, a line a run in a log."""
+"""One display for many runs: a bar on a terminal, one line per run in a log."""
 
 import collections
+import pathlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tqdm
 
-from normlab import errors, records
+from normlab import records
+from normlab.analysis import tables
 from normlab.runtime import progress_bar
 
 # Seconds between two looks at the records.
@@ -16,15 +18,23 @@ POLL_EVERY = 0.5
 
 
 class Display:
-  """Shows the steps of all runs together, read from their records."""
+  """A `Watch` that shows the steps of all runs, read from their records."""
 
-  def __init__(self, lengths: Mapping[str, int], *, finished: int):
+  def __init__(
+    self,
+    lengths: Mapping[str, int],
+    *,
+    finished: int,
+    stop: Callable[[], bool] = lambda: False,
+  ):
     """Starts the clock.
 
     Args:
-      lengths: run folder to its number of steps, of the runs to train.
+      lengths: run folder to number of steps, of the runs to train.
       finished: number of runs that had a result before.
+      stop: returns True to save all states and end.
     """
+    self.stop = stop
     self._lengths = dict(lengths)
     self._steps = {path: records.Record(path).last_step() for path in lengths}
     self._steps_before = sum(self._steps.values())
@@ -66,73 +76,53 @@ class Display:
       return
     self._polled = now
     for path in self._running:
-      self._move(path, records.Record(path).last_step())
+      self._steps[path] = records.Record(path).last_step()
     self._draw()
 
   def again(self, path: str, problem: str) -> None:
     """A run has failed, and will be tried once more."""
     self._running.discard(path)
-    name = records.Record(path).path.name
-    self.note(f'{name}: failed, and is tried once more: {problem}')
+    self.note(
+      f'{pathlib.Path(path).name}: failed, and is tried once more: {problem}'
+    )
 
   def ended(self, path: str, problem: str | None = None) -> None:
-    """Counts a run that has ended.
-
-    Args:
-      path: its folder.
-      problem: what went wrong, if it failed.
-    """
+    """Counts a run that has ended; with a problem if it failed."""
     self._running.discard(path)
     self._ended.add(path)
     self._steps[path] = self._lengths[path]
-    record = records.Record(path)
-    try:
-      status, best = record.status, best_accuracy(record)
-    except records.RecordError as error:
-      problem = problem or errors.one_line(str(error))
+    ending, rows = tables.reading(records.Record(path))
+    problem = problem or ending['error']
+    place = (
+      f'[{len(self._ended)}/{len(self._lengths)}] {pathlib.Path(path).name}'
+    )
     if problem:
       self._counts['failed'] += 1
-      self.note(f'{self._place(record)}: failed: {problem}')
+      self.note(f'{place}: failed: {problem}')
     else:
-      self._counts[status['status']] += 1
+      self._counts[ending['status']] += 1
+      best = max((row['accuracy'] for row in rows), default=None)
       known = [value for value in (self._best, best) if value is not None]
       self._best = max(known, default=None)
       if self._bar.disable:
-        self.note(self._summary(record, status, best))
+        self.note(f'{place}: {self._summary(ending, best)}')
     self._draw()
 
   def close(self) -> None:
     """Leaves the bar standing."""
     self._bar.close()
 
-  def _move(self, path: str, step: int) -> None:
-    """A run has come to a step, or has gone back to its last checkpoint."""
-    lost = max(0, self._steps[path] - step)
-    self._steps_before -= lost
-    if not self._bar.disable:
-      self._bar.initial -= lost
-      self._bar.n -= lost
-    self._steps[path] = step
-
-  def _place(self, record: records.Record) -> str:
-    return f'[{len(self._ended)}/{len(self._lengths)}] {record.path.name}'
-
-  def _summary(
-    self,
-    record: records.Record,
-    status: Mapping[str, Any],
-    best: float | None,
-  ) -> str:
-    outcome = str(status['status'])
+  def _summary(self, ending: Mapping[str, Any], best: float | None) -> str:
+    outcome = ending['status']
     if outcome == 'diverged':
-      outcome += f' at step {status["step"]}'
+      outcome += f' at step {ending["steps"]}'
     seconds = time.monotonic() - self._start
     rate = (sum(self._steps.values()) - self._steps_before) / seconds
     left = sum(self._lengths.values()) - sum(self._steps.values())
+    # A run can be behind its start: one that went back to its checkpoint.
     remaining = progress_bar.duration(left / rate) if rate > 0 else '?'
     return (
-      f'{self._place(record)}: {outcome}, best validation accuracy '
-      f'{percent(best)}; {rate:,.0f} steps/s, '
+      f'{outcome}, best validation accuracy {percent(best)}; '
       f'{progress_bar.duration(seconds)} so far, about {remaining} left'
     )
 
@@ -144,14 +134,6 @@ class Display:
       refresh=False,
     )
     self._bar.update(sum(self._steps.values()) - self._bar.n)
-
-
-def best_accuracy(record: records.Record) -> float | None:
-  """The best validation accuracy of a run; None where none was measured."""
-  return max(
-    (r['accuracy'] for r in record.metrics() if r['split'] == 'validation'),
-    default=None,
-  )
 
 
 def percent(accuracy: float | None) -> str:

@@ -2,16 +2,17 @@
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import ml_collections
 
 from normlab import errors, records, validation
-from normlab.sweeps.language.arguments import bounded
+from normlab.sweeps.language import hyper
 from normlab.validation import fields, overrides
 
 PREFIX = 'config.'
-# Of a folder's name, in front of the hash: file systems take 255.
+# Longest label of a folder, before the hash: file systems take 255.
 LONGEST_LABEL = 150
 
 
@@ -31,66 +32,76 @@ class Member(NamedTuple):
   name: str
 
 
-def members(
-  config: ml_collections.ConfigDict, rows: Iterable[Mapping[str, Any]]
-) -> list[Member]:
-  """The runs of a sweep, each different from all others.
+def rows_of(module: ModuleType) -> list[dict[str, Any]]:
+  """The rows of `get_hyper(hyper)` of a config file.
 
-  Rows with the same resolved config are one member.
+  Raises:
+    errors.ConfigError: there is no such function, it fails, or what it returns
+      are not rows.
+  """
+  get_hyper, file = getattr(module, 'get_hyper', None), module.__file__
+  if not callable(get_hyper):
+    raise errors.ConfigError(
+      f'--config={file} has no function get_hyper(hyper), which says what is '
+      'swept; configs/lr_multipliers/digits.py is an example'
+    )
+  # A generator runs where its rows are listed.
+  with errors.users_code(f'get_hyper of {file}', file):
+    rows = get_hyper(hyper)
+    if not hyper.is_list(rows):
+      raise errors.ConfigError(
+        f'returns {errors.shown(rows)}; must be rows, as hyper.sweep, '
+        'hyper.product and the like make them'
+      )
+    listed = hyper.bounded('get_hyper', rows)
+    if not listed:
+      raise errors.ConfigError('returns no rows; must be one at least')
+    for number, row in enumerate(rows, start=1):
+      if not isinstance(row, Mapping):
+        raise errors.ConfigError(
+          f'row {number} is {errors.shown(row)}; must be a dictionary of '
+          'overrides'
+        )
+  return [dict(row) for row in listed]
+
+
+def members(
+  config: ml_collections.ConfigDict, rows: Sequence[Mapping[str, Any]]
+) -> list[Member]:
+  """The runs of a sweep; rows with the same resolved config are one.
 
   Args:
     config: what the rows override, as in `configs/base.py`.
-    rows: of `hyper`: keys, with or without 'config.' in front, to values.
+    rows: of `rows_of`: keys, with or without 'config.' in front, to values.
 
   Raises:
-    errors.ConfigError: no rows; or every bad key and value, and every config
-      that cannot be trained, with the rows that have it.
+    errors.ConfigError: every bad key and value, and every config that cannot
+      be trained, with the rows that have it.
   """
-  listed = checked_rows(rows)
-  configs, problems = [], []
-  for number, row in enumerate(listed, start=1):
+  configs, checked, problems = [], [], []
+  for number, row in enumerate(rows, start=1):
     overridden, found = override(config, row)
     configs.append(overridden)
-    problems += [(problem, number) for problem in found or refused(overridden)]
+    try:
+      if not found:
+        checked.append(validation.check(overridden))
+    except errors.ConfigError as error:
+      found = error.problems
+    problems += [(problem, number) for problem in found]
   if problems:
-    raise errors.ConfigError(*by_problem(problems, len(listed)))
-  return named(listed, configs)
-
-
-def checked_rows(rows: Any) -> list[dict[str, Any]]:
-  """The rows, with keys as paths in the config.
-
-  Raises:
-    errors.ConfigError: no rows, or something else than rows.
-  """
-  if not isinstance(rows, Iterable) or isinstance(rows, str | Mapping):
-    raise errors.ConfigError(
-      f'get_hyper returns {errors.shown(rows)}; must be rows, as hyper.sweep, '
-      'hyper.product and the like make them'
+    raise errors.ConfigError(*by_problem(problems, len(rows)))
+  return [
+    member._replace(
+      config=checked[member.rows[0] - 1].but(label=member.config.label)
     )
-  listed = bounded('get_hyper', rows)
-  if not listed:
-    raise errors.ConfigError(
-      'the sweep is empty: get_hyper returns no rows; must be one at least'
-    )
-  for number, row in enumerate(listed, start=1):
-    if not isinstance(row, Mapping):
-      raise errors.ConfigError(
-        f'row {number} of get_hyper is {errors.shown(row)}; must be a '
-        'dictionary of overrides'
-      )
-  return [dict(row) for row in listed]
+    for member in named(rows, configs)
+  ]
 
 
 def override(
   config: ml_collections.ConfigDict, row: Mapping[Any, Any]
 ) -> tuple[ml_collections.ConfigDict, list[str]]:
-  """The config with the overrides of a row, and what is wrong with those.
-
-  Args:
-    config: is left as it is.
-    row: key to value.
-  """
+  """A config with the overrides of a row, and what is wrong with those."""
   changed, problems = config.copy_and_resolve_references(), []
   kinds = records.types(config)
   seen: dict[str, Any] = {}
@@ -105,22 +116,8 @@ def override(
   return changed, problems
 
 
-def refused(config: ml_collections.ConfigDict) -> Sequence[str]:
-  """Why a config cannot be trained, one line each."""
-  try:
-    validation.check(config)
-  except errors.ConfigError as error:
-    return error.problems
-  return ()
-
-
 def by_problem(problems: Iterable[tuple[str, int]], total: int) -> list[str]:
-  """Each problem once, in the order found, with all rows that have it.
-
-  Args:
-    problems: lines, each with the number of its row.
-    total: number of all rows.
-  """
+  """Each problem once, with the numbers of all rows that have it."""
   rows: dict[str, list[int]] = {}
   for problem, number in problems:
     rows.setdefault(problem, []).append(number)
@@ -129,7 +126,7 @@ def by_problem(problems: Iterable[tuple[str, int]], total: int) -> list[str]:
   ]
 
 
-def in_rows(numbers: Sequence[int], total: int) -> str:
+def in_rows(numbers: Sequence[int], total: int | None = None) -> str:
   """Row numbers in words: 'row 3', 'rows 1-4, 7', 'all 12 rows'."""
   if len(numbers) == 1:
     return f'row {numbers[0]}'
@@ -160,16 +157,17 @@ def named(
   found = []
   for key, own in numbers.items():
     config = configs[own[0] - 1]
-    overrides = {path: flat[key][path] for path in paths(rows[own[0] - 1])}
+    paths = [path.removeprefix(PREFIX) for path in rows[own[0] - 1]]
     config.label = label_of(config.label, {p: flat[key][p] for p in swept})
-    name = records.run_name(config)
-    found.append(Member(tuple(own), overrides, config, name))
+    found.append(
+      Member(
+        rows=tuple(own),
+        overrides={path: flat[key][path] for path in paths},
+        config=config,
+        name=records.run_name(config),
+      )
+    )
   return found
-
-
-def paths(row: Mapping[str, Any]) -> list[str]:
-  """The fields that a row sets."""
-  return [key.removeprefix(PREFIX) for key in row]
 
 
 def swept_fields(configs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -188,12 +186,7 @@ def swept_fields(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def label_of(label: str, swept: Mapping[str, Any]) -> str:
-  """What a person may want to know of a run, in front of its hash.
-
-  Args:
-    label: of the config.
-    swept: the fields in which the members of the sweep differ.
-  """
+  """The label of a config, and the fields in which the members differ."""
   short = short_names([*swept])
   parts = [label]
   # The seed last: runs that differ in it alone stand beside each other.
@@ -221,11 +214,3 @@ def short_names(paths: Sequence[str]) -> dict[str, str]:
     elif lasts.count(last) > 1:
       found[path] = path
   return found
-
-
-def merged_note(member: Member) -> str | None:
-  """Says that several rows are one run; None where it has one row."""
-  if len(member.rows) == 1:
-    return None
-  others = in_rows(member.rows, 0)
-  return f'{others} have the same config: one run, {member.name}'

@@ -1,94 +1,13 @@
-"""A sweep: rows of `get_hyper` and a work directory in, results out."""
+"""The folder of a sweep, which says in sweep.json which sweep it holds."""
 
 import json
 import pathlib
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import ModuleType
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import ml_collections
-import pandas as pd
-
 from normlab import errors, records
-from normlab.sweeps.language import hyper
-from normlab.sweeps.plan import Member, checked_rows, members, merged_note
+from normlab.sweeps.plan import Member
 from normlab.sweeps.results import outcomes
-from normlab.sweeps.runners.interface import Runner
-from normlab.sweeps.train_all import carry_out, checked
-
-
-def rows_of(module: ModuleType) -> list[dict[str, Any]]:
-  """The rows of `get_hyper(hyper)` of a config file.
-
-  Raises:
-    errors.ConfigError: there is no such function, it fails, or what it returns
-      are not rows.
-  """
-  get_hyper, file = getattr(module, 'get_hyper', None), module.__file__
-  if not callable(get_hyper):
-    raise errors.ConfigError(
-      f'--config={file} has no function get_hyper(hyper), which says what is '
-      'swept; configs/lr_multipliers/digits.py is an example'
-    )
-  # A generator runs where its rows are listed.
-  with errors.users_code(f'get_hyper of {file}', file):
-    return checked_rows(get_hyper(hyper))
-
-
-def plan(
-  config: ml_collections.ConfigDict, rows: Iterable[Mapping[str, Any]]
-) -> list[Member]:
-  """The members of a sweep; says on standard error which rows are the same.
-
-  Raises:
-    errors.ConfigError: as `plan.members`.
-  """
-  found = members(config, rows)
-  for note in filter(None, map(merged_note, found)):
-    print(f'note: {note}', file=sys.stderr)
-  return found
-
-
-def sweep(
-  planned: Sequence[Member],
-  workdir: str,
-  *,
-  runner: Runner,
-  target: float | None = None,
-  stop: Callable[[], bool] = lambda: False,
-) -> pd.DataFrame:
-  """Trains all members that have no result, and writes what came of all.
-
-  Args:
-    planned: of `plan`.
-    workdir: folder of the sweep, with a folder a member.
-    runner: what trains them.
-    target: accuracy in [0, 1] of the column 'steps_to_target'; None is the best
-      of the first run that has a result.
-    stop: whether to save all states and end.
-
-  Returns:
-    The table, one row a run: see `results.table`.
-
-  Raises:
-    errors.ConfigError, records.RecordError: a config, a folder or a cluster
-      that cannot be used; nothing is written.
-    InterruptedSweep: as `stop` said so.
-  """
-  folder = pathlib.Path(workdir)
-  check_usable(folder, planned)
-  work = checked(
-    {str(folder / member.name): member.config for member in planned}, runner
-  )
-  with records.Record(folder).locked():
-    write_plan(folder, planned)
-    problems = carry_out(work, stop)
-    overrides = [member.overrides for member in planned]
-    runs = list(zip(overrides, work.found.values(), strict=True))
-    table = outcomes.table(runs, target=target, problems=problems)
-    outcomes.write(table, folder)
-  return table
 
 
 def check_usable(folder: pathlib.Path, planned: Sequence[Member]) -> None:
@@ -117,7 +36,7 @@ def check_usable(folder: pathlib.Path, planned: Sequence[Member]) -> None:
 
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-  """What tells two sweeps apart, in words; both as of `described`."""
+  """The difference of two sweeps, as `described` returns them, in words."""
   for field in there['config'].keys() & here['config'].keys():
     values = there['config'][field], here['config'][field]
     if values[0] != values[1]:
@@ -131,7 +50,7 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
 
 
 def stored_plan(folder: pathlib.Path) -> dict[str, Any] | None:
-  """What `described` said of the sweep in a folder; None where there is none.
+  """The stored `described` of the sweep in a folder; None without one.
 
   Raises:
     RecordError: its file is damaged.

@@ -9,14 +9,14 @@ import ml_collections
 from normlab import errors, records, validation
 from normlab.runtime.interruption import InterruptedSweep
 from normlab.sweeps.display import Display
-from normlab.sweeps.runners import choice
 from normlab.sweeps.runners.interface import Ended, Runner, Runs
+from normlab.training import endings
 
 
 def train_all(
   configs: Mapping[str, ml_collections.ConfigDict],
   *,
-  runner: Runner | None = None,
+  runner: Runner,
   stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, records.Record]:
   """Trains every run that has no result yet, each in its own folder.
@@ -28,8 +28,8 @@ def train_all(
 
   Args:
     configs: run folder to config.
-    runner: what trains them; default: `choice.default`.
-    stop: whether to save all states and end.
+    runner: trains them.
+    stop: returns True to save all states and end.
 
   Returns:
     Run folder to record, in the order of `configs`.
@@ -37,7 +37,7 @@ def train_all(
   Raises:
     errors.ConfigError, records.RecordError: a config, all folders or a cluster
       that cannot be used; nothing is written.
-    InterruptedSweep: as `stop` said so.
+    InterruptedSweep: `stop` returned True.
   """
   work = checked(configs, runner)
   carry_out(work, stop)
@@ -45,23 +45,23 @@ def train_all(
 
 
 class Work(NamedTuple):
-  """Runs that can be trained.
+  """Runs by their folders.
 
   Attributes:
-    found: run folder to record, of all runs.
-    waiting: run folder to config, of those without a result.
-    runner: what trains them.
-    problems: run folder to what is wrong with it, of those that cannot be used.
+    found: the records of all runs.
+    waiting: the configs of those without a result.
+    runner: trains them.
+    problems: why some folders cannot be used.
   """
 
   found: dict[str, records.Record]
-  waiting: dict[str, ml_collections.ConfigDict]
+  waiting: dict[str, validation.CheckedConfig]
   runner: Runner
   problems: dict[str, str]
 
 
 def checked(
-  configs: Mapping[str, ml_collections.ConfigDict], runner: Runner | None
+  configs: Mapping[str, ml_collections.ConfigDict], runner: Runner
 ) -> Work:
   """Checks everything that can be checked before the first run starts.
 
@@ -75,13 +75,10 @@ def checked(
     configs, lambda path: found[path].check_usable(configs[path]), len(found)
   )
   waiting = {
-    path: config
+    path: validation.check(config)
     for path, config in configs.items()
     if path not in problems and not found[path].is_finished
   }
-  for config in waiting.values():
-    validation.check(config)
-  runner = runner or choice.default(waiting)
   if waiting:
     runner.check(waiting)
   return Work(found, waiting, runner, problems)
@@ -90,11 +87,10 @@ def checked(
 def refused(
   paths: Iterable[str], check: Callable[[str], None], total: int
 ) -> dict[str, str]:
-  """What is wrong with each run folder that a check refuses, in one line.
+  """The run folders that a check refuses, and why, in one line each.
 
   Raises:
-    records.RecordError: it refuses as many as there are in `total`: what is
-      wrong with the first.
+    records.RecordError: of the first, where `total` are refused.
   """
   problems = {}
   for path in paths:
@@ -111,12 +107,11 @@ def carry_out(work: Work, stop: Callable[[], bool]) -> dict[str, str]:
   """Trains the runs that wait.
 
   Returns:
-    Run folder to what went wrong, in one line, of those that failed or cannot
-    be used.
+    Run folder to problem, in one line, of runs that failed or cannot be used.
 
   Raises:
     records.RecordError: no folder can be written.
-    InterruptedSweep: as `stop` said so.
+    InterruptedSweep: `stop` returned True.
   """
   found, waiting, runner, problems = work
   failed_before = {path for path in waiting if has_failed(found[path])}
@@ -125,16 +120,15 @@ def carry_out(work: Work, stop: Callable[[], bool]) -> dict[str, str]:
   runs = {p: config for p, config in waiting.items() if p not in unwritable}
   lengths = {path: config.total_steps for path, config in runs.items()}
   finished = len(found) - len(problems) - len(runs)
-  display = Display(lengths, finished=finished)
+  display = Display(lengths, finished=finished, stop=stop)
   for problem in problems.values():
     display.note(f'left out: {problem}')
   with contextlib.closing(display):
-    watch = Watching(display, stop)
-    ends = with_retry(runner, runs, watch, failed_before) if runs else ()
+    ends = with_retry(runner, runs, display, failed_before) if runs else ()
     for ended in ends:
       if ended.problem:
         problems[ended.path] = ended.problem
-      note_failure(found[ended.path], waiting[ended.path], ended.problem)
+        note_failure(found[ended.path], waiting[ended.path], ended.problem)
       display.ended(*ended)
   left = sum(
     not r.is_finished and not has_failed(r) and path not in problems
@@ -148,32 +142,21 @@ def carry_out(work: Work, stop: Callable[[], bool]) -> dict[str, str]:
   return problems
 
 
-class Watching:
-  """What the runner reports to: the display, and who may stop it."""
-
-  def __init__(self, display: Display, stop: Callable[[], bool]):
-    """Takes both."""
-    self.display = display
-    self.started = display.started
-    self.poll = display.poll
-    self.stop = stop
-
-
 def with_retry(
-  runner: Runner, runs: Runs, watch: Watching, failed_before: set[str]
+  runner: Runner, runs: Runs, display: Display, failed_before: set[str]
 ) -> Iterator[Ended]:
   """Trains runs; those that fail for the first time once more, at the end."""
   again = {}
-  for ended in runner.train(runs, watch):
+  for ended in runner.train(runs, display):
     if ended.problem is None or ended.path in failed_before:
       yield ended
     else:
       again[ended.path] = runs[ended.path]
-      record, config = records.Record(ended.path), runs[ended.path]
-      note_failure(record, config, ended.problem)
-      watch.display.again(*ended)
-  if again and not watch.stop():
-    yield from runner.train(again, watch)
+      record = records.Record(ended.path)
+      note_failure(record, runs[ended.path], ended.problem)
+      display.again(*ended)
+  if again and not display.stop():
+    yield from runner.train(again, display)
 
 
 def has_failed(record: records.Record) -> bool:
@@ -185,14 +168,12 @@ def has_failed(record: records.Record) -> bool:
 
 
 def note_failure(
-  record: records.Record,
-  config: ml_collections.ConfigDict,
-  problem: str | None,
+  record: records.Record, config: ml_collections.ConfigDict, problem: str
 ) -> None:
   """Writes down why a run failed whose process could not do so itself."""
-  if problem and not has_failed(record):
+  if not has_failed(record):
     # The folder may be what is wrong; or another process trains in it.
     with contextlib.suppress(OSError, records.RecordError), record.locked():
       if record.config is None:
         record.write_config(config)
-      record.write_status('failed', step=record.last_step(), error=problem)
+      endings.mark(endings.LostError(problem), record)

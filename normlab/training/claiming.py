@@ -13,51 +13,35 @@ def taken(
   record: records.Record,
   config: ml_collections.ConfigDict,
   stack: contextlib.ExitStack,
-) -> bool:
-  """Checks the config, and takes the folder; False for a finished run.
+) -> validation.CheckedConfig | None:
+  """Checks the config, and takes the folder; None for a finished run.
 
   Args:
-    record: of the run.
-    config: likewise.
     stack: gives the folder back.
 
   Raises:
     errors.ConfigError, records.RecordError: as `loop.train`, in every process.
   """
   validation.check_complete(config)
+  finished = False
   with by_primary() as is_ours:
-    finished = is_ours and is_finished(record, config)
+    if is_ours:
+      record.check_usable(config)
+      if finished := record.is_finished:
+        record.check_whole()
   if distributed.any_process(finished):
-    return False
-  validation.check(config)
+    return None
+  checked = validation.check(config)
   with by_primary() as is_ours:
     if is_ours:
       stack.enter_context(record.locked())
       record.check_kinds()
-  return True
-
-
-def is_finished(
-  record: records.Record, config: ml_collections.ConfigDict
-) -> bool:
-  """Whether the folder, which must be one for this config, has its result.
-
-  Raises:
-    records.RecordError: it is not, or it has lost a part of its result.
-  """
-  record.check_usable(config)
-  if record.is_finished:
-    record.check_whole()
-  return record.is_finished
+  return checked
 
 
 @contextlib.contextmanager
 def by_primary() -> Iterator[bool]:
-  """A block for process 0, whose errors all processes raise; is it this one?
-
-  Raises:
-    records.RecordError: as in process 0.
-  """
+  """A block for process 0, whose errors all processes raise; is it this one?"""
   problem = None
   try:
     yield distributed.is_primary()

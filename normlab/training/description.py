@@ -1,9 +1,10 @@
-"""What a run is about to train: parameters, devices, data."""
+"""Description of a run before it starts: parameters, devices, data."""
 
 import math
 from typing import Any
 
 import jax
+import tabulate
 
 from normlab import data
 from normlab.program import training_step
@@ -13,19 +14,14 @@ from normlab.training import preparation
 MOST_ROWS = 60
 
 
-def describe(ready: preparation.Run, state: training_step.TrainState) -> str:
-  """The parameters as a table, the devices, and the size of the data.
-
-  Args:
-    ready: the run.
-    state: with its parameters.
-  """
-  config = ready.config
+def describe(run: preparation.Run, state: training_step.TrainState) -> str:
+  """The parameters as a table, the devices, and the size of the data."""
+  config = run.config
   sizes = data.describe(config.data.name, config.data.data_dir).sizes
   counts = ', '.join(f'{n:,} {split}' for split, n in sizes.items())
-  shape = '×'.join(map(str, ready.data.image_shape))
+  shape = '×'.join(map(str, run.data.image_shape))
   epochs = config.total_steps * config.batch_size / sizes['train']
-  devices = ready.mesh.devices.ravel()
+  devices = run.mesh.devices.ravel()
   return '\n'.join(
     [
       parameter_table(state.params),
@@ -50,14 +46,10 @@ def parameter_table(params: Any) -> str:
     half = MOST_ROWS // 2
     left_out = (f'... {len(rows) - 2 * half} more ...', '', '')
     rows = [*rows[:half], left_out, *rows[-half:]]
-  rows = [
+  return tabulate.tabulate(
+    [*rows, ('total', '', f'{total:,}')],
     ('parameters', 'shape', 'numbers'),
-    *rows,
-    ('total', '', f'{total:,}'),
-  ]
-  path, shape, numbers = (
-    max(map(len, column)) for column in zip(*rows, strict=True)
-  )
-  return '\n'.join(
-    f'{row[0]:<{path}}  {row[1]:>{shape}}  {row[2]:>{numbers}}' for row in rows
+    'plain',
+    colalign=('left', 'right', 'right'),
+    disable_numparse=True,
   )

@@ -1,7 +1,7 @@
-"""Goes back to the last state of a run whose numbers were all finite.
+"""Diagnosis of a divergence: finds the last state that was finite.
 
-Training does not stop to look at every tensor. When a loss is not finite, the
-steps since the newest checkpoint are made again, one at a time, and looked at.
+Training does not check every tensor. When a loss is not finite, the steps since
+the newest checkpoint are repeated one at a time, and checked.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from normlab.training import preparation, training_rows
 
 
 def keep_last_finite(
-  ready: preparation.Run,
+  run: preparation.Run,
   journal: Journal,
   error: training_rows.DivergedError,
   frozen: training_step.TrainState | None = None,
@@ -29,59 +29,54 @@ def keep_last_finite(
   What was found is added to the error.
 
   Args:
-    ready: the run.
-    journal: its checkpoints.
-    error: says when the loss was not finite.
     frozen: the state whose loss that was, where it is at hand.
   """
   # A training loss is that of the state before its step.
   step = error.step - (error.split == 'train')
   state = frozen
   if state is None or not all_finite(state):
-    step, state = last_finite(ready, journal, step)
-  journal.save(state, journal.position(step, stream=ready.data.state()))
+    step, state = last_finite(run, journal, step)
+  journal.save(state, journal.position(step, stream=run.data.state()))
   journal.wait()
   error.details |= {'split': error.split, 'last_finite_step': step}
-  if ready.config.debug_nans:
-    tensor = first_nonfinite(ready, state, step)
+  if run.config.debug_nans:
+    tensor = first_nonfinite(run, state, step)
     error.details['first_nonfinite'] = tensor or f'{error.split} loss'
 
 
 def last_finite(
-  ready: preparation.Run, journal: Journal, most: int
+  run: preparation.Run, journal: Journal, most: int
 ) -> tuple[int, training_step.TrainState]:
   """The newest state whose tensors are all finite.
 
   Args:
-    ready: the run; its stream of examples stands at the next step afterwards.
-    journal: its checkpoints.
+    run: the run; its stream of examples stands at the next step afterwards.
     most: updates that the state may have at most.
 
   Returns:
     Updates so far, and the state after them.
   """
-  state = preparation.initial_state(ready)
+  state = preparation.initial_state(run)
   state, position = journal.restore(state, most) or (state, Position())
-  at, stream = position.step, position.stream or ready.start
-  ready.data.restore(stream)
+  at, stream = position.step, position.stream or run.start
+  run.data.restore(stream)
   while at < most:
-    before = _copy(state)
-    state, _ = preparation.run_steps(ready, state, at, 1)
+    before = training_step.copied(state)
+    state, _ = preparation.run_steps(run, state, at, 1)
     if not all_finite(state):
-      ready.data.restore(stream)
+      run.data.restore(stream)
       return at, before
-    at, stream = at + 1, ready.data.state()
+    at, stream = at + 1, run.data.state()
   return at, state
 
 
 def first_nonfinite(
-  ready: preparation.Run, state: training_step.TrainState, at: int
+  run: preparation.Run, state: training_step.TrainState, at: int
 ) -> str | None:
   """The first tensor of a step that is not finite.
 
   Args:
-    ready: the run, whose stream of examples stands at this step.
-    state: before the step.
+    run: the run, whose stream of examples stands at this step.
     at: updates so far.
 
   Returns:
@@ -89,8 +84,8 @@ def first_nonfinite(
     'parameter ...', 'model_state ...' or 'opt_state ...' after the update; None
     where all are finite.
   """
-  inputs = ready.data.inputs(at, 1)
-  for kind, tensors in _tensors_of_step(ready, state, inputs, at):
+  inputs = run.data.inputs(at, 1)
+  for kind, tensors in _tensors_of_step(run, state, inputs, at):
     for path, leaf in tensors:
       if not bool(jnp.isfinite(leaf).all()):
         return f'{kind} {path}'.strip()
@@ -98,13 +93,13 @@ def first_nonfinite(
 
 
 def _tensors_of_step(
-  ready: preparation.Run, state: training_step.TrainState, inputs: Any, at: int
+  run: preparation.Run, state: training_step.TrainState, inputs: Any, at: int
 ) -> Iterator[tuple[str, Iterable[tuple[str, jax.Array]]]]:
-  program = ready.program
+  program = run.program
   batch = inputs.batch(0)
-  augment_key, model_key = training_step.keys_of_step(ready.key, state.step)
+  augment_key, model_key = training_step.keys_of_step(run.key, state.step)
   images = program.augmentation(augment_key, batch.images)
-  images = ready.pixels.standardize(images)
+  images = run.pixels.standardize(images)
   paths = []
 
   def forward(params: Any) -> tuple[jax.Array, list[Any]]:
@@ -117,17 +112,17 @@ def _tensors_of_step(
         rngs=training_step.rngs(model_key),
       )
     paths[:] = [path for path, _ in outputs]
-    means = training_step.training_means(
-      logits, batch.labels, ready.hyper.label_smoothing
+    metrics = training_step.training_metrics(
+      logits, batch.labels, run.hyper.label_smoothing
     )
-    return means['loss'], [output for _, output in outputs]
+    return metrics['loss'], [output for _, output in outputs]
 
   grad = jax.jit(jax.value_and_grad(forward, has_aux=True))
   (loss, outputs), gradient = grad(state.params)
   yield 'activation', list(zip(paths, outputs, strict=True))
   yield 'loss', [('', loss)]
   yield 'gradient', training_step.named_leaves(gradient)
-  new, _ = preparation.run_inputs(ready, _copy(state), at, inputs)
+  new, _ = preparation.run_inputs(run, training_step.copied(state), at, inputs)
   yield 'parameter', training_step.named_leaves(new.params)
   yield 'model_state', training_step.named_leaves(new.model_state)
   yield 'opt_state', training_step.named_leaves(new.opt_state)
@@ -155,8 +150,3 @@ def all_finite(state: training_step.TrainState) -> jax.Array:
   return jnp.all(
     jnp.array([jnp.isfinite(x).all() for x in jax.tree.leaves(state)])
   )
-
-
-@jax.jit
-def _copy(state: training_step.TrainState) -> training_step.TrainState:
-  return jax.tree.map(jnp.copy, state)

@@ -13,6 +13,11 @@ from normlab.runtime import devices, distributed
 from normlab.runtime.interruption import Interrupted
 from normlab.training.training_rows import DivergedError
 
+
+class LostError(Exception):
+  """A run whose process ended before it could say how the run ended."""
+
+
 # Exception, status, and fields of the status. The step is that of the last row
 # where no other is given. A run that no exception ends is done.
 ENDINGS: tuple[
@@ -21,6 +26,7 @@ ENDINGS: tuple[
   (DivergedError, 'diverged', lambda e: {'step': e.step, **e.details}),
   (Interrupted, 'interrupted', lambda e: {'step': e.step}),
   (KeyboardInterrupt, 'interrupted', lambda _: {}),
+  (LostError, 'failed', lambda e: {'error': str(e)}),
   (Exception, 'failed', lambda e: {'error': repr(e)}),
 )
 UNWRITABLE = (
@@ -48,8 +54,13 @@ def mark_killed(record: records.Record) -> None:
   """
   started = record.path.is_dir() and not record.is_finished
   if started and distributed.is_primary():
-    status, fields = ending(KeyboardInterrupt(), record)
-    record.write_status(status, **fields)
+    mark(KeyboardInterrupt(), record)
+
+
+def mark(error: BaseException, record: records.Record) -> None:
+  """Writes the status of a run that an exception has ended."""
+  status, fields = ending(error, record)
+  record.write_status(status, **fields)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What a trained network does on a split: its metrics, and its predictions."""
+"""Evaluation: the metrics of a trained network on a split."""
 
 import dataclasses
 import functools
@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
 from normlab import data, norms, registry
 from normlab.program import metrics, training_step
@@ -17,7 +16,7 @@ from normlab.training import preparation
 T = TypeVar('T')
 Variables = dict[str, Any]
 
-# What the norms normalize with, by the name in `config.eval_statistics`.
+# Statistics that the norms use, by the name in `config.eval_statistics`.
 STATISTICS: dict[str, str] = {
   'running': 'the averages that training kept',
   'batch': 'those of each batch that is evaluated, without dropout',
@@ -27,7 +26,7 @@ SPLITS = ('train', 'validation', 'test')
 
 
 def evaluate(
-  ready: preparation.Run,
+  run: preparation.Run,
   state: training_step.TrainState,
   split: str,
   *,
@@ -37,7 +36,6 @@ def evaluate(
   """The metrics on a whole split, each example once.
 
   Args:
-    ready: program and data.
     state: the parameters, their moving average, and the running statistics.
     split: of `SPLITS`.
     statistics: of `STATISTICS`; default: `config.eval_statistics`.
@@ -50,26 +48,26 @@ def evaluate(
     with each of the others; and with '_ema' where the state has a moving
     average of the parameters, with the first.
   """
-  config = ready.config
+  config = run.config
   columns = columns_of(
     config.eval_statistics if statistics is None else statistics,
     has_average=state.ema is not None,
   )
-  sums = column_totals(
-    ready,
+  totals = column_totals(
+    run,
     split,
     columns,
-    network_of=functools.partial(variables, ready, state),
+    network_of=functools.partial(variables, run, state),
     count=functools.partial(
-      batch_totals, pixels=ready.pixels, model=ready.program.model
+      batch_totals, pixels=run.pixels, model=run.program.model
     ),
     batch_size=batch_size,
   )
-  return summarized(sums)
+  return summarized(totals)
 
 
 class Column(NamedTuple):
-  """What some columns of a row were evaluated with.
+  """The statistics and parameters behind some columns of a row.
 
   Attributes:
     statistics: of `STATISTICS`.
@@ -95,7 +93,7 @@ def columns_of(
 
 
 def column_totals(
-  ready: preparation.Run,
+  run: preparation.Run,
   split: str,
   columns: Mapping[str, Column],
   *,
@@ -106,15 +104,11 @@ def column_totals(
   """The totals of a split by the suffix of their columns.
 
   Args:
-    ready: config and data.
-    split: of `SPLITS`.
-    columns: as of `columns_of`.
     network_of: from `statistics` and `ema` of a column what its network is.
     count: from a network, a batch, which of its examples are valid, and
       `by_batch`, the totals of the batch, as `totals_of`.
-    batch_size: as of `evaluate`.
   """
-  config, sums = ready.config, {}
+  config, found = run.config, {}
   # Reading a batch can take longer than evaluating it: once for all columns.
   for by_batch, default in (
     (False, config.eval_batch_size),
@@ -126,76 +120,31 @@ def column_totals(
       if (column.statistics == 'batch') == by_batch
     }
     if networks:
-      batches = ready.data.eval_batches(split, batch_size or default)
+      batches = run.data.eval_batches(split, batch_size or default)
       counted = functools.partial(count, by_batch=by_batch)
-      sums |= add_up(networks, batches, counted)
-  return {suffix: sums[suffix] for suffix in columns}
+      found |= add_up(networks, batches, counted)
+  return {suffix: found[suffix] for suffix in columns}
 
 
 def summarized(
-  sums: Mapping[str, metrics.Totals],
+  totals: Mapping[str, metrics.Totals],
 ) -> dict[str, float | list[float | None]]:
   """The metrics of a row, from the totals by the suffix of their columns."""
   return {
     f'{metric}{suffix}': value
-    for suffix, totals in sums.items()
-    for metric, value in metrics.summarize(totals).items()
+    for suffix, of_column in totals.items()
+    for metric, value in metrics.summarize(of_column).items()
   }
 
 
-def predict(
-  ready: preparation.Run,
-  state: training_step.TrainState,
-  split: str,
-  *,
-  batch_size: int,
-  statistics: str = 'running',
-  ema: bool = False,
-) -> np.ndarray:
-  """The logits of a whole split.
-
-  With running or recalibrated statistics, those of an example depend on the
-  others of its batch by rounding alone: programs for batches of another size
-  sum in another order.
-
-  Args:
-    ready: program and data.
-    state: parameters and running statistics.
-    split: of `SPLITS`.
-    batch_size: examples at a time.
-    statistics: of `STATISTICS`.
-    ema: with the moving average of the parameters, which the state has.
-
-  Returns:
-    float32 [examples, classes], in the order of the split.
-  """
-  registry.lookup('statistics', statistics, STATISTICS)
-  network = variables(ready, state, statistics, ema=ema)
-  rows = []
-  for batch, valid in ready.data.eval_batches(split, batch_size):
-    logits = batch_logits(
-      network,
-      batch.images,
-      ready.pixels,
-      model=ready.program.model,
-      by_batch=statistics == 'batch',
-    )
-    # Each process has the examples of its own devices.
-    logits, valid = multihost_utils.process_allgather(
-      (logits, valid), tiled=True
-    )
-    rows.append(logits[valid])
-  return np.concatenate(rows)
-
-
 def variables(
-  ready: preparation.Run,
+  run: preparation.Run,
   state: training_step.TrainState,
   statistics: str,
   *,
   ema: bool,
 ) -> Variables:
-  """What the model is applied with, recalibrated if asked.
+  """The variables of the model, recalibrated if asked.
 
   The moving average of the parameters has no statistics of its own: 'running'
   are those of the parameters that were averaged.
@@ -204,21 +153,21 @@ def variables(
   network = {'params': params, **state.model_state}
   if statistics != 'recalibrated':
     return network
-  count = ready.config.recalibration_examples
-  size = min(count, ready.config.eval_batch_size)
-  batches = Inputs(list(ready.data.training_batches(count, size)), ready.pixels)
-  return norms.recalibrate(ready.program.model, network, batches)
+  count = run.config.recalibration_examples
+  size = min(count, run.config.eval_batch_size)
+  batches = list(run.data.training_batches(count, size))
+  images = StandardizedImages(batches, run.pixels)
+  return norms.recalibrate(run.program.model, network, images)
 
 
 @dataclasses.dataclass(frozen=True)
-class Inputs:
+class StandardizedImages:
   """The images of batches as the model takes them, made anew in each pass.
 
   Recalibration takes many passes; a byte a pixel is a quarter of the memory.
 
   Attributes:
     batches: with images as uint8.
-    pixels: what standardizes them.
   """
 
   batches: Sequence[data.Examples]
@@ -264,37 +213,6 @@ def one_ahead(items: Iterable[T]) -> Iterator[T]:
     yield item
 
 
-def logits_of(
-  network: Variables,
-  images: jax.Array,
-  pixels: data.Pixels,
-  *,
-  model: Any,
-  by_batch: bool,
-) -> jax.Array:
-  """The predictions for a batch.
-
-  Args:
-    network: the model's variables.
-    images: uint8 [batch, height, width, channels].
-    pixels: what standardizes them.
-    model: maps images to logits.
-    by_batch: normalizes with the statistics of the batch, and not with those
-      in `network`.
-
-  Returns:
-    float32 [batch, classes].
-  """
-  x = pixels.standardize(images)
-  if by_batch:
-    logits = norms.apply_with_mixed_statistics(
-      model, network, x, source_count=0
-    )
-  else:
-    logits = model.apply(network, x, train=False)
-  return logits.astype(np.float32)
-
-
 def totals_of(
   network: Variables,
   batch: data.Examples,
@@ -304,23 +222,22 @@ def totals_of(
   model: Any,
   by_batch: bool,
 ) -> metrics.Totals:
-  """The totals of a batch; arguments as of `logits_of`.
+  """The totals of a batch, whose images are uint8.
 
   Args:
-    network: the model's variables.
-    batch: images and labels.
     valid: bool [batch]; False where an example only fills the batch up.
-    pixels: what standardizes the images.
-    model: maps images to logits.
-    by_batch: normalizes with the statistics of the batch.
+    by_batch: normalizes with the statistics of the batch, and not with those
+      in `network`.
   """
-  logits = logits_of(
-    network, batch.images, pixels, model=model, by_batch=by_batch
-  )
+  x = pixels.standardize(batch.images)
+  if by_batch:
+    logits = norms.apply_with_mixed_statistics(
+      model, network, x, source_count=0
+    )
+  else:
+    logits = model.apply(network, x, train=False)
   return metrics.totals(logits, batch.labels, valid)
 
 
 # Jitted once for the process: runs with equal models share what is compiled.
-_jit = functools.partial(jax.jit, static_argnames=('model', 'by_batch'))
-batch_logits = _jit(logits_of)
-batch_totals = _jit(totals_of)
+batch_totals = jax.jit(totals_of, static_argnames=('model', 'by_batch'))

@@ -31,7 +31,6 @@ def train(
   rows and the parameters of one that was never stopped.
 
   Args:
-    config: as in `configs/base.py`.
     workdir: the run's folder; created where it is missing. Of several
       processes, all see the same.
     progress: makes what shows the progress, from the number of steps; default:
@@ -51,19 +50,20 @@ def train(
   """
   record = records.Record(workdir)
   with contextlib.ExitStack() as stack:
-    if not claiming.taken(record, config, stack):
+    checked = claiming.taken(record, config, stack)
+    if checked is None:
       return record
     primary = distributed.is_primary()
     make = progress or progress_bar.for_terminal
-    display = make(config.total_steps) if primary else progress_bar.Silent()
+    display = make(config.total_steps) if primary else progress_bar.Progress()
     stack.enter_context(contextlib.closing(display))
     journal = Journal(record, keep_checkpoints=config.keep_checkpoints)
     stack.enter_context(thread_noise.hidden())
     stack.enter_context(contextlib.closing(journal))
     with endings.recorded(record, config, journal):
-      ready = preparation.prepare(config)
-      stack.enter_context(contextlib.closing(ready.data))
-      run = SingleRun(ready, journal, display, stop)
+      prepared = preparation.prepare(checked)
+      stack.enter_context(contextlib.closing(prepared.data))
+      run = SingleRun(prepared, journal, display, stop)
       profiler = Profiler(
         record.path,
         enabled=config.profile and primary,
@@ -72,7 +72,8 @@ def train(
       )
       # A trace has no evaluations in it.
       hooks = [
-        Hook(profiler.ends, profiler.end),
+        shown_on(display),
+        Hook(profiler.ends, profiler.close),
         evaluation(run),
         Hook(profiler.starts, profiler.start),
       ]
@@ -133,7 +134,6 @@ class Trainable(Protocol):
     """Ends the runs, to be continued from their checkpoints.
 
     Args:
-      step: updates so far.
       unevaluated: positions before an evaluation that was stopped: they are
         saved, and the evaluation is made when the runs are continued.
     """
@@ -143,15 +143,19 @@ class Trainable(Protocol):
 
 
 class Hook(NamedTuple):
-  """An action between calls, when all updates so far are computed and logged.
+  """Something that is done beside the updates.
 
   Attributes:
     is_due: whether to act, given the number of updates so far.
-    act: is given the same; raises `feeds.Stopped` if the runs are to stop.
+    act: is given the same, between calls, when all updates so far are computed
+      and logged; raises `feeds.Stopped` if the runs are to stop.
+    fetched: is given the metrics of each call and its first step (from 0), when
+      they are on the host and logged; the device is calls ahead.
   """
 
-  is_due: Callable[[int], bool]
-  act: Callable[[int], None]
+  is_due: Callable[[int], bool] = lambda step: False
+  act: Callable[[int], None] = lambda step: None
+  fetched: Callable[[int, preparation.CallMetrics], None] = lambda *_: None
 
 
 def steps(runs: Trainable, hooks: Sequence[Hook]) -> Iterator[None]:
@@ -168,7 +172,13 @@ def steps(runs: Trainable, hooks: Sequence[Hook]) -> Iterator[None]:
     After every call, and at the start and the end.
   """
   config, start = runs.config, runs.start
-  log = TrainLog(config, norms_of=runs.parameter_norms, take=runs.take)
+
+  def take(first: int, metrics: preparation.CallMetrics, *row: Any) -> None:
+    runs.take(first, metrics, *row)
+    for hook in hooks:
+      hook.fetched(first, metrics)
+
+  log = TrainLog(config, norms_of=runs.parameter_norms, take=take)
   between_calls(runs, log, hooks, start.step, saving=False)
   yield
   for first, count in preparation.calls(config, start.step):
@@ -210,6 +220,16 @@ def between_calls(
       runs.interrupt(step, positions)
     else:
       runs.save(step, best_only=not saving)
+
+
+def shown_on(display: progress_bar.Progress) -> Hook:
+  """Shows every step of a run alone."""
+
+  def show(first: int, metrics: preparation.CallMetrics) -> None:
+    for step, of_step in enumerate(metrics.rows(), start=first + 1):
+      display.step(step, of_step)
+
+  return Hook(fetched=show)
 
 
 def evaluation(runs: Trainable) -> Hook:

@@ -14,6 +14,7 @@ from normlab import data
 from normlab.data import feeds
 from normlab.program import optim, programs, training_step
 from normlab.runtime import devices
+from normlab.validation import CheckedConfig
 
 # Jitted once for the process: runs with equal programs share what is compiled.
 _jit = functools.partial(jax.jit, static_argnames='program')
@@ -35,10 +36,6 @@ class CallMetrics(struct.PyTreeNode):
 
   names: tuple[str, ...] = struct.field(pytree_node=False)
   values: jax.Array
-
-  def __getitem__(self, name: str) -> jax.Array:
-    """One metric: [steps]."""
-    return self.values[..., self.names.index(name)]
 
   @property
   def count(self) -> int:
@@ -100,10 +97,6 @@ class Run(NamedTuple):
   """A run that is ready to start.
 
   Attributes:
-    config: of the run.
-    program: what is compiled.
-    mesh: the devices.
-    data: the examples.
     start: where their stream starts.
     pixels: what standardizes them.
     learning_rates: of all steps.
@@ -112,7 +105,7 @@ class Run(NamedTuple):
     key: of augmentation, dropout and noise.
   """
 
-  config: ml_collections.ConfigDict
+  config: CheckedConfig
   program: programs.Program
   mesh: jax.sharding.Mesh
   data: feeds.Feed
@@ -125,13 +118,7 @@ class Run(NamedTuple):
 
 
 class Keys(NamedTuple):
-  """The random keys of a run.
-
-  Attributes:
-    init: of the initial parameters.
-    order: of the order of the examples.
-    step: of augmentation, dropout and noise.
-  """
+  """The random keys of a run: parameters, order of the examples, steps."""
 
   init: jax.Array
   order: jax.Array
@@ -143,13 +130,10 @@ def keys(config: ml_collections.ConfigDict) -> Keys:
   return Keys(*jax.random.split(jax.random.key(config.seed), 3))
 
 
-def prepare(
-  config: ml_collections.ConfigDict, beside: Run | None = None
-) -> Run:
+def prepare(config: CheckedConfig, beside: Run | None = None) -> Run:
   """Opens the data, and puts what fits on the devices.
 
   Args:
-    config: of the run.
     beside: a run on the same data in memory, whose devices and examples this
       one shares.
   """
@@ -166,7 +150,7 @@ def prepare(
   )
   return Run(
     config=config,
-    program=programs.build(config, description.num_classes, mesh),
+    program=programs.build(config, description.num_classes),
     mesh=mesh,
     data=feed,
     start=feed.state(),

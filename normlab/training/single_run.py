@@ -15,39 +15,33 @@ from normlab.training.training_rows import DivergedError, TrainRows
 
 
 class SingleRun:
-  """A `loop.Trainable` of one run, whose errors its caller gets.
-
-  Attributes:
-    config: of the run.
-    start: where it stood when it was opened.
-  """
+  """A `loop.Trainable` of one run, whose errors its caller gets."""
 
   def __init__(
     self,
-    ready: preparation.Run,
+    run: preparation.Run,
     journal: Journal,
     display: progress_bar.Progress,
     stop: Callable[[], bool],
   ):
     """Reads the newest checkpoint, and starts to read examples."""
-    self.config = ready.config
-    self._ready, self._journal, self._display = ready, journal, display
-    state = preparation.initial_state(ready)
-    display.note(description.describe(ready, state))
+    self.config = run.config
+    self._run, self._journal, self._display = run, journal, display
+    state = preparation.initial_state(run)
+    display.note(description.describe(run, state))
     self._state, self.start = journal.resume(state, display.warn)
     if self.start.step:
       display.resumed(self.start.step)
-      ready.data.restore(self.start.stream)
-    ready.data.start()
+      run.data.restore(self.start.stream)
+    run.data.start()
     self._rows = TrainRows(
-      self.config, journal, display, ready.learning_rates, self.start.window
+      self.config, journal, run.learning_rates, self.start.window
     )
     self.take = self._rows.take
     self.stop = distributed.Agreement(stop)
-    feed = ready.data
+    self._evaluated = run
     if distributed.is_alone():
-      feed = feeds.Stoppable(feed, stop)
-    self._evaluated = ready._replace(data=feed)
+      self._evaluated = run._replace(data=feeds.Stoppable(run.data, stop))
 
   def is_over(self) -> bool:
     """Never: a run alone ends by an exception."""
@@ -56,7 +50,7 @@ class SingleRun:
   def run_steps(self, first: int, count: int) -> preparation.CallMetrics:
     """Dispatches `count` updates from step `first` (from 0)."""
     self._state, metrics = preparation.run_steps(
-      self._ready, self._state, first, count
+      self._run, self._state, first, count
     )
     return metrics
 
@@ -71,7 +65,7 @@ class SingleRun:
 
     Raises:
       DivergedError: a loss that is not finite.
-      feeds.Stopped: as `stop` said so.
+      feeds.Stopped: `stop` returned True.
     """
     metrics = evaluation.evaluate(self._evaluated, self._state, split)
     self._journal.write(step, split, metrics)
@@ -82,7 +76,7 @@ class SingleRun:
   def positions(self, step: int) -> Position:
     """Where the run stands."""
     return self._journal.position(
-      step, window=self._rows.window, stream=self._ready.data.state()
+      step, window=self._rows.window, stream=self._run.data.state()
     )
 
   def save(self, step: int, *, best_only: bool) -> None:
@@ -111,5 +105,5 @@ class SingleRun:
     try:
       yield
     except DivergedError as error:
-      divergence.keep_last_finite(self._ready, self._journal, error)
+      divergence.keep_last_finite(self._run, self._journal, error)
       raise

@@ -1,4 +1,4 @@
-"""The training rows of a record, and what ends a run early."""
+"""Training rows, from metrics that are fetched behind the device."""
 
 import contextlib
 import math
@@ -11,7 +11,6 @@ import ml_collections
 
 from normlab.journal.journals import Journal
 from normlab.program import optim, training_step
-from normlab.runtime import progress_bar
 from normlab.training import preparation
 
 # Seconds between two looks at the metrics: each waits for the device.
@@ -30,7 +29,7 @@ class DivergedError(Exception):
     super().__init__(f'the {split} loss is not finite at step {step}')
     self.step = step
     self.split = split
-    # What is found out about it: goes to the status of the run.
+    # Findings about the divergence, for the status of the run.
     self.details: dict[str, Any] = {}
 
 
@@ -47,7 +46,6 @@ class TrainLog:
     """Has fetched nothing yet.
 
     Args:
-      config: says where rows end.
       norms_of: computes the norms of the parameters as they are now.
       take: is given what was fetched of each call; see `TrainRows.take`.
     """
@@ -58,40 +56,35 @@ class TrainLog:
       tuple[int, preparation.CallMetrics, training_step.Metrics]
     ] = []
     self._fetched = time.monotonic()
-    self._clock: Clock | None = None
+    # Step and time of the last row, or of the start.
+    self._since: tuple[int, float] | None = None
 
   def add(self, first: int, metrics: preparation.CallMetrics) -> None:
     """Takes the metrics of a call that was just dispatched.
 
     Args:
       first: its first step, from 0.
-      metrics: of its steps.
-
-    Raises:
-      DivergedError: an earlier loss that is not finite.
     """
-    if self._clock is None:
+    if self._since is None:
       # The first call compiled before it was dispatched; so does this.
       self._norms_of()
-      self._clock = Clock(first)
+      self._since = first, time.monotonic()
     row_ended = bool(self._pending and self._pending[-1][2])
     full = len(self._pending) == MOST_PENDING
     if row_ended or full or time.monotonic() - self._fetched > FETCH_EVERY:
       self.flush()
-    ends = ends_row(self._config, first + metrics.count)
+    step = first + metrics.count
+    ends = is_due(step, self._config.log_every)
+    ends |= step == self._config.total_steps
     self._pending.append((first, metrics, self._norms_of() if ends else {}))
 
   def flush(self) -> None:
-    """Fetches and hands on what is pending.
-
-    Raises:
-      DivergedError: a loss that is not finite.
-    """
+    """Fetches and hands on what is pending; may raise DivergedError."""
     pending, self._pending = self._pending, []
     for first, metrics, norms in pending:
       metrics, norms = metrics.on_host(), jax.device_get(norms)
       end = first + metrics.count
-      rate = self._clock.steps_per_second(end) if norms else 0.0
+      rate = self._steps_per_second(end) if norms else 0.0
       self._take(first, metrics, norms, rate)
     self._fetched = time.monotonic()
 
@@ -100,8 +93,14 @@ class TrainLog:
     """Leaves what is done in the block out of the training speed."""
     start = time.monotonic()
     yield
-    if self._clock is not None:
-      self._clock.skip(time.monotonic() - start)
+    if self._since is not None:
+      step, since = self._since
+      self._since = step, since + time.monotonic() - start
+
+  def _steps_per_second(self, step: int) -> float:
+    (before, since), now = self._since, time.monotonic()
+    self._since = step, now
+    return (step - before) / max(now - since, 1e-9)
 
 
 class TrainRows:
@@ -115,17 +114,14 @@ class TrainRows:
     self,
     config: ml_collections.ConfigDict,
     journal: Journal,
-    display: progress_bar.Progress,
     learning_rates: optim.LearningRates,
     window: tuple[dict[str, float], ...] = (),
   ):
     """Continues behind the steps whose metrics are in `window`."""
-    self._config = config
+    self._batch_size = config.batch_size
     self._journal = journal
-    self._display = display
     self._learning_rates = learning_rates
     self.window = window
-    self._estimated = False
 
   def take(
     self,
@@ -140,65 +136,29 @@ class TrainRows:
       first: its first step, from 0.
       metrics: of its steps, on the host.
       norms: of the parameters after it; empty unless a row ends with it.
-      rate: steps a second since the row before.
+      rate: steps per second since the row before.
 
     Raises:
       DivergedError: a loss that is not finite.
     """
-    for step, values in enumerate(metrics.rows(), start=first + 1):
-      if not math.isfinite(values['loss']):
+    for step, of_step in enumerate(metrics.rows(), start=first + 1):
+      if not math.isfinite(of_step['loss']):
         raise DivergedError(step)
-      self.window += (values,)
-      self._display.step(step, values)
+      self.window += (of_step,)
     if norms:
       self._write(step, norms)
-      self._write_speed(step, rate)
+      images = round(rate * self._batch_size, 1)
+      self._journal.write_timing(step, {'images_per_second': images})
 
   def _write(self, step: int, norms: training_step.Metrics) -> None:
     window, self.window = self.window, ()
     metrics = {
-      name: sum(values[name] for values in window) / len(window)
+      name: sum(of_step[name] for of_step in window) / len(window)
       for name in window[0]
     }
     metrics |= {name: float(norm) for name, norm in norms.items()}
     metrics['learning_rate'] = float(self._learning_rates[step - 1])
     self._journal.write(step, 'train', metrics)
-
-  def _write_speed(self, step: int, rate: float) -> None:
-    images = rate * self._config.batch_size
-    self._journal.write_timing(step, {'images_per_second': round(images, 1)})
-    if not self._estimated and rate:
-      self._estimated = True
-      left = (self._config.total_steps - step) / rate
-      self._display.note(
-        f'speed: {images:,.0f} images a second, {1e3 / rate:.1f} ms a step; '
-        f'about {progress_bar.duration(left)} of training left, '
-        'without evaluations'
-      )
-
-
-def ends_row(config: ml_collections.ConfigDict, step: int) -> bool:
-  """Whether a training row ends with this step."""
-  return is_due(step, config.log_every) or step == config.total_steps
-
-
-class Clock:
-  """Steps a second since it was last asked."""
-
-  def __init__(self, step: int):
-    """Starts at a step."""
-    self._step, self._time = step, time.monotonic()
-
-  def skip(self, seconds: float) -> None:
-    """Takes out seconds that were not spent on training."""
-    self._time += seconds
-
-  def steps_per_second(self, step: int) -> float:
-    """The rate since the last call, or the start."""
-    now = time.monotonic()
-    rate = (step - self._step) / max(now - self._time, 1e-9)
-    self._step, self._time = step, now
-    return rate
 
 
 def is_due(step: int, every: int) -> bool:

@@ -1,19 +1,20 @@
 """Checks a whole config before anything compiles or is written.
 
 `fields` has the rule of each field; `owners`, `training` and `inputs` have the
-rules between fields. What the parts check themselves (names, fields, shapes) is
-asked of them here. Every problem is one line: field, value, what is allowed.
+rules between fields. The checks of the parts (names, fields, shapes) are called
+from here. Every problem is one line: field, value, what is allowed.
 """
+
+from typing import Any
 
 import ml_collections
 
-from normlab import data
 from normlab.errors import ConfigError
 from normlab.validation import fields, inputs, owners, training
 from normlab.validation.facts import Facts
 from normlab.validation.relation import Relation, ask_all
 
-__all__ = ['RELATIONS', 'ConfigError', 'check', 'check_complete']
+__all__ = ['CheckedConfig', 'ConfigError', 'check', 'check_complete']
 
 # Names first: what depends on one that is unknown is not asked. Shapes last.
 RELATIONS: tuple[Relation, ...] = (
@@ -23,33 +24,40 @@ RELATIONS: tuple[Relation, ...] = (
 )
 
 
-def check(config: ml_collections.ConfigDict) -> data.Description:
+class CheckedConfig(ml_collections.FrozenConfigDict):
+  """A config in which `check` found nothing wrong; it cannot be changed."""
+
+  def but(self, **fields: Any) -> 'CheckedConfig':
+    """With other values, which are allowed whatever the others are."""
+    changed = ml_collections.ConfigDict(self)
+    with changed.unlocked():
+      changed.update(fields)
+    return CheckedConfig(changed)
+
+
+def check(config: ml_collections.ConfigDict) -> CheckedConfig:
   """Refuses a config that cannot be trained, and says all that is wrong.
 
   Nothing is computed, compiled or written; the data set's metadata are read.
-
-  Args:
-    config: as in `configs/base.py`; of any fields and values.
-
-  Returns:
-    The description of its data set.
+  A config that is checked already is returned as it is.
 
   Raises:
     ConfigError: all problems that do not follow from one another, a line each,
       in the order of the fields.
   """
+  if isinstance(config, CheckedConfig):
+    return config
   if not isinstance(config, ml_collections.ConfigDict):
     raise ConfigError(
       f'the config is a {type(config).__name__}; must be a ConfigDict that '
       'starts from configs/base.py'
     )
-  facts = Facts(config)
-  found = ask_all(RELATIONS, facts, fields.problems(config))
+  found = ask_all(RELATIONS, Facts(config), fields.problems(config))
   if found:
     lines = (found[path] for path in sorted(found, key=position))
     # All that is missing is one line.
     raise ConfigError(*dict.fromkeys(lines))
-  return facts.description
+  return CheckedConfig(config)
 
 
 def check_complete(config: ml_collections.ConfigDict) -> None:
@@ -62,7 +70,8 @@ def check_complete(config: ml_collections.ConfigDict) -> None:
     ConfigError: what `check` finds, if there is something wrong with a field.
   """
   is_config = isinstance(config, ml_collections.ConfigDict)
-  if not is_config or fields.problems(config):
+  is_checked = isinstance(config, CheckedConfig)
+  if not is_checked and (not is_config or fields.problems(config)):
     check(config)
 
 

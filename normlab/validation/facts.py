@@ -1,4 +1,4 @@
-"""What follows from a config: its data set, its shapes; each when asked for."""
+"""Facts that follow from a config: its data set, its shapes; when asked."""
 
 import functools
 from typing import Any
@@ -23,6 +23,10 @@ class Facts:
     """Asks nothing yet."""
     self.config = config
 
+  def value(self, path: str) -> Any:
+    """The value of a field or section by its path."""
+    return functools.reduce(getattr, path.split('.'), self.config)
+
   @property
   def is_streamed(self) -> bool:
     """Whether the data set is read from disk while training; of its name."""
@@ -35,15 +39,14 @@ class Facts:
     Raises:
       errors.ConfigError: an unknown name, not prepared, or damaged.
     """
-    return self.describe(image_size=None)
+    return self._describe(image_size=None)
 
   @functools.cached_property
   def description(self) -> data.Description:
     """The data set, with images of the size that the config asks for."""
-    return self.describe(image_size=self.config.data.image_size)
+    return self._describe(image_size=self.config.data.image_size)
 
-  def describe(self, *, image_size: int | None) -> data.Description:
-    """The data set as `data.describe` says; every failure is a ConfigError."""
+  def _describe(self, *, image_size: int | None) -> data.Description:
     name, folder = self.config.data.name, self.config.data.data_dir
     try:
       return data.describe(name, folder, image_size=image_size)
@@ -55,18 +58,9 @@ class Facts:
         f'{errors.shown(folder)}: {errors.one_line(str(error))}'
       ) from error
 
-  @property
-  def microbatch(self) -> int:
-    """Examples whose gradient is computed at a time, on all devices."""
-    return self.config.batch_size // self.config.microbatches
-
   @functools.cached_property
   def model(self) -> nn.Module:
-    """The model with its norm.
-
-    Raises:
-      errors.ConfigError: fields that exclude each other.
-    """
+    """The model with its norm."""
     return programs.build_model(self.config, self.description.num_classes)
 
   @property
@@ -82,11 +76,7 @@ class Facts:
 
   @property
   def variables(self) -> Any:
-    """The shapes of the model's parameters and state.
-
-    Raises:
-      Exception: of any kind, where the model does not take the images.
-    """
+    """The shapes of the model's parameters and state."""
     return variables_of(self.model, self.images)
 
   @property

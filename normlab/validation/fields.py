@@ -1,15 +1,13 @@
 """Every field of a config with the rule for its value, in the order of `base`.
 
-The order is that of the problems in an error.
+Errors list their problems in this order.
 """
 
-import difflib
-import functools
 from typing import Any
 
 import ml_collections
 
-from normlab import errors
+from normlab import errors, registry
 from normlab.validation import rules
 from normlab.validation.rules import Rule, optional
 
@@ -91,8 +89,6 @@ FIELDS: dict[str, Rule] = {
   'schedule.boundaries': optional(rules.BOUNDARIES),
   'schedule.final_fraction': optional(rules.MOMENTUM),
 }
-# What is less alike is not suggested.
-ALIKE = 0.5
 SECTIONS = tuple(
   dict.fromkeys(field.split('.')[0] for field in FIELDS if '.' in field)
 )
@@ -111,24 +107,9 @@ def unknown(path: Any) -> str:
       f'config.{path} is a section, not a field; did you mean '
       f"'{path}.name'? {listed}"
     )
-  near = nearest(path) if isinstance(path, str) else ()
+  near = registry.nearest(path, (*FIELDS, *SECTIONS), most=3)
   hint = f'did you mean {" or ".join(map(repr, near))}? ' if near else ''
   return f'unknown config field {errors.shown(path)}; {hint}{listed}'
-
-
-# Thousands of rows of a sweep can have the same slip.
-@functools.lru_cache(maxsize=64)
-def nearest(path: str) -> tuple[str, ...]:
-  """At most three fields and sections like a path, or like its last part."""
-  path = path[: errors.LONGEST_SHOWN]
-
-  def likeness(known: str) -> tuple[float, float]:
-    pairs = (path, known), (path.rpartition('.')[2], known.rpartition('.')[2])
-    ratios = [difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs]
-    return max(ratios), ratios[0]
-
-  found = sorted([*FIELDS, *SECTIONS], key=likeness, reverse=True)[:3]
-  return tuple(known for known in found if likeness(known)[0] >= ALIKE)
 
 
 def missing(paths: list[str]) -> str:
@@ -139,10 +120,7 @@ def missing(paths: list[str]) -> str:
 
 
 def problems(config: ml_collections.ConfigDict) -> dict[str, str]:
-  """What is wrong with single fields: the path of each, or its section's.
-
-  Args:
-    config: of any fields and values.
+  """The problems of single fields, by the path of the field or its section.
 
   Returns:
     Path to line; a section that is wrong stands for all of its fields.
@@ -171,20 +149,14 @@ def section_problem(
   value, line = read(config, section, section)
   if line or isinstance(value, ml_collections.ConfigDict):
     return line
-  return rules.refused(section, value, 'a section, as in configs/base.py')
+  why = 'must be a section, as in configs/base.py'
+  return rules.refused(section, value, why)
 
 
 def field_problem(
   owner: ml_collections.ConfigDict, field: str, name: str, rule: Rule
 ) -> str | None:
-  """Why a field cannot be used; None where it can.
-
-  Args:
-    owner: the config, or the section that holds the field.
-    field: its path.
-    name: the last part of the path.
-    rule: for its value.
-  """
+  """Why a field of the config, or of a section, cannot be used; or None."""
   value, line = read(owner, field, name)
   if isinstance(value, ml_collections.ConfigDict):
     return f'config.{field} is a section; must be {rule.allowed}'
@@ -202,10 +174,9 @@ def read(
 
 
 def strangers(owner: ml_collections.ConfigDict, section: str) -> dict[str, str]:
-  """What is wrong with the fields that `base` does not have: path to line.
+  """The problems of fields that `base` does not have: path to line.
 
   Args:
-    owner: the config, or one of its sections.
     section: the name of that section; '' for the config.
   """
   prefix = f'{section}.' if section else ''

@@ -3,25 +3,18 @@
 import functools
 
 from normlab import errors
-from normlab.validation import rules
 from normlab.validation.facts import Facts
 from normlab.validation.relation import Relation
 
 DATA = ('data.name', 'data.data_dir')
 SHAPES = (*DATA, 'data.image_size', 'model', 'norm')
-# Statistics that a norm must have running ones for.
-STATEFUL = ('batch', 'recalibrated')
 
 
 def only_if_streamed(facts: Facts, *, field: str) -> str | None:
   """A field of how images are read is for sets that are read while training."""
-  value = facts.config.data[field]
-  if value is None or facts.is_streamed:
+  if facts.config.data[field] is None or facts.is_streamed:
     return None
-  name = facts.config.data.name
-  return rules.refused(
-    f'data.{field}', value, 'None', f'data set {name!r} is not streamed'
-  )
+  return f'data set {facts.config.data.name!r} is not streamed; must be None'
 
 
 def data_set_is_there(facts: Facts) -> None:
@@ -29,83 +22,61 @@ def data_set_is_there(facts: Facts) -> None:
   _ = facts.described
 
 
-def batch_is_part_of_the_data(facts: Facts) -> str | None:
-  """A batch has each example once."""
-  return of_training_split(facts, 'batch_size')
-
-
-def recalibration_is_part_of_the_data(facts: Facts) -> str | None:
-  """Statistics are recalibrated on each example once, if at all."""
-  if 'recalibrated' not in facts.config.eval_statistics:
+def is_part_of_the_data(facts: Facts, *, field: str) -> str | None:
+  """A batch, or what is recalibrated on, has each example once."""
+  examples = facts.described.sizes['train']
+  unused = (
+    field == 'recalibration_examples'
+    and 'recalibrated' not in facts.config.eval_statistics
+  )
+  if unused or facts.config[field] <= examples:
     return None
-  return of_training_split(facts, 'recalibration_examples')
-
-
-def of_training_split(facts: Facts, field: str) -> str | None:
-  """A number of training examples is not larger than their split."""
-  number, examples = facts.config[field], facts.described.sizes['train']
-  if number <= examples:
-    return None
-  return rules.refused(
-    field,
-    number,
-    f'from 1 to {examples}',
+  return (
     f'the training split of {facts.config.data.name!r} has {examples:,} '
-    'examples',
+    f'examples; must be from 1 to {examples}'
   )
 
 
 def crop_is_of_memory(facts: Facts) -> str | None:
   """Streamed images have a random crop of their own."""
-  pixels, name = facts.config.data.random_crop, facts.config.data.name
-  if not pixels or not facts.is_streamed:
+  if not facts.config.data.random_crop or not facts.is_streamed:
     return None
-  return rules.refused(
-    'data.random_crop',
-    pixels,
-    '0',
-    f'data set {name!r} is streamed, see config.data.min_crop_area',
+  return (
+    f'data set {facts.config.data.name!r} is streamed, see '
+    'config.data.min_crop_area; must be 0'
   )
 
 
 def crop_is_part_of_the_image(facts: Facts) -> str | None:
   """Images are shifted by less than their size."""
-  pixels = facts.config.data.random_crop
   size = min(facts.described.image_shape[:2])
-  if pixels <= size or facts.is_streamed:
+  if facts.config.data.random_crop <= size or facts.is_streamed:
     return None
-  return rules.refused(
-    'data.random_crop',
-    pixels,
-    f'from 0 to {size}',
-    f'the images of {facts.config.data.name!r} are {size} pixels wide',
+  return (
+    f'the images of {facts.config.data.name!r} are {size} pixels wide; must be '
+    f'from 0 to {size}'
   )
 
 
-def model_takes_images(facts: Facts) -> str | None:
+def model_takes_images(facts: Facts) -> None:
   """The model with its norm takes a batch; of shapes, nothing is computed."""
   try:
     _ = facts.variables
   except Exception as error:  # Flax, JAX and the layers each raise their own.
     config = facts.config
-    return (
+    raise errors.ConfigError(
       f'config.model.name={config.model.name!r} with config.norm.name='
-      f'{config.norm.name!r}: {errors.first_line(error)}'
-    )
-  return None
+      f'{config.norm.name!r}: {errors.summary(error)}'
+    ) from error
 
 
 def statistics_are_kept(facts: Facts) -> str | None:
   """Statistics of other examples replace running ones, which must be there."""
-  statistics = facts.config.eval_statistics
-  if not {*statistics} & {*STATEFUL} or facts.has_running_statistics:
+  only_running = {*facts.config.eval_statistics} == {'running'}
+  if only_running or facts.has_running_statistics:
     return None
-  return rules.refused(
-    'eval_statistics',
-    statistics,
-    "('running',)",
-    f'norm {facts.config.norm.name!r} keeps no running statistics',
-  )
+  name = facts.config.norm.name
+  return f"norm {name!r} keeps no running statistics; must be ('running',)"
 
 
 RELATIONS: tuple[Relation, ...] = (
@@ -118,10 +89,15 @@ RELATIONS: tuple[Relation, ...] = (
   ),
   Relation(('data.random_crop', 'data.name'), crop_is_of_memory),
   Relation(('data.data_dir', 'data.name'), data_set_is_there),
-  Relation(('batch_size', *DATA), batch_is_part_of_the_data),
-  Relation(
-    ('recalibration_examples', 'eval_statistics', *DATA),
-    recalibration_is_part_of_the_data,
+  *(
+    Relation(
+      (field, *others, *DATA),
+      functools.partial(is_part_of_the_data, field=field),
+    )
+    for field, *others in (
+      ('batch_size',),
+      ('recalibration_examples', 'eval_statistics'),
+    )
   ),
   Relation(('data.random_crop', *DATA), crop_is_part_of_the_image),
   Relation(('model.name', *SHAPES), model_takes_images),

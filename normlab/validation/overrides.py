@@ -33,7 +33,6 @@ def set_field(
     config: is changed; a value of the right type, but out of the range of its
       field, is left to the check of the whole config.
     path: as 'norm.name'; of any type.
-    value: of any type.
     kinds: the types of its fields, as of `records.types`; a copy has lost those
       of the fields that are None.
     is_text: whether the value is written as on a command line: '(32, 64)'.

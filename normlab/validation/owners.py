@@ -1,4 +1,4 @@
-"""Names that must be known, and the fields that their owners must have."""
+"""Rules of names: each must be known, and must have the fields that are set."""
 
 import functools
 from collections.abc import Callable
@@ -53,25 +53,23 @@ def owner_has_field(facts: Facts, *, section: str, field: str) -> str | None:
   paths = fields.of_section(section)
   usable = sorted({p.split('.')[1] for p in paths} & {*known}) or ['none']
   return (
-    f'config.{section}.{field}={errors.shown(values[field])} is not allowed: '
     f'{section} {values.name!r} has no such field; of those of '
     f'config.{section} it has: {", ".join(usable)}'
   )
 
 
-def schedule_is_complete(facts: Facts) -> str | None:
+def schedule_is_complete(facts: Facts) -> None:
   """A schedule has the fields that it cannot do without."""
   schedule = facts.config.schedule
-  given = {field: schedule[field] for field in SCHEDULE_FIELDS}
+  given = {f: schedule[f] for f in SCHEDULE_FIELDS if schedule[f] is not None}
   missing = registry.missing_arguments(
-    optim.SCHEDULES[schedule.name],
-    DERIVED | {k: v for k, v in given.items() if v is not None},
+    optim.SCHEDULES[schedule.name], DERIVED | given
   )
-  if not missing:
-    return None
-  return (
-    f'config.schedule: schedule {schedule.name!r} needs {" and ".join(missing)}'
-  )
+  if missing:
+    raise errors.ConfigError(
+      f'config.schedule: schedule {schedule.name!r} needs '
+      f'{" and ".join(missing)}'
+    )
 
 
 def of_section(section: str) -> list[Relation]:

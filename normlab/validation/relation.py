@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from normlab import errors
+from normlab.validation import rules
 from normlab.validation.facts import Facts
 
 
 class Relation(NamedTuple):
-  """What must hold between the values of some fields.
+  """A condition on the values of several fields.
 
   It is asked only where nothing is wrong with the fields that it reads, so that
   a bad value is one line of an error and not five.
@@ -16,8 +17,8 @@ class Relation(NamedTuple):
   Attributes:
     fields: the paths that it reads, a section standing for all of its fields;
       the first one is to blame.
-    problem: says in one line what is wrong, None if nothing is; it may raise
-      ConfigError instead.
+    problem: says why the value of the first field is not allowed, as 'must be
+      1'; None if it is. It may raise ConfigError instead.
   """
 
   fields: tuple[str, ...]
@@ -25,26 +26,24 @@ class Relation(NamedTuple):
 
   def ask(self, facts: Facts) -> str | None:
     """What is wrong, in one line that names the field; None if nothing is."""
+    field = self.fields[0]
     try:
-      return self.problem(facts)
+      why = self.problem(facts)
     except errors.ConfigError as error:
       line = errors.one_line(str(error))
       named = line.startswith('config.')
-      return line if named else f'config.{self.fields[0]}: {line}'
+      return line if named else f'config.{field}: {line}'
+    return why and rules.refused(field, facts.value(field), why)
 
 
 def ask_all(
   relations: Iterable[Relation], facts: Facts, found: Mapping[str, str]
 ) -> dict[str, str]:
-  """Asks one relation after the other, each knowing what was found before.
+  """Adds what relations find to what was found before them.
 
   Args:
     relations: in an order where what one finds spares others.
-    facts: the config, and what follows from it.
     found: what is wrong already, path to line.
-
-  Returns:
-    `found` with what the relations found.
   """
   found = dict(found)
   for relation in relations:
@@ -57,8 +56,6 @@ def ask_all(
 def is_bad(path: str, found: Mapping[str, str]) -> bool:
   """Whether something is wrong with a field, its section, or fields in it."""
   return any(
-    path == other
-    or path.startswith(f'{other}.')
-    or other.startswith(f'{path}.')
+    f'{path}.'.startswith(f'{other}.') or other.startswith(f'{path}.')
     for other in found
   )

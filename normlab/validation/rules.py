@@ -1,8 +1,8 @@
-"""What the value of one field must be: its type, its range, and both in words.
+"""Rules for the value of one field: its type, its range, and both in words.
 
-A config holds values of any type: ml_collections takes True for a whole number
-and NaN for any number, and a config from JSON, or one that is unlocked, takes
-everything. So a rule must not fail on a value, whatever that is.
+A config can hold values of any type: ml_collections accepts True for a whole
+number and NaN for any number, and a config from JSON, or an unlocked one,
+accepts everything. So a rule must not raise, whatever the value.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Test = Callable[[Any], bool]
 
 
 class Rule(NamedTuple):
-  """What the value of a field must be.
+  """A rule for the value of a field.
 
   Attributes:
     holds: whether a value, of any type, is allowed.
@@ -35,23 +35,14 @@ class Rule(NamedTuple):
       return (
         None if self.optional else f'config.{field}=None: a value is needed'
       )
-    return None if self.holds(value) else refused(field, value, self.allowed)
+    if self.holds(value):
+      return None
+    return refused(field, value, f'must be {self.allowed}')
 
 
-def refused(field: str, value: Any, allowed: str, reason: str = '') -> str:
-  """The line of a value that is not allowed.
-
-  Args:
-    field: its path.
-    value: what it is.
-    allowed: what is allowed, in words, behind 'must be'.
-    reason: what is known about it, in front of that.
-  """
-  because = f'{reason}; ' if reason else ''
-  return (
-    f'config.{field}={errors.shown(value)} is not allowed: {because}must be '
-    f'{allowed}'
-  )
+def refused(field: str, value: Any, why: str) -> str:
+  """The line of a value that is not allowed; `why` as 'must be 1'."""
+  return f'config.{field}={errors.shown(value)} is not allowed: {why}'
 
 
 def optional(rule: Rule) -> Rule:

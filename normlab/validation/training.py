@@ -1,34 +1,29 @@
 """Relations between the numbers of training: steps, batches, devices."""
 
-from collections.abc import Iterable
-
+from normlab import errors
 from normlab.runtime import devices
 from normlab.validation import rules
 from normlab.validation.facts import Facts
 from normlab.validation.relation import Relation
 
 
-def peak_is_a_number(facts: Facts) -> str | None:
+def peak_is_a_number(facts: Facts) -> None:
   """Two float32 numbers have a product that is one."""
   optimizer = facts.config.optimizer
   rate, factor = optimizer.learning_rate, optimizer.learning_rate_multiplier
-  if rules.POSITIVE.holds(rate * factor):
-    return None
-  return (
-    f'config.optimizer.learning_rate={rate!r} times '
-    f'config.optimizer.learning_rate_multiplier={factor!r} is not allowed: '
-    f'must be {rules.POSITIVE.allowed}'
-  )
+  if not rules.POSITIVE.holds(rate * factor):
+    raise errors.ConfigError(
+      f'config.optimizer.learning_rate={rate!r} times '
+      f'config.optimizer.learning_rate_multiplier={factor!r} is not allowed: '
+      f'must be {rules.POSITIVE.allowed}'
+    )
 
 
 def warmup_ends(facts: Facts) -> str | None:
   """The warm-up is not longer than the run."""
-  steps, total = facts.config.schedule.warmup_steps, facts.config.total_steps
-  if steps <= total:
-    return None
-  return rules.refused(
-    'schedule.warmup_steps', steps, f'from 0 to {total}, config.total_steps'
-  )
+  total = facts.config.total_steps
+  within = facts.config.schedule.warmup_steps <= total
+  return None if within else f'must be from 0 to {total}, config.total_steps'
 
 
 def boundaries_are_reached(facts: Facts) -> str | None:
@@ -37,31 +32,22 @@ def boundaries_are_reached(facts: Facts) -> str | None:
   after = facts.config.total_steps - schedule.warmup_steps
   if schedule.boundaries is None or schedule.boundaries[-1] < after:
     return None
-  return rules.refused(
-    'schedule.boundaries',
-    schedule.boundaries,
-    f'below {after}, the steps of the run after its warm-up',
-  )
+  return f'must be below {after}, the steps of the run after its warm-up'
 
 
 def checkpoint_comes(facts: Facts) -> str | None:
   """The period of the checkpoints is not longer than the run."""
-  every, total = facts.config.checkpoint_every, facts.config.total_steps
-  if every is None or every <= total:
+  total = facts.config.total_steps
+  if (facts.config.checkpoint_every or 1) <= total:
     return None
-  return rules.refused(
-    'checkpoint_every', every, f'from 1 to {total}, config.total_steps, or None'
-  )
+  return f'must be from 1 to {total}, config.total_steps, or None'
 
 
 def microbatches_divide(facts: Facts) -> str | None:
   """The parts of a batch are equally large."""
-  parts, size = facts.config.microbatches, facts.config.batch_size
-  if size % parts == 0:
-    return None
-  return rules.refused(
-    'microbatches', parts, f'a divisor of config.batch_size={size}'
-  )
+  size = facts.config.batch_size
+  divides = size % facts.config.microbatches == 0
+  return None if divides else f'must be a divisor of config.batch_size={size}'
 
 
 def devices_are_there(facts: Facts) -> None:
@@ -72,11 +58,7 @@ def devices_are_there(facts: Facts) -> None:
 
 def devices_divide(facts: Facts) -> str | None:
   """Devices have equally many examples of a microbatch."""
-  number = facts.config.num_devices
-  if number is None or facts.microbatch % number == 0:
-    return None
-  allowed = f'a divisor of {examples(facts, ["microbatches"])}'
-  return rules.refused('num_devices', number, allowed)
+  return part_that_divides(facts, 'num_devices', 'microbatches')
 
 
 def ghosts_divide(facts: Facts) -> str | None:
@@ -84,28 +66,26 @@ def ghosts_divide(facts: Facts) -> str | None:
 
   Where the number of devices is left open, it is chosen when the run starts.
   """
-  size = facts.config.norm.ghost_batch_size
-  each = facts.microbatch // (facts.config.num_devices or 1)
-  if size is None or each % size == 0:
-    return None
-  allowed = f'a divisor of {examples(facts, ["microbatches", "num_devices"])}'
-  return rules.refused('norm.ghost_batch_size', size, allowed)
+  parts = 'microbatches', 'num_devices'
+  return part_that_divides(facts, 'norm.ghost_batch_size', *parts)
 
 
-def examples(facts: Facts, parts: Iterable[str]) -> str:
-  """How many examples a part of a batch has, and why, in words.
+def part_that_divides(facts: Facts, field: str, *parts: str) -> str | None:
+  """A field, if it is set, divides a part of the batch.
 
   Args:
-    facts: the config.
+    field: is to divide.
     parts: the fields that the batch is divided by.
   """
-  config = facts.config
-  number, why = config.batch_size, f'config.batch_size={config.batch_size}'
-  for field in parts:
-    if (config[field] or 1) > 1:
-      number //= config[field]
-      why += f' / config.{field}={config[field]}'
-  return f'the {number} examples of {why}'
+  number, value = facts.config.batch_size, facts.value(field)
+  why = f'config.batch_size={number}'
+  for part in parts:
+    if (count := facts.value(part) or 1) > 1:
+      number //= count
+      why += f' / config.{part}={count}'
+  if number % (value or 1) == 0:
+    return None
+  return f'must be a divisor of the {number} examples of {why}'
 
 
 RELATIONS: tuple[Relation, ...] = (
@@ -123,12 +103,7 @@ RELATIONS: tuple[Relation, ...] = (
   Relation(('num_devices',), devices_are_there),
   Relation(('num_devices', 'microbatches', 'batch_size'), devices_divide),
   Relation(
-    (
-      'norm.ghost_batch_size',
-      'num_devices',
-      'microbatches',
-      'batch_size',
-    ),
+    ('norm.ghost_batch_size', 'num_devices', 'microbatches', 'batch_size'),
     ghosts_divide,
   ),
 )

@@ -63,7 +63,7 @@ def test_a_full_disk_leaves_the_files_of_before(tmp_path, names_file):
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
-  hidden = tmp_path / '.name.tmp'
+  hidden = tmp_path / '.name.csv.tmp'
   hidden.mkdir()
   (hidden / 'half').touch()
   write(tmp_path / 'name')

@@ -220,9 +220,8 @@ def test_figures_are_not_registered_with_pyplot(figure):
 
 
 def test_saving_writes_png_and_svg(figure, tmp_path):
-  written = plotting.save(figure, tmp_path / 'curves')
-  assert written == [tmp_path / 'curves.png', tmp_path / 'curves.svg']
-  png, svg = (path.read_bytes() for path in written)
+  plotting.save(figure, tmp_path / 'curves')
+  png, svg = (path.read_bytes() for path in sorted(tmp_path.iterdir()))
   assert png.startswith(b'\x89PNG')
   assert b'<svg' in svg and b'batch x5' in svg
 

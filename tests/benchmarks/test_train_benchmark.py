@@ -1,6 +1,5 @@
 import dataclasses
 import functools
-import sys
 import time
 
 import jax
@@ -15,7 +14,6 @@ from benchmarks import (
   timing,
   train,
   train_candidates,
-  train_cases,
 )
 from normlab.data.sets import synthetic
 from normlab.program import training_step
@@ -23,9 +21,8 @@ from normlab.training import preparation
 
 BATCH = 8
 TINY = dataclasses.replace(
-  train_cases.CASES[0],
+  train_candidates.CASES[0],
   fields={'widths': (4,)},
-  plain=((4,),),
   steps=2,
   rounds=1,
 )
@@ -36,22 +33,26 @@ def parameter_count(tree):
 
 
 def plain_shapes(case):
-  network = plain_flax.NETWORKS[case.model](*case.plain)
+  network = plain_flax.NETWORKS[case.model](**case.fields)
   images = case.examples(1).floats
   init = functools.partial(network.init, train=False)
   return jax.eval_shape(init, jax.random.key(0), images)
 
 
 def test_the_networks_are_those_of_the_issue_at_both_sizes():
-  rows = {(case.model, case.size) for case in train_cases.CASES}
+  rows = {(case.model, case.size) for case in train_candidates.CASES}
   assert rows == {
     *((model, size) for model in ('cnn', 'inception') for size in (8, 32)),
     ('resnet18', 32),
   }
-  assert len({case.row for case in train_cases.CASES}) == len(train_cases.CASES)
+  assert len({case.row for case in train_candidates.CASES}) == len(
+    train_candidates.CASES
+  )
 
 
-@pytest.mark.parametrize('case', train_cases.CASES, ids=lambda case: case.row)
+@pytest.mark.parametrize(
+  'case', train_candidates.CASES, ids=lambda case: case.row
+)
 def test_plain_models_are_the_same_networks(case):
   ready = train_candidates.prepare(case, BATCH)
   init = functools.partial(training_step.init_state, program=ready.program)
@@ -64,12 +65,15 @@ def test_plain_models_are_the_same_networks(case):
   )
 
 
-@pytest.mark.parametrize('case', train_cases.CASES, ids=lambda case: case.row)
+@pytest.mark.parametrize(
+  'case', train_candidates.CASES, ids=lambda case: case.row
+)
 def test_torch_models_are_the_same_networks(case):
   pytest.importorskip('torch')
   from benchmarks import plain_torch
 
-  network = plain_torch.NETWORKS[case.model](case.channels, *case.plain)
+  network = plain_torch.NETWORKS[case.model](**case.fields)
+  plain_torch.stepper(network, *case.examples(2)[1:], batch_size=2)
   count = sum(p.numel() for p in network.parameters())
   assert count == parameter_count(plain_shapes(case)['params'])
 
@@ -90,7 +94,7 @@ def test_plain_cnn_has_the_logits_of_ours():
   @jax.jit
   def both(ours, theirs, images):
     flags = {'train': True, 'mutable': ['batch_stats']}
-    plain = plain_flax.PlainCNN(*TINY.plain)
+    plain = plain_flax.PlainCNN(**TINY.fields)
     return [
       model.apply(variables, images, **flags)[0]
       for model, variables in ((ready.program.model, ours), (plain, theirs))
@@ -106,64 +110,55 @@ def test_plain_cnn_has_the_logits_of_ours():
 
 def test_every_candidate_gets_the_same_turns():
   calls = []
-  times = timing.side_by_side(
-    {name: lambda name=name: calls.append(name) for name in 'ab'},
-    rounds=2,
-    calls=3,
-  )
-  assert calls == ['a', 'b', *('aaabbb') * 2] and set(times) == {'a', 'b'}
+  steppers = {
+    name: timing.Stepper(lambda name=name: calls.append(name)) for name in 'ab'
+  }
+  times = timing.side_by_side(steppers, rounds=2, steps=3)
+  assert calls == [*('aaabbb') * 3] and set(times) == {'a', 'b'}
 
 
-def test_a_stepper_makes_at_least_the_steps_and_waits_once():
-  said = []
-  stepper = timing.Stepper(
-    lambda: said.append('call'), lambda: said.append('wait'), steps=25
-  )
-  stepper.run(60)
-  assert said == ['call'] * 3 + ['wait']
+def test_a_stepper_makes_at_least_the_steps_and_waits_for_the_last():
+  calls, waited = iter('abcd'), []
+  stepper = timing.Stepper(lambda: next(calls), waited.append, steps=25)
+  assert stepper.run(60) == 75
+  assert waited == ['c']
 
 
 def test_time_of_a_step_counts_all_steps_of_a_call():
+  def wait(_):
+    time.sleep(0.02)
+
   steppers = {
-    'many': timing.Stepper(lambda: None, lambda: time.sleep(0.02), steps=25),
-    'one': timing.Stepper(lambda: None, lambda: time.sleep(0.02)),
+    'many': timing.Stepper(lambda: None, wait, steps=25),
+    'one': timing.Stepper(lambda: None, wait),
   }
-  times = timing.steps_side_by_side(steppers, rounds=1, steps=1)
+  times = timing.side_by_side(steppers, rounds=1)
   assert times['many'] < times['one']
 
 
-@pytest.fixture(scope='module')
-def table():
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(memory, 'peaks', lambda row, who: dict.fromkeys(who, 64.0))
-    patch.setattr(train, 'is_slower', lambda times: True)
-    return train.table([TINY])
+def test_where_pytorch_is_faster_the_report_says_what_takes_the_time(
+  monkeypatch,
+):
+  def side_by_side(steppers, **_):
+    steppers['normlab'].run(1)
+    return {'normlab': 2e-3, 'flax': 4e-3, 'torch': 1e-3}
 
-
-def test_a_row_has_time_ratio_rate_and_memory_of_everyone(table):
-  rows, _ = table
-  everyone = train_candidates.available()
-  others = [who for who in everyone if who != 'normlab']
-  assert [*rows] == [
-    'model',
-    *(f'{who} (ms)' for who in everyone),
-    *(f'normlab / {who}' for who in others),
-    *(f'{who} (images/s)' for who in everyone),
-    *(f'{who} peak (MiB)' for who in everyone),
-  ]
-  assert rows['model'][0] in train.markdown(rows)
-
-
-def test_where_pytorch_is_faster_the_report_says_what_takes_the_time(table):
-  _, (line,) = table
+  monkeypatch.setattr(train, 'CASES', [TINY])
+  monkeypatch.setattr(train, 'available', lambda: ['normlab', 'flax', 'torch'])
+  torch = {'torch': train_candidates.flax}
+  monkeypatch.setattr(train, 'CANDIDATES', train_candidates.CANDIDATES | torch)
+  monkeypatch.setattr(train, 'side_by_side', side_by_side)
+  report = train.report()
+  assert f'| {TINY.row} | 2.00 | 4.00 | 1.00 | 0.50 | 2.00 |' in report
   for kind in ('convolution gradients', 'norms', 'batch, optimizer, metrics'):
-    assert kind in line
+    assert f'{kind} ' in report.splitlines()[-1]
 
 
-def test_slower_is_slower_than_pytorch_on_a_cpu():
-  assert train.is_slower({'normlab': 2.0, 'torch': 1.0})
-  assert not train.is_slower({'normlab': 1.0, 'torch': 2.0})
-  assert not train.is_slower({'normlab': 2.0, 'flax': 1.0})
+def test_where_pytorch_is_not_faster_nothing_is_traced(monkeypatch):
+  times = {'normlab': 1.0, 'flax': 2.0, 'torch': 1.0}
+  monkeypatch.setattr(train, 'side_by_side', lambda *_, **__: times)
+  monkeypatch.setattr(train, 'available', lambda: [])
+  assert train.measure(TINY) == (times, '')
 
 
 PROGRAM = """\
@@ -204,14 +199,7 @@ def test_operations_are_sorted_by_the_names_in_them():
 
 
 def test_memory_is_measured_in_a_process_of_its_own():
-  (peak,) = memory.peaks(train_cases.CASES[0].row, ['flax']).values()
-  assert 1 < peak < 8_192
-
-
-def test_a_failed_process_is_an_error(monkeypatch):
-  monkeypatch.setattr(sys, 'executable', 'false')
-  with pytest.raises(RuntimeError, match='memory of flax, some row'):
-    memory.peaks('some row', ['flax'])
+  assert 2**20 < memory.peak(train_candidates.CASES[0], 'flax') < 2**33
 
 
 def test_the_rate_of_a_stream_is_positive(tmp_path):

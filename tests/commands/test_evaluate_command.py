@@ -28,7 +28,7 @@ def finished(tmp_path_factory):
   """The folder of a run; tests that change it take a copy."""
   folder = tmp_path_factory.mktemp('runs') / 'run'
   config = make_config(ema_decay=0.5)
-  loop.train(config, folder, progress=lambda _: progress_bar.Silent())
+  loop.train(config, folder, progress=lambda _: progress_bar.Progress())
   return folder
 
 

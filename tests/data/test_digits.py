@@ -32,12 +32,6 @@ def fingerprints(split):
   return [image.tobytes() for image in split.images]
 
 
-def test_sizes_are_1077_360_360(splits):
-  sizes = {name: len(split.labels) for name, split in splits.items()}
-  assert sizes == {'train': 1_077, 'validation': 360, 'test': 360}
-  assert sum(sizes.values()) == 1_797
-
-
 def test_no_image_is_in_two_splits(splits):
   seen = [set(fingerprints(split)) for split in splits.values()]
   assert len(set.union(*seen)) == sum(map(len, seen)) == 1_797
@@ -54,24 +48,6 @@ def test_pixels_and_labels_are_those_of_scikit_learn(splits):
   for split in splits.values():
     found |= dict(zip(fingerprints(split), split.labels, strict=True))
   assert found == expected
-
-
-def test_all_grey_levels_are_used(splits):
-  levels = np.unique(splits['train'].images)
-  assert len(levels) == 17
-  assert levels[0] == 0 and levels[-1] == 255
-
-
-def test_arrays_are_uint8_images_and_int32_labels(splits):
-  for split in splits.values():
-    assert split.images.dtype == np.uint8
-    assert split.images.shape[1:] == (8, 8, 1)
-    assert split.labels.dtype == np.int32
-
-
-def test_every_split_has_every_class(splits):
-  for split in splits.values():
-    assert set(split.labels.tolist()) == set(range(10))
 
 
 def test_splits_are_mixed_not_cut_by_position(splits):

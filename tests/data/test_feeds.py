@@ -83,11 +83,6 @@ def test_evaluation_covers_each_example_once(num_devices, batch_size):
   assert seen == list(range(VALIDATION))
 
 
-def test_evaluation_has_batches_of_one_shape():
-  shapes = {b.images.shape for b, _ in feed(1).eval_batches('validation', 3)}
-  assert shapes == {(3, 2, 2, 1)}
-
-
 def test_batch_larger_than_the_split_is_no_larger_than_it_must_be():
   for num_devices, size in ((1, VALIDATION), (8, 16)):
     ((_, valid),) = feed(num_devices).eval_batches('validation', 100)
@@ -196,11 +191,6 @@ def test_stream_has_the_fields_of_the_config(streamed):
   assert fields['name'] == 'imagenette' and fields['seed'] == 3
   assert fields['min_crop_area'] == 0.5
   assert fields['process_index'] == 0 and fields['process_count'] == 1
-
-
-def test_closing_the_feed_ends_its_workers(streamed):
-  streamed.close()
-  assert streamed._train.is_closed
 
 
 @pytest.mark.parametrize('count, size', [(24, 8), (30, 8), (8, 100)])

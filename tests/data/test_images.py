@@ -58,17 +58,6 @@ def test_random_boxes_have_the_area_and_aspect_of_the_paper():
   assert abs(area.mean() - 0.51) < 0.05
 
 
-def test_random_boxes_are_everywhere():
-  left, top, right, bottom = boxes(1000, 1000).T
-  assert left.min() < 10 and top.min() < 10
-  assert right.max() > 990 and bottom.max() > 990
-
-
-def test_smallest_area_is_an_argument():
-  left, top, right, bottom = boxes(1000, 1000, min_area=0.5).T
-  assert ((right - left) * (bottom - top)).min() > 0.499e6
-
-
 @pytest.mark.parametrize(
   'shape, expected',
   [((300, 30), (130, 0, 170, 30)), ((30, 300), (0, 130, 30, 170))],

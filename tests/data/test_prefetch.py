@@ -178,15 +178,6 @@ def test_threads_stop_between_two_images(finish, marks):
   assert len(seen) == count
 
 
-def test_order_is_that_of_the_pipeline_whatever_the_workers():
-  def build(mark):
-    return grain.MapDataset.range(7)
-
-  assert list(prefetch.Prefetch(build, workers=0, element_bytes=8)) == [
-    *range(7)
-  ]
-
-
 def test_room_in_shared_memory_is_asked_for(monkeypatch):
   assert prefetch.fits_shared_memory(0)
   assert not prefetch.fits_shared_memory(2**60)

@@ -62,14 +62,6 @@ def counted(batches):
   return np.concatenate([batch.labels[valid] for batch, valid in batches])
 
 
-def test_batches_are_uint8_images_and_int32_labels(stream):
-  batch = next(stream())
-  assert type(batch) is data.Examples
-  assert batch.images.shape == (BATCH, 16, 16, 3)
-  assert batch.images.dtype == np.uint8
-  assert batch.labels.shape == (BATCH,) and batch.labels.dtype == np.int32
-
-
 def test_an_epoch_is_without_replacement_and_leaves_out_the_remainder(stream):
   batches = take(stream(), 3 * EPOCH)
   epochs = [
@@ -123,14 +115,6 @@ def test_goes_on_exactly_where_it_was(stream):
     assert second.get_state() == state
     assert_equal(take(second, 2), expected[position : position + 2])
     assert_equal(next(first), expected[position])
-
-
-def test_a_stream_can_be_set_back(stream):
-  batches = stream()
-  start = batches.get_state()
-  first = take(batches, 3)
-  batches.set_state(start)
-  assert_equal(take(batches, 3), first)
 
 
 def test_what_is_computed_ahead_is_not_in_the_state(stream):

@@ -47,28 +47,12 @@ def test_values_that_are_not_finite_are_null(path, value):
   assert row['loss'] is None and row['accuracy'] == 0.5
 
 
-def test_values_keep_all_their_digits(path):
-  writer = writers.JsonLinesWriter(path)
-  writer.write(1, 'train', {'loss': 1 / 3})
-  assert read_lines(path)[0]['loss'] == 1 / 3
-  writer.close()
-
-
 def test_lines_are_visible_before_the_file_is_closed(path):
   writer = writers.JsonLinesWriter(path)
   for step in range(3):
     writer.write(step, 'train', {'loss': 0.0})
     assert len(read_lines(path)) == step + 1
   writer.close()
-
-
-def test_lines_of_before_are_kept(path):
-  path.write_text('{"step": 99}\n')
-  writer = writers.JsonLinesWriter(path)
-  writer.write(100, 'train', {})
-  writer.close()
-  rows = [{'step': 99}, {'step': 100, 'split': 'train'}]
-  assert read_lines(path) == rows
 
 
 def test_values_of_each_class_are_lists_with_null_for_none(path):

@@ -26,29 +26,6 @@ def statistics(x):
   return {'mean': mean.squeeze(AXES), 'var': var.squeeze(AXES)}
 
 
-def assert_equal_averages(state, weights):
-  """Compares with the average of the batches' statistics by these weights."""
-  for key in ('mean', 'var'):
-    values = [statistics(x)[key] for x in BATCHES]
-    np.testing.assert_allclose(
-      state[key], np.average(values, 0, weights), rtol=1e-4, atol=1e-6
-    )
-
-
-def test_momentum_none_averages_all_updates_alike():
-  layer = BatchNorm(momentum=None)
-  after = trained(layer, BATCHES)
-  assert_equal_averages(after, np.ones(4))
-  np.testing.assert_array_equal(after['updates'], [4, 4, 4])
-
-
-@pytest.mark.parametrize('momentum', [0.0, 0.6, 0.99])
-def test_debiased_averages_give_the_start_no_weight(momentum):
-  layer = BatchNorm(momentum=momentum, debias=True)
-  after = trained(layer, BATCHES)
-  assert_equal_averages(after, momentum ** np.arange(3.0, -1, -1))
-
-
 @pytest.mark.parametrize('fields', [{'debias': True}, {'momentum': None}])
 def test_inference_after_one_step_has_the_statistics_of_the_batch(fields):
   layer = BatchNorm(**fields)

@@ -114,8 +114,6 @@ TESTED_IN = {
   'axis_fields': 'test_contracts',
   'fields': 'test_contracts',
   'inference': 'test_mixing',
-  'layer_folding': 'test_folding',
-  'population': 'test_recalibration',
 }
 
 
@@ -299,6 +297,18 @@ def test_an_all_false_mask_leaves_the_running_statistics_as_they_were(name):
     np.testing.assert_array_equal(value, variables['batch_stats'][key])
 
 
+@pytest.mark.parametrize('name', AVERAGING)
+def test_a_channel_that_is_all_masked_keeps_its_running_statistics(name):
+  _, variables, x, _ = ready(name)
+  mask = np.broadcast_to(np.arange(8) != 2, SHAPE)
+  x = np.where(mask, x, np.float32(np.nan))
+  y, after, gradients = step(name)(variables, x, COTANGENT, mask)
+  assert_finite((y, gradients))
+  for key, value in averages(after).items():
+    moved = value != variables['batch_stats'][key]
+    np.testing.assert_array_equal(moved, np.arange(8) != 2)
+
+
 @normalizing
 @pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
 def test_what_is_under_the_mask_does_not_matter(name, bad):
@@ -410,13 +420,17 @@ def test_unit_deviation_survives_a_mean_of_1e2_in_bfloat16(name):
 
 
 @every_norm
-def test_float16_near_its_range_is_finite(name):
+def test_float16_near_its_range_is_finite_and_right(name):
   # 6e4 squared, or ten of them, are beyond float16's 65,504.
   layer, variables, x, mask = ready(name)
   x = jnp.asarray(np.sign(x) * 6e4, jnp.float16)
   cotangent = jnp.asarray(COTANGENT, jnp.float32)
-  assert_finite(step(name)(variables, x, cotangent))
+  results = step(name)(variables, x, cotangent)
+  assert_finite(results)
   assert_finite(step(name)(variables, x, cotangent, mask))
+  if name != 'noise':  # Its sums may leave the range.
+    full = step(name)(variables, x.astype(jnp.float32), cotangent)
+    np.testing.assert_allclose(results[0], full[0], rtol=1e-5, atol=1e-5)
 
 
 SHAPES = {
@@ -485,6 +499,27 @@ def test_a_mask_that_does_not_broadcast_is_a_value_error(name, shape):
     reference.training(layer, variables, x, mask=np.ones(shape, bool))
 
 
+@every_norm
+@pytest.mark.parametrize('field', ['axis', 'feature_axes', 'reduction_axes'])
+@pytest.mark.parametrize('value', [3, -4, (0, 5)])
+def test_an_axis_that_the_input_lacks_is_a_value_error(name, field, value):
+  if not has_field(name, field):
+    pytest.skip('has no such field')
+  _, variables, x, _ = ready(name)
+  match = f'{field}=.*rank 3; allowed are -3 to 2'
+  with pytest.raises(ValueError, match=match):
+    reference.training(make(name, **{field: value}), variables, x)
+
+
+@pytest.mark.parametrize('name', AVERAGING)
+def test_a_call_must_say_whether_it_trains(name):
+  layer, variables, x, _ = ready(name)
+  for argument, field in ((None, None), (True, False)):
+    given = layer.clone(use_running_average=field)
+    with pytest.raises(ValueError, match='use_running_average is given in'):
+      given.apply(variables, x, argument)
+
+
 @with_epsilon
 def test_negative_epsilon_is_a_value_error(name):
   _, variables, x, _ = ready(name)
@@ -520,52 +555,36 @@ def test_jit_changes_nothing(name):
   )
 
 
-@every_norm
-def test_vmap_is_a_loop(name):
-  layer, variables, x, _ = ready(name)
-  stack = np.stack([x, 2 * x + 1])
-  train = functools.partial(reference.training, layer, variables)
-  y, after = jax.jit(jax.vmap(train))(stack)
-  for index in range(2):
-    desired, desired_after = train(stack[index])
-    np.testing.assert_allclose(y[index], desired, rtol=1e-5, atol=1e-6)
-    for key, value in averages(after).items():
-      np.testing.assert_allclose(
-        value[index], averages(desired_after)[key], rtol=1e-5, atol=1e-6
-      )
-
-
-# An axis that the norm reduces, and that devices may share; of norms without
-# other parameters than scale and bias.
+# An axis that the norm reduces, and that devices may share.
 SHARED_AXIS = {
-  'batch': 0,
-  'batch_renorm': 0,
-  'lp_batch': 0,
-  'layer': 2,
-  'group': 1,
-  'instance': 1,
-  'rms': 2,
+  **dict.fromkeys([n for n in AVERAGING if n != 'noisy_batch'], 0),
+  **dict.fromkeys(['group', 'instance', 'filter_response', 'evonorm_s0'], 1),
+  **dict.fromkeys(['layer', 'rms'], 2),
 }
 
 
 @pytest.mark.parametrize('name', SHARED_AXIS)
 def test_devices_that_share_a_reduced_axis_equal_one_device(name):
-  fields = {'use_scale': False, 'use_bias': False}
+  variables, fields = ready(name)[1], {}
+  if SHARED_AXIS[name] == 2:  # Parameters of features that are elsewhere.
+    variables, fields = {}, {'use_scale': False, 'use_bias': False}
   parts = np.stack([reference.normal(SHAPE, mean=mean) for mean in (0, 3)])
   masks = reference.normal(parts.shape, seed=1) > [[[[1]]], [[[-1]]]]
   axis = SHARED_AXIS[name]
   x, mask = (np.concatenate(list(a), axis) for a in (parts, masks))
-  state = {k: v for k, v in ready(name)[1].items() if k == 'batch_stats'}
-  y, _ = reference.train(make(name, **fields), state, x, mask=mask)
+  y, after = reference.train(make(name, **fields), variables, x, mask=mask)
   mapped = make(name, axis_name='devices', **fields)
 
   @functools.partial(jax.vmap, axis_name='devices')
   def run(x, mask):
-    return reference.train(mapped, state, x, mask=mask)[0]
+    return reference.train(mapped, variables, x, mask=mask)
 
+  found, state = run(parts, masks)
   np.testing.assert_allclose(
-    np.concatenate(list(run(parts, masks)), axis), y, rtol=1e-5, atol=1e-5
+    np.concatenate(list(found), axis), y, rtol=1e-5, atol=1e-5
   )
+  for key, value in averages(state).items():
+    np.testing.assert_allclose(value[0], averages(after)[key], rtol=1e-5)
 
 
 @every_norm

@@ -66,13 +66,25 @@ def test_hooks_of_equal_fields_are_equal_and_hash_alike():
   [lambda h: h(), lambda h: h.replaces_bias, lambda h: h.replaces_activation],
 )
 def test_a_norm_of_kernels_is_never_lost(use):
-  with pytest.raises(TypeError, match='WeightNorm wraps a layer'):
+  with pytest.raises(TypeError, match="'WeightNorm'} cannot be called as norm"):
     use(norms.build(name='weight'))
 
 
-def test_hooks_that_hold_no_norm_say_so():
-  with pytest.raises(TypeError, match='norm=None'):
-    norms.Hooks()()
+def test_hooks_of_one_kind_are_called_as_its_factory():
+  dense = nn.Dense(2)
+  hooks = norms.build('weight')
+  assert hooks(dense, name='n') == hooks.kernel_norm(dense, name='n')
+  for hooks in (norms.Hooks(), norms.build('batch')):
+    with pytest.raises(TypeError, match='cannot be called as kernel_norm'):
+      hooks(dense)
+
+
+def test_hooks_of_two_builds_fill_a_model():
+  group = norms.build('group', num_groups=1)
+  kernel = norms.build('weight_standardization')
+  model = models.build('cnn', num_classes=2, norm=group, kernel_norm=kernel)
+  variables = capture(model, np.ones((1, 8, 8, 1), np.float32))[1]
+  assert {'conv', 'norm'} == variables['params']['layer1'].keys()
 
 
 def test_a_layer_of_flax_brings_its_own_bias():

@@ -11,9 +11,7 @@ from flax import linen as nn
 
 from normlab import norms
 from normlab.norms.mean_only import MeanOnlyBatchNorm
-from normlab.norms.noise import NoisyBatchNorm
-from normlab.norms.trained.folding import fold
-from normlab.norms.trained.layer_folding import fold_layer
+from normlab.norms.trained.folding import fold, fold_layer
 
 X = trained_models.IMAGES
 
@@ -145,7 +143,6 @@ def test_the_rest_of_the_variables_is_kept_and_the_input_not_changed():
     (norms.LayerNorm(), 'LayerNorm cannot be folded'),
     (None, 'norm=None; the model has no norm'),
     (norms.build(name='weight_standardization'), 'normalizes the kernel'),
-    (NoisyBatchNorm(noise_in_inference=True), 'NoisyBatchNorm with noise_in'),
     (norms.BatchNorm(axis=1), 'BatchNorm with axis=1 must'),
     (norms.BatchRenorm(), r"BatchRenorm with .*\['mean', 'std'\]"),
     (MeanOnlyBatchNorm(), r"MeanOnlyBatchNorm with .*\['bias'\]"),

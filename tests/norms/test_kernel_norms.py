@@ -182,19 +182,6 @@ def test_the_kernel_has_the_dtype_asked_for(name, dtype):
   assert w.dtype == dtype
 
 
-@every_wrapper
-def test_forward_mode_is_reverse_mode(name):
-  layer, variables = ready(name)
-  tangent = reference.normal(KERNEL.shape, seed=2)
-  cotangent = reference.normal(KERNEL.shape, seed=3)
-  apply = functools.partial(effective, layer, variables)
-  _, forward = jax.jvp(apply, (KERNEL,), (tangent,))
-  _, (_, gradient) = value_and_gradients(layer, variables, KERNEL, cotangent)
-  np.testing.assert_allclose(
-    (forward * cotangent).sum(), (gradient * tangent).sum(), rtol=1e-4
-  )
-
-
 # The vectors of SpectralNorm are constants: test_spectral.py has this test.
 @pytest.mark.parametrize('name', [n for n in WRAPPERS if n != 'spectral'])
 def test_hessian_vector_products_are_differences_of_gradients(name):
@@ -213,66 +200,6 @@ def test_hessian_vector_products_are_differences_of_gradients(name):
   ahead, behind = (gradient(KERNEL + s * tangent) for s in (step, -step))
   np.testing.assert_allclose(
     product, (ahead - behind) / (2 * step), rtol=0.02, atol=2e-3
-  )
-
-
-@every_wrapper
-def test_kernels_are_mapped_by_vmap(name):
-  layer, variables = ready(name)
-  kernels = np.stack([KERNEL, 2 * KERNEL[::-1]])
-  mapped = jax.vmap(functools.partial(effective, layer, variables))(kernels)
-  for kernel, w in zip(kernels, mapped, strict=True):
-    desired = effective(layer, variables, kernel)
-    np.testing.assert_allclose(w, desired, rtol=1e-5, atol=1e-6)
-
-
-class Block(nn.Module):
-  name_of_norm: str
-
-  @nn.compact
-  def __call__(self, x, update_stats):
-    norm = WRAPPERS[self.name_of_norm](nn.Dense(3, name='dense'), name='norm')
-    return jnp.tanh(norm(x, update_stats=update_stats)), None
-
-
-def scanned(block):
-  return nn.scan(
-    block,
-    variable_axes={'params': 0, 'batch_stats': 0},
-    split_rngs={'params': True},
-    in_axes=nn.broadcast,
-    length=2,
-  )
-
-
-@every_wrapper
-def test_scan_and_remat_give_what_a_loop_gives(name):
-  stacked = scanned(nn.remat(Block, static_argnums=(2,)))(name)
-  variables = stacked.init(jax.random.key(0), X, False)
-  (y, _), after = stacked.apply(variables, X, True, mutable=['batch_stats'])
-  desired, states = X, []
-  for step in range(2):
-    part = jax.tree.map(lambda leaf, step=step: leaf[step], variables)
-    (desired, _), state = Block(name).apply(
-      part, desired, True, mutable=['batch_stats']
-    )
-    states.append(state)
-  np.testing.assert_allclose(y, desired, rtol=1e-5, atol=1e-6)
-  if name == 'spectral':
-    state = jax.tree.map(lambda *leaves: np.stack(leaves), *states)
-    reference.assert_trees_close(after, state, rtol=1e-5)
-
-
-@every_wrapper
-def test_export_keeps_the_result(name):
-  layer, variables = ready(name)
-  apply = jax.jit(functools.partial(effective, layer))
-  exported = jax.export.export(apply)(variables, KERNEL)
-  np.testing.assert_allclose(
-    exported.call(variables, KERNEL),
-    effective(layer, variables, KERNEL),
-    rtol=1e-5,
-    atol=1e-7,
   )
 
 

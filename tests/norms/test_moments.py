@@ -76,17 +76,6 @@ def test_an_entry_without_values_is_neutral():
   assert result.var[0, 1] == 1
 
 
-def test_values_under_the_mask_do_not_matter():
-  x = reference.normal((4, 3))
-  mask = reference.normal((4, 3), seed=1) > 0
-  assert 0 < mask.sum() < mask.size
-  other = np.where(mask, x, 77)
-  for a, b in zip(
-    compiled(x, (0,), mask=mask), compiled(other, (0,), mask=mask), strict=True
-  ):
-    np.testing.assert_array_equal(a, b)
-
-
 def test_no_axes_give_each_value_statistics_of_its_own():
   x = reference.normal((2, 3))
   result = moments(x, ())

@@ -229,19 +229,6 @@ def test_training_with_frozen_statistics_has_noise():
 
 
 @BOTH
-def test_inference_has_noise_on_request(layer):
-  layer = layer(noise_in_inference=True)
-  variables = {}
-  desired = X
-  if isinstance(layer, NoisyBatchNorm):
-    variables = reference.randomized(layer, X)
-    desired = reference.evaluate(BatchNorm(), variables, X)
-  y = reference.evaluate(layer, variables, X, rngs={'noise': KEY})
-  assert (y != desired).all()
-  np.testing.assert_allclose(y, desired, atol=2)
-
-
-@BOTH
 def test_initializing_has_no_noise_and_needs_no_key(layer):
   layer = layer()
   y, variables = layer.init_with_output(jax.random.key(0), X, False)
@@ -321,28 +308,10 @@ def test_float16_near_its_range_stays_finite_and_infinity_infinite():
   assert y.max() == np.finfo(np.float16).max
 
 
-def test_what_is_not_finite_under_the_mask_does_not_matter():
-  mask = reference.normal(SHAPE, 1) > -0.8
-  x = np.where(mask, X, np.float32(np.nan))
-  layer = DistributionalNoise()
-  y = noisy(layer, x, mask=mask)
-  assert np.isfinite(y).all()
-  np.testing.assert_array_equal(y[mask], noisy(layer, X)[mask])
-  gradient = jax.grad(lambda x: noisy(layer, x, mask=mask).sum())(x)
-  assert np.isfinite(gradient).all()
-  assert not gradient[~mask].any()
-
-
 def test_an_axis_that_is_not_mapped_is_an_error_that_names_it():
   match = "^DistributionalNoise: axis_name='devices' must be an axis"
   with pytest.raises(ValueError, match=match):
     noisy(DistributionalNoise(axis_name='devices'), X)
-
-
-@pytest.mark.parametrize('dtype', [np.int32, bool])
-def test_integer_input_is_a_type_error(dtype):
-  with pytest.raises(TypeError, match='^DistributionalNoise: the input has'):
-    DistributionalNoise().apply({}, np.ones(SHAPE, dtype), False)
 
 
 @BOTH

@@ -3,9 +3,7 @@ import jax
 import jax.numpy as jnp
 import norms_reference as reference
 import numpy as np
-import pytest
 from hypothesis import strategies as st
-from jax.sharding import PartitionSpec
 
 from normlab.norms.core.moments import moments
 from normlab.norms.core.pooling import Moments, abs_square, pool, pool_devices
@@ -86,43 +84,6 @@ def test_devices_join_without_a_mask():
   np.testing.assert_allclose(joined.mean[0], mean[0], rtol=1e-7)
   np.testing.assert_allclose(joined.var[0], var[0], rtol=2e-3)
   np.testing.assert_array_equal(joined.count, 20)
-
-
-def test_devices_without_any_value_join_to_neutral_statistics():
-  mask = np.zeros(3, bool)
-
-  def join(x):
-    return pool_devices(moments(x, (0,), mask=mask), 'devices')
-
-  x = np.ones((2, 3), np.float32)
-  joined = jax.jit(jax.vmap(join, axis_name='devices'))(x)
-  assert not joined.mean.any()
-  assert (joined.var == 1).all()
-  assert not joined.count.any()
-
-
-def test_devices_join_within_their_groups_only():
-  devices = jax.devices()
-  if len(devices) < 4:
-    pytest.skip('needs four devices')
-  mesh = jax.sharding.Mesh(np.array(devices[:4]), ('devices',))
-  spec = PartitionSpec('devices')
-
-  def join(x):
-    part = moments(x, (0,))
-    joined = pool_devices(part, 'devices', [[0, 1], [2, 3]])
-    return joined.mean, joined.var
-
-  x = reference.normal((8, 1))
-  mapped = jax.shard_map(
-    join, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False
-  )
-  mean, var = jax.jit(mapped)(x)
-  halves = x.reshape(2, 4)
-  np.testing.assert_allclose(
-    mean[:, 0], halves.mean(1).repeat(2), rtol=1e-5, atol=1e-6
-  )
-  np.testing.assert_allclose(var[:, 0], halves.var(1).repeat(2), rtol=1e-5)
 
 
 def test_abs_square_of_complex_values_is_real():

@@ -24,11 +24,6 @@ def test_equals_the_float64_reference(reduction_axes, masked):
   )
 
 
-def test_has_a_scale_and_no_bias_by_default():
-  x = reference.normal(SHAPE)
-  assert set(reference.randomized(RMSNorm(), x)['params']) == {'scale'}
-
-
 def test_a_bias_is_added_on_request():
   x = reference.normal(SHAPE)
   layer = RMSNorm(use_bias=True)
@@ -50,12 +45,6 @@ def test_equals_layer_norm_on_centred_input():
   y, _ = reference.train(RMSNorm(), variables, x)
   desired, _ = reference.train(layer, variables, x)
   np.testing.assert_allclose(y, desired, rtol=1e-5, atol=1e-5)
-
-
-def test_does_not_centre():
-  x = np.full((2, 4), 5, np.float32)
-  y = RMSNorm(use_scale=False).apply({}, x)
-  np.testing.assert_allclose(y, 1, rtol=1e-6)
 
 
 def test_gradient_is_the_closed_form():

@@ -18,6 +18,7 @@ COTANGENT = reference.normal(SHAPE, seed=9)
 # The first of eight devices has no value, and the others have unequally many.
 MASK = layers.unequal_mask(SHAPE)
 BATCH, WHOLE = P('data'), P()
+OTHERS = [name for name in norms.NORMS if name != 'batch']
 
 
 def on_one_device(name):
@@ -59,8 +60,10 @@ def training_step(layer, mesh, variables):
   )
 
 
-@pytest.mark.slow
-@layers.every_norm
+@pytest.mark.parametrize(
+  'name',
+  ['batch', *(pytest.param(n, marks=pytest.mark.slow) for n in OTHERS)],
+)
 def test_unequally_masked_devices_equal_the_joined_batch(name):
   layer = on_one_device(name)
   variables = layers.randomized(layer, X)

@@ -73,13 +73,6 @@ def test_one_step_at_a_time_is_as_good_as_many_at_once():
   reference.assert_trees_close(state, at_once, rtol=1e-5, atol=1e-6)
 
 
-def test_without_a_state_many_steps_find_the_norm():
-  penalty, state = spectral_penalty(PARAMS, n_steps=60)
-  desired, _ = spectral_penalty(PARAMS, converged())
-  np.testing.assert_allclose(penalty, desired, rtol=1e-2)
-  assert sorted(state) == PATHS
-
-
 def test_the_state_is_a_random_vector_per_kernel():
   state = spectral_state(PARAMS, jax.random.key(0))
   other = spectral_state(PARAMS, jax.random.key(1))
@@ -110,25 +103,15 @@ def test_zero_kernels_are_finite_and_leave_the_state():
 
 def test_half_precision_kernels_have_a_float32_penalty_and_state():
   params = {'kernel': jnp.full((3, 4), 6e4, 'float16')}
-  penalty, state = spectral_penalty(params, weight=1.0)
+  state = spectral_state(params, jax.random.key(0))
+  penalty, state = spectral_penalty(params, state, weight=1.0)
   assert penalty.dtype == state['kernel'].dtype == jnp.float32
   np.testing.assert_allclose(penalty, 6 * 6e4**2, rtol=1e-3)
 
 
 def test_parameters_of_a_model_are_taken_as_they_are():
   params = nn.Dense(3).init(jax.random.key(0), np.ones((1, 2)))['params']
-  assert list(spectral_penalty(params)[1]) == ['kernel']
-
-
-def test_forward_mode_is_reverse_mode():
-  state = spectral_state(PARAMS, jax.random.key(0))
-  tangent = jax.tree.map(np.ones_like, PARAMS)
-  _, forward = jax.jvp(
-    lambda params: spectral_penalty(params, state)[0], (PARAMS,), (tangent,)
-  )
-  _, gradients = penalty_and_gradient(PARAMS, state)
-  desired = sum(leaf.sum() for leaf in jax.tree.leaves(gradients))
-  np.testing.assert_allclose(forward, desired, rtol=1e-4)
+  assert list(spectral_state(params, jax.random.key(0))) == ['kernel']
 
 
 @pytest.mark.parametrize(
@@ -138,7 +121,7 @@ def test_bad_arguments_are_errors_that_name_them(argument, value):
   with pytest.raises(
     ValueError, match=f'^spectral_penalty: {argument}={value}'
   ):
-    spectral_penalty(PARAMS, **{argument: value})
+    spectral_penalty(PARAMS, converged(), **{argument: value})
 
 
 def test_a_state_of_other_kernels_is_a_value_error():
@@ -150,4 +133,4 @@ def test_a_state_of_other_kernels_is_a_value_error():
 
 def test_parameters_without_a_kernel_are_a_value_error():
   with pytest.raises(ValueError, match=r"params=\['bias'\] must have"):
-    spectral_penalty({'bias': np.ones((2, 2))})
+    spectral_penalty({'bias': np.ones((2, 2))}, {})

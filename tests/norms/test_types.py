@@ -39,7 +39,8 @@ variables = model.init(jax.random.key(0), x, train=False)
 norms.recalibrate(model, variables, [x])
 norms.fold(variables, norms.BatchNorm())
 norms.apply_with_mixed_statistics(model, variables, x, source_count=16)
-penalty: jax.Array = norms.spectral_penalty(variables['params'])[0]
+state = norms.spectral_state(variables['params'], jax.random.key(0))
+penalty, state = norms.spectral_penalty(variables['params'], state)
 y: jax.Array = norms.LayerNorm()(x)
 """
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from normlab.norms.kernels.weight import WeightNorm
-from normlab.norms.kernels.weight_init import initialize_from_data
+from normlab.norms.kernels.weight import WeightNorm, initialize_from_data
 
 IMAGES = reference.normal((6, 4, 4, 3), mean=2, std=3)
 

@@ -13,11 +13,6 @@ confidence = jax.jit(metrics.confidence)
 totals = jax.jit(metrics.totals)
 
 
-def test_loss_of_equal_logits_is_log_of_classes():
-  values = per_example(jnp.zeros((3, 10)), jnp.array([0, 4, 9]))
-  np.testing.assert_allclose(values['loss'], np.log(10), rtol=1e-6)
-
-
 def test_loss_is_minus_the_log_of_the_softmax():
   logits = np.array([[1.0, 2.0, 0.5], [-1.0, 0.0, 3.0]], np.float32)
   labels = np.array([1, 0], np.int32)
@@ -61,13 +56,6 @@ def test_smoothed_loss_is_the_cross_entropy_with_the_spread_target(share):
   loss = per_example(logits, labels)['loss']
   smoothed = jax.jit(metrics.smoothed)(loss, logits, share)
   np.testing.assert_allclose(smoothed, expected, rtol=1e-5)
-
-
-def test_mean_is_that_of_the_examples():
-  means = metrics.mean({'loss': jnp.array([1.0, 2.0, 6.0])})
-  assert set(means) == {'loss'}
-  assert means['loss'].shape == ()
-  assert float(means['loss']) == 3
 
 
 # Three classes: right and sure, wrong and unsure, right; the last is filling.
@@ -160,33 +148,9 @@ def test_a_class_without_examples_has_no_accuracy():
   assert values['class_accuracy'] == [0.5, None, 0.5]
 
 
-def test_calibration_error_is_that_of_the_definition():
-  logits, labels = random_predictions(200)
-  values = summarized(logits, labels)
-  expected = calibration_error(logits, labels)
-  assert expected > 0.1
-  assert values['ece'] == pytest.approx(expected, rel=1e-5)
-
-
-def test_a_calibrated_prediction_has_no_error():
-  # Confidence 3/4, and three of four right.
-  logits = np.log(np.full((4, 2), [0.75, 0.25], np.float32))
-  values = summarized(logits, np.array([0, 0, 1, 0], np.int32))
-  assert values['ece'] == pytest.approx(0, abs=1e-6)
-
-
 def test_confidence_of_one_is_in_the_last_bin():
   sums = totals(np.array([[200.0, 0]]), np.array([0]), np.array([True]))
   assert sums.bin_count.tolist() == [0] * 14 + [1]
-
-
-def test_what_is_not_finite_comes_out_and_is_never_right():
-  broken = LOGITS.copy()
-  broken[0] = np.nan
-  values = summarized(broken, LABELS, VALID)
-  assert np.isnan(values['loss']) and np.isnan(values['ece'])
-  assert values['accuracy'] == pytest.approx(1 / 3)
-  assert values['class_accuracy'] == [0, 0, 1]
 
 
 def test_a_label_of_no_probability_is_an_infinite_loss():

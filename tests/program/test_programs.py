@@ -9,7 +9,6 @@ from configs import base
 from normlab import errors
 from normlab.data import Augmentation
 from normlab.program import programs
-from normlab.runtime import devices
 
 
 @pytest.fixture
@@ -51,7 +50,6 @@ CHOICES = {
   'optimizer__name': 'nesterov',
   'data__random_crop': 1,
   'data__random_flip': True,
-  'batch_size': 16,
   'microbatches': 2,
   'log_layer_norms': True,
 }
@@ -144,19 +142,11 @@ def test_decay_of_the_average_is_a_number_of_the_step(config):
   assert decay == 0.75 and type(decay) is np.float32
 
 
-def test_several_devices_change_the_program_and_one_does_not(config):
-  alone = programs.build(config, 10)
-  assert programs.build(config, 10, devices.mesh(1)) == alone
-  shared = programs.build(config, 10, devices.mesh(2))
-  assert shared != alone
-  assert shared == programs.build(config, 10, devices.mesh(2))
-
-
 def test_streamed_images_come_augmented(config):
   config.data.random_flip = True
-  assert programs.augmentation(config) == Augmentation(random_flip=True)
+  assert programs.build(config, 10).augmentation == Augmentation(0, True)
   config.data.name = 'imagenette'
-  assert programs.augmentation(config) == Augmentation()
+  assert programs.build(config, 10).augmentation == Augmentation()
 
 
 def test_learning_rates_have_the_multiplier_and_the_schedule(config):
@@ -187,4 +177,4 @@ def test_unknown_names_and_fields_are_config_errors(config, field, value, text):
 def test_unknown_schedule_field_is_a_config_error(config):
   config.schedule.final_fraction = 0.5
   with pytest.raises(errors.ConfigError, match="'final_fraction'"):
-    programs.build_schedule(config)
+    programs.learning_rates(config)

@@ -35,7 +35,7 @@ def traces(monkeypatch):
 def act(profiler, step):
   """Does between two calls what is due."""
   if profiler.ends(step):
-    profiler.end(step)
+    profiler.close(step)
   if profiler.starts(step):
     profiler.start(step)
 

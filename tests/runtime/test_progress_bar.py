@@ -32,14 +32,6 @@ def test_later_lines_have_rate_and_remaining_time(capsys, monkeypatch):
   assert capsys.readouterr().err.endswith(', 5.0 steps/s, 16 s left\n')
 
 
-def test_lines_write_nothing_between_evaluations(capsys):
-  lines = progress_bar.Lines(100)
-  for step in range(1, 4):
-    lines.step(step, VALUES)
-  lines.close()
-  assert capsys.readouterr().err == ''
-
-
 def test_line_before_the_first_step_does_not_fail(capsys):
   progress_bar.Lines(100).evaluated(0, 'validation', VALUES)
   assert 'step 0/100: loss nan' in capsys.readouterr().err
@@ -54,15 +46,6 @@ def test_bar_shows_steps_loss_and_accuracy(capsys):
   last = capsys.readouterr().err.split('\r')[-1]
   assert '2/4' in last
   assert 'loss 1.2500, validation accuracy 87.50%' in last
-
-
-def test_bar_left_standing_shows_the_last_evaluation(capsys):
-  bar = progress_bar.Bar(2)
-  bar.step(2, {'loss': 1.5, 'accuracy': 0.0})
-  bar.evaluated(2, 'validation', VALUES)
-  bar.close()
-  last = capsys.readouterr().err.split('\r')[-1]
-  assert 'validation accuracy 87.50%' in last
 
 
 def test_bar_moves_by_the_steps_that_were_made(capsys):
@@ -123,7 +106,7 @@ def test_duration_is_said_as_a_person_says_it(seconds, text):
 
 
 def test_silent_writes_nothing(capsys):
-  silent = progress_bar.Silent()
+  silent = progress_bar.Progress()
   silent.note('a table')
   silent.resumed(1)
   silent.step(1, VALUES)

@@ -3,7 +3,7 @@
 import pytest
 
 from configs import base
-from normlab import records
+from normlab import records, validation
 from normlab.journal import checkpoints
 from normlab.training import preparation
 
@@ -19,7 +19,9 @@ def folder(tmp_path_factory):
   record.write_config(config)
   record.write_status('interrupted', step=0)
   saved = checkpoints.Checkpoints(record, keep=1)
-  state = preparation.initial_state(preparation.prepare(config))
+  state = preparation.initial_state(
+    preparation.prepare(validation.check(config))
+  )
   saved.save(state, checkpoints.Position())
   saved.wait()
   saved.close()

@@ -62,6 +62,7 @@ def test_preparing_a_download_names_the_extra(script, tmp_path):
   [
     (['norms', '--names='], 2, ['--names= is empty']),
     (['train', '--names=batch'], 2, ['--names', 'not of train']),
+    (['train', '--out=nowhere/x.md'], 2, ['--out=nowhere/x.md', 'folder']),
     (['norm'], 1, ["'norm'", "'norms'"]),
   ],
 )

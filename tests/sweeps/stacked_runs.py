@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from configs import base
-from normlab import records
+from normlab import records, validation
 from normlab.journal import checkpoint_files, checkpoints
 from normlab.runtime import progress_bar
 from normlab.runtime.interruption import Interrupted
@@ -87,7 +87,7 @@ def train_alone(config, path, calls=10**9):
 
   try:
     return loop.train(
-      config, str(path), progress=lambda _: progress_bar.Silent(), stop=stop
+      config, str(path), progress=lambda _: progress_bar.Progress(), stop=stop
     )
   except Interrupted:
     return records.Record(path)
@@ -146,6 +146,8 @@ def assert_equal_trees(ours, theirs):
 
 def newest(path, config):
   """The tensors of the newest checkpoint, by name."""
-  like = preparation.initial_state(preparation.prepare(config))
+  like = preparation.initial_state(
+    preparation.prepare(validation.check(config))
+  )
   state, _ = checkpoints.restore(records.Record(path), like)
   return checkpoint_files.named(jax.device_get(state))

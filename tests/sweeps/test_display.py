@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import sys
@@ -16,7 +17,7 @@ def write_rows(path, *steps):
   (path / records.METRICS).write_text(text)
 
 
-def test_a_run_that_goes_back_to_its_checkpoint_has_no_negative_rate(
+def test_a_run_that_goes_back_to_its_checkpoint_is_shown_as_any(
   tmp_path, capsys, monkeypatch
 ):
   path = tmp_path / 'run'
@@ -30,8 +31,7 @@ def test_a_run_that_goes_back_to_its_checkpoint_has_no_negative_rate(
   display.ended(str(path))
   line = capsys.readouterr().err.splitlines()[-1]
   assert '[1/1] run: done, best validation accuracy 50.00%; ' in line
-  rate = line.partition('%; ')[2].partition(' steps/s')[0]
-  assert float(rate.replace(',', '')) > 0
+  assert line.endswith('about 0 s left')
 
 
 def test_on_a_terminal_the_counts_and_the_best_fit_into_80_columns(
@@ -49,7 +49,10 @@ def test_on_a_terminal_the_counts_and_the_best_fit_into_80_columns(
     display.started(str(path))
     display.ended(str(path))
     display.close()
-    text = os.read(ours, 65536).decode()
+  text = b''
+  with contextlib.suppress(OSError):  # The other end is closed.
+    while part := os.read(ours, 65536):
+      text += part
   os.close(ours)
-  last = text.strip().split('\r')[-1]
+  last = text.decode().strip().split('\r')[-1]
   assert '1 done, 0 running of 2, best 50.00%' in last

@@ -14,8 +14,7 @@ from normlab.sweeps.runners.alone import OneProcess
 from normlab.sweeps.runners.ray import ray_cluster
 from normlab.sweeps.runners.ray.ray_cluster import RayCluster
 
-ON_LOOPBACK = {
-  'node_ip_address': '127.0.0.1',
+NODE = {
   'object_store_memory': 80_000_000,
   'include_dashboard': False,
 }
@@ -39,7 +38,7 @@ def cluster(tmp_path_factory):
     patch.setenv('JAX_COMPILATION_CACHE_DIR', cache)
     patch.setenv('RAY_USAGE_STATS_ENABLED', '0')
     made = cluster_utils.Cluster(
-      initialize_head=True, head_node_args={'num_cpus': 1, **ON_LOOPBACK}
+      initialize_head=True, head_node_args={'num_cpus': 1, **NODE}
     )
     yield made
     made.shutdown()
@@ -98,7 +97,7 @@ class Killer(Watch):
 def test_runs_of_a_node_that_dies_are_continued_elsewhere(cluster, tmp_path):
   # Of one config: what was never disturbed says what the others must be.
   runs = {str(tmp_path / f'run{i}'): tiny_config(**LONG) for i in range(3)}
-  node = cluster.add_node(num_cpus=1, **ON_LOOPBACK)
+  node = cluster.add_node(num_cpus=1, **NODE)
   watch = Killer(node, runs, whole_node=True)
   ended = list(RayCluster(cluster.address).train(runs, watch))
   assert sorted(ended) == [(path, None) for path in runs]
@@ -170,7 +169,6 @@ def test_what_no_node_has_is_an_error_and_not_a_wait(cluster, monkeypatch):
   for asked, words in [
     ({'num_cpus': 1000}, 'CPU: 1000'),
     ({'num_gpus': 1}, 'GPU: 1'),
-    ({'resources': {'tpu': 4}}, 'tpu: 4'),
   ]:
     with pytest.raises(errors.ConfigError, match=words) as caught:
       RayCluster('auto', **asked).check({})
@@ -213,19 +211,3 @@ def test_workers_compute_with_what_their_run_has_asked_for(monkeypatch, root):
   on_gpu = RayCluster(num_cpus=0.5, num_gpus=0.25)._variables()
   assert 'JAX_PLATFORMS' not in on_gpu and on_gpu['NPROC'] == '1'
   assert on_gpu['XLA_PYTHON_CLIENT_MEM_FRACTION'] == '0.2250'
-
-
-def test_an_estimate_counts_the_runs_at_a_time(tmp_path, monkeypatch):
-  runner = RayCluster()
-  assert runner.describe() == 'on the Ray cluster'
-  runner._at_a_time = 2
-  assert runner.describe() == '2 at a time on the Ray cluster'
-  asked = []
-  monkeypatch.setattr(
-    ray_cluster.estimates,
-    'one_by_one',
-    lambda group, at_a_time: asked.append(at_a_time),
-  )
-  runner.estimate(tiny_runs(tmp_path, 0, 1, 2))
-  runner.estimate(tiny_runs(tmp_path, 0))
-  assert asked == [2, 1]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import stacked_runs as stacked
 
+from normlab import validation
 from normlab.sweeps.runners.stacked import stackable, stacks
 from normlab.training import evaluation, preparation
 
@@ -100,7 +101,9 @@ def one_device(monkeypatch):
 @functools.cache
 def prepared(text):
   """A run, and its state before the first step."""
-  ready = preparation.prepare(stacked.config(**json.loads(text)))
+  ready = preparation.prepare(
+    validation.check(stacked.config(**json.loads(text)))
+  )
   return ready, jax.device_get(preparation.initial_state(ready))
 
 
@@ -109,8 +112,8 @@ def alone(fields):
   ready, before = prepared(json.dumps(fields))
   state, rows = jax.device_put(before), []
   for step in range(STEPS):
-    state, means = preparation.run_steps(ready, state, step, 1)
-    rows.extend(means.rows())
+    state, metrics = preparation.run_steps(ready, state, step, 1)
+    rows.extend(metrics.rows())
   return jax.device_get(state), rows
 
 
@@ -145,7 +148,7 @@ def family(text):
   return {
     field: (
       stack.member(i),
-      [row for means in found for row in means.of_member(i).rows()],
+      [row for metrics in found for row in metrics.of_member(i).rows()],
     )
     for i, field in enumerate(members)
   }
@@ -207,7 +210,7 @@ def test_a_call_of_several_steps_is_that_of_single_steps():
   together = many.run_steps(first, 4).on_host()
   assert together.values.shape[:2] == (2, 4)
   np.testing.assert_allclose(
-    np.concatenate([means.values for means in singles], axis=1),
+    np.concatenate([metrics.values for metrics in singles], axis=1),
     together.values,
     rtol=1e-4,
   )
@@ -216,7 +219,8 @@ def test_a_call_of_several_steps_is_that_of_single_steps():
 def test_a_member_whose_loss_is_not_finite_is_frozen():
   calm, wild = pair()
   stack = make_stack([calm, {**wild, 'optimizer.learning_rate': 1e30}])
-  losses = [stack.run_steps(step, 1).on_host()['loss'] for step in range(4)]
+  calls = [stack.run_steps(step, 1).on_host() for step in range(4)]
+  losses = [call.values[..., call.names.index('loss')] for call in calls]
   finite = np.isfinite(np.concatenate(losses, axis=1))
   assert finite[0].all() and finite[1].tolist() == [True] + [False] * 3
   assert [stack.member(i).step for i in (0, 1)] == [4, 1]

@@ -8,7 +8,7 @@ from swept_configs import tiny_config
 
 from normlab import errors, records
 from normlab.commands import config_files, sweep
-from normlab.sweeps import sweep_folder
+from normlab.sweeps import plan, sweep_folder
 from normlab.sweeps.results import outcomes
 from normlab.training import loop
 
@@ -38,8 +38,8 @@ def run(file, workdir, **arguments):
 
 
 def planned_of(file):
-  rows = sweep_folder.rows_of(config_files.load(str(file)))
-  return sweep_folder.plan(tiny_config(), rows)
+  rows = plan.rows_of(config_files.load(str(file)))
+  return plan.members(tiny_config(), rows)
 
 
 def contents(place):
@@ -60,7 +60,7 @@ def test_a_sweep_is_trained_written_and_not_trained_again(
   table = pd.read_csv(workdir / 'sweep.csv')
   assert list(table['status']) == ['done', 'done', 'diverged', 'diverged']
   assert list(table['seed']) == [0, 1, 0, 1]
-  assert {record.path.name for record in records.load(workdir)} == {
+  assert {path.parent.name for path in workdir.glob('*/config.json')} == {
     *table['run']
   }
   assert '| diverged |' in printed.out and 'sweep.png' in printed.out
@@ -75,7 +75,7 @@ def test_rows_in_another_order_are_the_same_sweep(file, tmp_path):
   rows = [{'seed': 0}, {'config.seed': 1, 'norm.name': 'batch'}]
   place = tmp_path / 'sweep'
   for listed in (rows, rows[::-1]):
-    planned = sweep_folder.plan(tiny_config(), listed)
+    planned = plan.members(tiny_config(), listed)
     sweep_folder.check_usable(place, planned)
     place.mkdir(exist_ok=True)
     sweep_folder.write_plan(place, planned)
@@ -84,9 +84,7 @@ def test_rows_in_another_order_are_the_same_sweep(file, tmp_path):
 def test_a_folder_of_another_sweep_is_refused_and_left_alone(file, tmp_path):
   workdir = tmp_path / 'sweep'
   workdir.mkdir()
-  sweep_folder.write_plan(
-    workdir, sweep_folder.plan(tiny_config(), [{'seed': 7}])
-  )
+  sweep_folder.write_plan(workdir, plan.members(tiny_config(), [{'seed': 7}]))
   before = contents(workdir)
   for dry_run in (False, True):
     with pytest.raises(records.RecordError, match='another sweep') as error:
@@ -97,8 +95,8 @@ def test_a_folder_of_another_sweep_is_refused_and_left_alone(file, tmp_path):
 
 def test_a_sweep_of_another_config_says_the_field(tmp_path):
   rows = [{'seed': 1}, {'seed': 2}]
-  sweep_folder.write_plan(tmp_path, sweep_folder.plan(tiny_config(), rows))
-  longer = sweep_folder.plan(tiny_config(total_steps=5), rows)
+  sweep_folder.write_plan(tmp_path, plan.members(tiny_config(), rows))
+  longer = plan.members(tiny_config(total_steps=5), rows)
   with pytest.raises(records.RecordError, match='total_steps is 4 there, 5'):
     sweep_folder.check_usable(tmp_path, longer)
 
@@ -159,9 +157,7 @@ def test_a_run_that_cannot_be_read_is_listed_and_told_by_the_status(
 
 
 def test_a_run_is_refused_in_the_folder_of_a_sweep(tmp_path):
-  sweep_folder.write_plan(
-    tmp_path, sweep_folder.plan(tiny_config(), [{'seed': 7}])
-  )
+  sweep_folder.write_plan(tmp_path, plan.members(tiny_config(), [{'seed': 7}]))
   before = contents(tmp_path)
   with pytest.raises(records.RecordError, match=r'holds sweep\.json but no'):
     loop.train(tiny_config(), str(tmp_path))
@@ -169,7 +165,7 @@ def test_a_run_is_refused_in_the_folder_of_a_sweep(tmp_path):
 
 
 def test_a_plan_that_cannot_be_written_is_one_line(tmp_path):
-  planned = sweep_folder.plan(tiny_config(), [{'seed': 7}])
+  planned = plan.members(tiny_config(), [{'seed': 7}])
   (tmp_path / records.SWEEP).mkdir()
   with pytest.raises(records.RecordError, match='cannot be written') as error:
     sweep_folder.write_plan(tmp_path, planned)
@@ -177,24 +173,23 @@ def test_a_plan_that_cannot_be_written_is_one_line(tmp_path):
   assert [path.name for path in tmp_path.iterdir()] == [records.SWEEP]
 
 
-def test_a_dry_run_says_runs_groups_and_time_and_writes_nothing(
-  file, tmp_path, capsys
-):
+def test_a_dry_run_says_the_runs_and_writes_nothing(file, tmp_path, capsys):
   workdir = tmp_path / 'sweep'
   assert run(file, workdir, dry_run=True) == sweep.DONE
   printed = capsys.readouterr().out
   assert '4 runs, 4 of them to train, one after another' in printed
   assert '| 2, 3 |' in ' '.join(printed.split())
-  assert 'about' in printed
+  assert 'in one process: 16 steps in all' in printed
   assert not workdir.exists()
 
 
-def test_a_dry_run_measures_what_is_left_only(file, tmp_path, capsys):
+def test_a_dry_run_says_what_is_left(file, tmp_path, capsys):
   workdir = tmp_path / 'sweep'
   run(file, workdir)
   before = contents(workdir)
   run(file, workdir, dry_run=True)
-  assert '4 runs, 0 of them to train' in capsys.readouterr().out
+  printed = capsys.readouterr().out
+  assert '4 runs, 0 of them to train' in printed and '| diverged |' in printed
   assert contents(workdir) == before
 
 
@@ -207,7 +202,8 @@ def test_a_dry_run_measures_what_is_left_only(file, tmp_path, capsys):
     ('def get_hyper(hyper): return {}["key"]', ['KeyError', "'key'"]),
     ('def get_hyper(hyper): return hyper.sweep("a", [])', ["'a'", 'no values']),
     ('def get_hyper(hyper): pass', ['None', 'hyper.sweep']),
-    ('def get_hyper(hyper): return []', ['empty']),
+    ('def get_hyper(hyper): return []', ['no rows']),
+    ('def get_hyper(hyper): return [5]', ['row 1 is 5']),
     (
       'def get_hyper(hyper): return hyper.sweep("config.sed", [1, 2])',
       ['all 2 rows', "'sed'", "'seed'"],
@@ -240,7 +236,7 @@ def test_an_option_of_another_runner_is_refused(file, tmp_path, options, words):
 
 
 def test_the_plan_says_what_each_run_overrides(tmp_path):
-  planned = sweep_folder.plan(tiny_config(), [{'config.seed': 3}])
+  planned = plan.members(tiny_config(), [{'config.seed': 3}])
   sweep_folder.write_plan(tmp_path, planned)
   stored = json.loads((tmp_path / records.SWEEP).read_text())
   assert list(stored['runs'].values()) == [{'seed': 3}]

@@ -139,7 +139,7 @@ def test_the_display_counts_every_outcome(tmp_path, capsys):
   assert '3 runs to train' in lines
   assert '[1/3] run0: diverged at step 4, best validation accuracy –' in lines
   assert '[3/3] run1: failed: disk' in lines
-  assert 'steps/s' in lines and 'left' in lines
+  assert ' so far, about ' in lines
 
 
 def test_a_process_that_died_before_it_wrote_anything_can_be_retried(tmp_path):

@@ -232,15 +232,3 @@ def test_a_group_has_no_more_members_than_it_may(tmp_path):
   parts = stackable.groups(runs, most=2)
   assert [len(part) for part in parts] == [1, 2, 2]
   assert [path for part in parts for path in part] == list(runs)
-
-
-def test_an_estimate_writes_nothing(tmp_path):
-  runs = stacked.group(tmp_path)
-  found = stacked.Vectorized().estimate(runs)
-  assert found.compiling >= 0 and 0 < found.training < 100
-  assert not list(tmp_path.iterdir())
-
-
-def test_the_devices_are_said():
-  words = stacked.Vectorized().describe()
-  assert words == 'runs of one program as one, on 8 devices'

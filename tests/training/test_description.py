@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from configs import base
+from normlab import validation
 from normlab.training import description, preparation
 
 PARAMS = {
@@ -50,7 +51,7 @@ def test_summary_says_devices_data_and_length():
   config.model.name = 'mlp'
   config.model.widths = (4,)
   config.num_devices, config.total_steps = 2, 1_000
-  ready = preparation.prepare(config)
+  ready = preparation.prepare(validation.check(config))
   state = preparation.initial_state(ready)
   *table, devices, data, training = description.describe(
     ready, state

@@ -10,7 +10,7 @@ import pytest
 from flax import linen as nn
 
 from configs import base
-from normlab import models, norms
+from normlab import models, norms, validation
 from normlab.journal.checkpoints import Position
 from normlab.program import training_step
 from normlab.runtime import devices
@@ -24,7 +24,7 @@ def prepare(norm, learning_rate=0.1):
   config.norm.name = norm
   config.num_devices, config.total_steps = 1, 12
   config.optimizer.learning_rate = learning_rate
-  return preparation.prepare(config)
+  return preparation.prepare(validation.check(config))
 
 
 @pytest.fixture(scope='module')

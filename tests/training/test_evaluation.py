@@ -139,7 +139,7 @@ def ready():
   return make(build_model())
 
 
-@pytest.mark.parametrize('batch_size', [None, 4, 50])
+@pytest.mark.parametrize('batch_size', [None, 1, 4, 50])
 def test_every_example_counts_once_whatever_the_batches(ready, batch_size):
   values = evaluation.evaluate(
     ready, ready.state, 'test', batch_size=batch_size
@@ -225,50 +225,6 @@ def test_columns_of_one_batch_size_share_the_reading(ready):
   assert values['loss_ema'] == values['loss']
 
 
-@pytest.mark.parametrize('name', ['mlp', 'cnn'])
-def test_one_example_at_a_time_is_predicted_as_in_a_batch(name):
-  ready = make(build_model(name=name))
-  whole, alone, some = (
-    evaluation.predict(ready, ready.state, 'test', batch_size=size)
-    for size in (EXAMPLES, 1, 4)
-  )
-  assert whole.shape == (EXAMPLES, CLASSES) and whole.dtype == np.float32
-  expected = running_logits(ready, ready.state)
-  # Not bit by bit: XLA sums in another order for a batch of another size.
-  for logits in (alone, some, expected):
-    np.testing.assert_allclose(
-      logits, whole, rtol=0, atol=1e-6 * abs(whole).max()
-    )
-
-
-@pytest.mark.parametrize('name', ['mlp', 'cnn'])
-def test_a_prediction_does_not_depend_on_the_others_of_its_batch(name):
-  ready = make(build_model(name=name))
-  network = evaluation.variables(ready, ready.state, 'running', ema=False)
-  images = jnp.asarray(splits()['test'].images)
-  one, other = (
-    evaluation.batch_logits(
-      network,
-      images[np.array(rows)],
-      ready.pixels,
-      model=ready.program.model,
-      by_batch=False,
-    )
-    for rows in ([5, 0, 1, 2], [5, 9, 8, 7])
-  )
-  np.testing.assert_array_equal(one[0], other[0])
-  assert not np.array_equal(one[1], other[1])
-
-
-def test_predictions_take_other_statistics_and_averaged_parameters(ready):
-  state = ready.state.replace(ema=randomized(ready.program.model, 2).params)
-  ours = evaluation.predict(
-    ready, state, 'test', batch_size=BATCH, statistics='batch', ema=True
-  )
-  expected = batch_logits(ready, state.replace(params=state.ema))
-  np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
-
-
 def test_the_devices_do_not_change_the_result(ready):
   names = ('running', 'batch', 'recalibrated')
   shared = make(build_model(), num_devices=4)
@@ -279,9 +235,6 @@ def test_the_devices_do_not_change_the_result(ready):
   assert ours.keys() == theirs.keys()
   for name in theirs:
     assert ours[name] == pytest.approx(theirs[name], rel=1e-5, abs=1e-6)
-  logits = evaluation.predict(shared, shared.state, 'test', batch_size=8)
-  expected = running_logits(ready, ready.state)
-  np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_second_evaluation_compiles_nothing(caplog):

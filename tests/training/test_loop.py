@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from configs import base
-from normlab import errors, norms, records
+from normlab import errors, norms, records, validation
 from normlab.runtime import progress_bar
 from normlab.training import loop, preparation
 
 
-class Recorder(progress_bar.Silent):
+class Recorder(progress_bar.Progress):
   """Remembers what it is told."""
 
   def __init__(self):
@@ -44,7 +44,7 @@ def tiny_config(**overrides):
 
 
 def train(config, path, display=None):
-  display = display or progress_bar.Silent()
+  display = display or progress_bar.Progress()
   return loop.train(config, str(path), progress=lambda _: display)
 
 
@@ -124,7 +124,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
 
 
 def test_a_failure_is_recorded_and_raised(tmp_path):
-  class Break(progress_bar.Silent):
+  class Break(progress_bar.Progress):
     def step(self, step, values):
       raise OSError('disk full')
 
@@ -171,26 +171,6 @@ def test_calls_cover_each_step_once_and_cross_no_stop(per_call):
     assert list(preparation.calls(config, first)) == calls[i:]
 
 
-def test_many_steps_a_call_give_the_numbers_of_single_steps(tmp_path):
-  one = train(tiny_config(steps_per_call=1), tmp_path / 'one').metrics()
-  many = train(tiny_config(steps_per_call=4), tmp_path / 'many').metrics()
-  for a, b in zip(one, many, strict=True):
-    assert a.keys() == b.keys()
-    np.testing.assert_allclose(
-      [a[k] for k in ('loss', 'accuracy')],
-      [b[k] for k in ('loss', 'accuracy')],
-      rtol=1e-4,
-    )
-
-
-def test_evaluation_does_not_depend_on_its_batch_size(tmp_path):
-  whole = train(tiny_config(), tmp_path / 'a').metrics()
-  parts = train(tiny_config(eval_batch_size=7), tmp_path / 'b').metrics()
-  for a, b in zip(whole, parts, strict=True):
-    assert a['accuracy'] == pytest.approx(b['accuracy'], abs=1e-6)
-    assert a['loss'] == pytest.approx(b['loss'], rel=1e-5)
-
-
 def test_runs_that_differ_in_numbers_share_what_is_compiled(tmp_path):
   train(tiny_config(), tmp_path / 'a')
   compiled = preparation.train_steps._cache_size()
@@ -206,7 +186,7 @@ def test_runs_that_differ_in_numbers_share_what_is_compiled(tmp_path):
 
 def test_the_state_is_donated(tmp_path):
   config = tiny_config()
-  ready = preparation.prepare(config)
+  ready = preparation.prepare(validation.check(config))
   state = preparation.initial_state(ready)
   preparation.run_steps(ready, state, 0, 1)
   leaves = jax.tree.leaves(state.params)

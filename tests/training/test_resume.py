@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import random
-import shutil
 import signal
 import time
 from unittest import mock
@@ -38,7 +37,7 @@ FULL = {
 }
 
 
-class Watched(progress_bar.Silent):
+class Watched(progress_bar.Progress):
   """Remembers warnings."""
 
   def __init__(self):
@@ -210,24 +209,6 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
   assert_same(tmp_path, whole, config)
 
 
-def test_without_any_whole_checkpoint_the_run_starts_over(whole, tmp_path):
-  config = stopped_runs.config(**FULL)
-  train(config, tmp_path, calls=8)
-  for path in (tmp_path / records.CHECKPOINTS).glob('*/state/manifest.ocdbt'):
-    path.write_bytes(b'')
-  assert len(train(config, tmp_path)) == 2
-  assert_same(tmp_path, whole, config)
-
-
-def test_a_torn_last_line_is_mended(whole, tmp_path):
-  config = stopped_runs.config(**FULL)
-  train(config, tmp_path, calls=20)
-  with (tmp_path / records.METRICS).open('ab') as file:
-    file.write(b'{"step": 21, "split": "tr')
-  assert train(config, tmp_path) == []
-  assert_same(tmp_path, whole, config)
-
-
 def test_rows_that_were_lost_are_written_again(whole, tmp_path):
   config = stopped_runs.config(**FULL)
   train(config, tmp_path, calls=20)
@@ -329,36 +310,6 @@ def test_a_folder_that_is_renamed_ends_the_run_in_one_line(
   assert_same(moved, whole, config)
 
 
-@pytest.mark.parametrize('kind', [records.CHECKPOINTS, records.METRICS])
-def test_a_file_for_a_folder_or_the_reverse_is_refused_before_anything(
-  kind, tmp_path
-):
-  config = stopped_runs.config(**FULL)
-  train(config, tmp_path, calls=8)
-  path = tmp_path / kind
-  path.rename(tmp_path / 'aside')
-  path.touch() if kind == records.CHECKPOINTS else path.mkdir()
-  before = contents(tmp_path)
-  with pytest.raises(records.RecordError, match='move it away'):
-    train(config, tmp_path)
-  assert contents(tmp_path) == before
-
-
-def contents(folder):
-  return {p: p.is_file() and p.read_bytes() for p in folder.rglob('*')}
-
-
-def test_a_finished_run_that_lost_rows_is_not_called_done(whole, tmp_path):
-  shutil.copytree(whole, tmp_path / 'run')
-  lines = (whole / records.METRICS).read_bytes().splitlines(keepends=True)
-  (tmp_path / 'run' / records.METRICS).write_bytes(b''.join(lines[:-1]))
-  with pytest.raises(
-    records.RecordError,
-    match=r'ends at step 40 \(row 15\), the run at 40 \(row 16\)',
-  ):
-    train(stopped_runs.config(**FULL), tmp_path / 'run')
-
-
 def test_a_checkpoint_that_cannot_be_written_ends_the_run(
   whole, tmp_path, monkeypatch
 ):
@@ -397,15 +348,6 @@ def test_a_divergence_keeps_the_last_finite_state(tmp_path):
   assert all(np.isfinite(x).all() for x in tensors.values())
   kind, _, tensor = status['first_nonfinite'].partition(' ')
   assert kind in ('activation', 'loss', 'gradient', 'parameter', 'state')
-
-
-def test_a_divergence_is_not_looked_into_unless_asked(tmp_path):
-  config = stopped_runs.config(total_steps=40)
-  config.norm.name = 'none'
-  config.optimizer.learning_rate = 1e30
-  train(config, tmp_path)
-  status = records.Record(tmp_path).status
-  assert 'first_nonfinite' not in status and 'last_finite_step' in status
 
 
 def test_a_damaged_status_does_not_stop_a_run(whole, tmp_path):
@@ -450,12 +392,3 @@ def test_a_stop_in_an_evaluation_saves_the_state_before_it(
 def stop_at(batch, last):
   if batch > last:
     raise feeds.Stopped
-
-
-def test_rows_behind_a_damaged_one_are_written_again(whole, tmp_path):
-  config = stopped_runs.config(**FULL)
-  train(config, tmp_path, calls=20)
-  metrics = tmp_path / records.METRICS
-  metrics.write_bytes(metrics.read_bytes() + b'\x00\xff\n{"step": 99}\n')
-  assert train(config, tmp_path) == []
-  assert_same(tmp_path, whole, config)

@@ -141,6 +141,28 @@ def test_hook_that_is_stopped_interrupts_with_the_positions_before_it():
   ]
 
 
+def test_hooks_get_the_metrics_of_each_call_when_its_rows_are_written():
+  runs = Runs(Position(4))
+
+  def fetched(first, metrics):
+    runs.events.append(('fetched', first, metrics.count))
+
+  assert events(runs, [loop.Hook(fetched=fetched)]) == [
+    ('steps', 5),
+    ('steps', 8),
+    ('rows', 5),
+    ('fetched', 4, 1),
+    ('rows', 8),
+    ('fetched', 5, 3),
+    ('save', 8),
+    ('steps', 10),
+    ('rows', 10),
+    ('fetched', 8, 2),
+    ('save', 10),
+    'finish',
+  ]
+
+
 def test_no_steps_are_made_when_all_runs_have_ended():
   found = events(Runs(Position(0), ends_at=4))
   assert ('steps', 4) in found and ('steps', 5) not in found

@@ -6,7 +6,7 @@ from data import jpeg_dataset
 
 from normlab import records
 from normlab.runtime.interruption import Interrupted
-from normlab.runtime.progress_bar import Silent
+from normlab.runtime.progress_bar import Progress
 from normlab.training import loop
 
 
@@ -38,7 +38,7 @@ def config(tmp_path_factory):
 def train(config, folder, calls=100):
   made = iter(range(calls))
   stop = lambda: next(made, None) is None  # noqa: E731
-  loop.train(config, str(folder), progress=lambda _: Silent(), stop=stop)
+  loop.train(config, str(folder), progress=lambda _: Progress(), stop=stop)
 
 
 def test_a_streamed_run_goes_on_with_the_next_example(config, tmp_path):

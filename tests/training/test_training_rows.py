@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 from configs import base
-from normlab.runtime import progress_bar
 from normlab.training import preparation, training_rows
 from normlab.training.preparation import CallMetrics
 from normlab.training.training_rows import (
-  Clock,
   DivergedError,
   TrainLog,
   TrainRows,
@@ -32,19 +30,6 @@ class Journal:
 
   def write_timing(self, step, values):
     self.timing.append((step, values['images_per_second']))
-
-
-class Display(progress_bar.Silent):
-  """Remembers what it is told."""
-
-  def __init__(self):
-    self.steps, self.notes = [], []
-
-  def step(self, step, values):
-    self.steps.append((step, values['loss']))
-
-  def note(self, text):
-    self.notes.append(text)
 
 
 class Seconds:
@@ -69,18 +54,21 @@ def make(log_every=4, window=(), log_layer_norms=False):
   config.total_steps, config.log_every = 10, log_every
   config.log_layer_norms = log_layer_norms
   config.batch_size = 16
-  journal, display = Journal(), Display()
-  rows = TrainRows(config, journal, display, RATES, window)
-  log = Log(config, rows)
-  return log, journal, display
+  journal = Journal()
+  return Log(config, TrainRows(config, journal, RATES, window)), journal
 
 
 class Log(TrainLog):
   """The metrics of a run whose parameters are its number of updates."""
 
   def __init__(self, config, rows):
-    super().__init__(config, norms_of=self.norms, take=rows.take)
+    super().__init__(config, norms_of=self.norms, take=self.taken)
     self.rows, self.updates, self.each = rows, 0, config.log_layer_norms
+    self.steps = 0
+
+  def taken(self, first, metrics, norms, rate):
+    self.rows.take(first, metrics, norms, rate)
+    self.steps = first + metrics.count
 
   def norms(self):
     params = {'layer1': {'kernel': np.full(4, self.updates, np.float32)}}
@@ -106,7 +94,7 @@ def mean(first, end):
 
 @pytest.mark.parametrize('counts', [[1] * 10, [3, 1, 4, 2], [4, 4, 2]])
 def test_row_is_the_mean_over_the_steps_since_the_row_before(counts):
-  log, journal, display = make()
+  log, journal = make()
   first = 0
   for count in counts:
     call(log, first, count)
@@ -119,47 +107,47 @@ def test_row_is_the_mean_over_the_steps_since_the_row_before(counts):
     assert row['learning_rate'] == float(RATES[step - 1])
     # Of the parameters at the row: 4 equal numbers.
     assert row['parameter_norm'] == 2 * step
-  assert display.steps == list(enumerate(LOSSES, start=1))
+  assert log.steps == 10
   assert log.rows.window == ()
 
 
 def test_row_is_written_after_the_next_call(seconds):
-  log, journal, display = make()
+  log, journal = make()
   call(log, 0, 4)
-  assert journal.rows == [] and display.steps == []
+  assert journal.rows == [] and log.steps == 0
   call(log, 4, 2)
   assert [step for step, _ in journal.rows] == [4]
-  assert [step for step, _ in display.steps] == [1, 2, 3, 4]
+  assert log.steps == 4
 
 
 def test_metrics_between_rows_are_fetched_now_and_then(seconds):
-  log, _, display = make()
+  log, _ = make()
   call(log, 0, 1)
   call(log, 1, 1)
-  assert display.steps == []
+  assert log.steps == 0
   seconds.now += 2 * training_rows.FETCH_EVERY
   # Those of this call may still be computed.
   call(log, 2, 1)
-  assert [step for step, _ in display.steps] == [1, 2]
+  assert log.steps == 2
   log.flush()
   log.flush()
-  assert [step for step, _ in display.steps] == [1, 2, 3]
+  assert log.steps == 3
 
 
 def test_metrics_are_fetched_before_too_many_calls_are_in_flight(
   seconds, monkeypatch
 ):
   monkeypatch.setattr(training_rows, 'MOST_PENDING', 3)
-  log, _, display = make(log_every=10)
+  log, _ = make(log_every=10)
   fetched = []
   for step in range(8):
     call(log, step, 1)
-    fetched.append(len(display.steps))
+    fetched.append(log.steps)
   assert fetched == [0, 0, 0, 3, 3, 3, 6, 6]
 
 
 def test_norm_of_each_tensor_is_in_the_row_if_asked():
-  log, journal, _ = make(log_layer_norms=True)
+  log, journal = make(log_layer_norms=True)
   call(log, 0, 4)
   log.flush()
   ((_, row),) = journal.rows
@@ -168,8 +156,8 @@ def test_norm_of_each_tensor_is_in_the_row_if_asked():
 
 @pytest.mark.parametrize('stop', [1, 3, 4, 6, 9])
 def test_log_continues_behind_the_steps_of_its_window(stop):
-  whole, expected, _ = make()
-  before, first_rows, _ = make()
+  whole, expected = make()
+  before, first_rows = make()
   for step in range(10):
     call(whole, step, 1)
     if step < stop:
@@ -177,7 +165,7 @@ def test_log_continues_behind_the_steps_of_its_window(stop):
   whole.flush()
   before.flush()
   assert len(before.rows.window) == stop % 4
-  after, last_rows, _ = make(window=before.rows.window)
+  after, last_rows = make(window=before.rows.window)
   for step in range(stop, 10):
     call(after, step, 1)
   after.flush()
@@ -187,7 +175,7 @@ def test_log_continues_behind_the_steps_of_its_window(stop):
 @pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize('counts', [[1] * 10, [4, 4, 2]])
 def test_loss_that_is_not_finite_is_a_divergence_at_its_step(value, counts):
-  log, journal, display = make()
+  log, journal = make()
   losses = LOSSES[:5] + [value] * 5
   first = 0
   with pytest.raises(DivergedError, match='train loss .* at step 6$') as error:
@@ -199,24 +187,18 @@ def test_loss_that_is_not_finite_is_a_divergence_at_its_step(value, counts):
   assert error.value.details == {}
   # What was before it is not lost, and nothing after it is written.
   assert [step for step, _ in journal.rows] == [4]
-  assert [step for step, _ in display.steps] == [1, 2, 3, 4, 5]
 
 
 def test_norm_that_is_not_finite_is_no_divergence():
-  log, journal, _ = make(log_every=1)
+  log, journal = make(log_every=1)
   metrics = CallMetrics(('gradient_norm', 'loss'), np.array([[np.inf, 1]]))
   log.add(0, metrics)
   log.flush()
   assert journal.rows[0][1]['gradient_norm'] == math.inf
 
 
-def test_error_names_the_split():
-  error = DivergedError(3, 'validation')
-  assert str(error) == 'the validation loss is not finite at step 3'
-
-
 def test_speed_is_of_the_steps_since_the_row_before(seconds):
-  log, journal, _ = make()
+  log, journal = make()
   for step in range(8):
     call(log, step, 1)
     seconds.now += 0.5 if step < 4 else 0.25
@@ -229,7 +211,7 @@ def test_speed_is_of_the_steps_since_the_row_before(seconds):
 
 
 def test_evaluations_are_not_in_the_speed(seconds):
-  log, journal, _ = make()
+  log, journal = make()
   call(log, 0, 4)
   seconds.now += 2
   with log.paused():
@@ -239,39 +221,6 @@ def test_evaluations_are_not_in_the_speed(seconds):
 
 
 def test_pause_before_the_first_step_is_no_error(seconds):
-  log, _, _ = make()
+  log, _ = make()
   with log.paused():
     seconds.now += 5
-
-
-def test_time_that_is_left_is_said_once(seconds):
-  log, _, display = make(log_every=2)
-  for step in range(10):
-    call(log, step, 1)
-    seconds.now += 1
-  log.flush()
-  (note,) = display.notes
-  # The first row was written after the third call was dispatched.
-  assert note == (
-    'speed: 16 images a second, 1000.0 ms a step; about 8 s of training left, '
-    'without evaluations'
-  )
-
-
-def test_clock_counts_steps_since_it_was_asked(seconds):
-  clock = Clock(10)
-  seconds.now += 2
-  assert clock.steps_per_second(14) == 2
-  seconds.now += 10
-  clock.skip(8)
-  assert clock.steps_per_second(15) == 0.5
-  assert clock.steps_per_second(15) == 0
-
-
-@pytest.mark.parametrize(
-  'step, every, due', [(4, 4, True), (5, 4, False), (8, 4, True), (3, 1, True)]
-)
-def test_what_happens_every_few_steps_is_due_at_their_multiples(
-  step, every, due
-):
-  assert training_rows.is_due(step, every) == due

@@ -63,16 +63,10 @@ ONE = [
     {'model.width': 0.5},
     "config.model.width=0.5 is not allowed: model 'cnn' has no such",
   ),
-  ({'model.small_images': True}, "model 'cnn' has no such field"),
-  ({'optimizer.beta1': 0.5}, "optimizer 'momentum' has no such field"),
   ({'schedule.decay_rate': 0.5}, "schedule 'constant' has no such field"),
   (
     {'schedule.name': 'exponential'},
     "config.schedule: schedule 'exponential' needs decay_rate",
-  ),
-  (
-    {'schedule.name': 'step'},
-    "config.schedule: schedule 'step' needs boundaries",
   ),
   # Steps.
   (
@@ -84,14 +78,6 @@ ONE = [
     {'schedule.name': 'step', 'schedule.boundaries': (10, 1_000)},
     'config.schedule.boundaries=(10, 1000) is not '
     'allowed: must be below 1000, the steps of the run after its warm-up',
-  ),
-  (
-    {
-      'schedule.name': 'step',
-      'schedule.boundaries': [900],
-      'schedule.warmup_steps': 100,
-    },
-    'below 900',
   ),
   (
     {'checkpoint_every': 1_001},
@@ -107,19 +93,11 @@ ONE = [
     f'times config.optimizer.learning_rate_multiplier=1e+30 is not allowed: '
     f'{POSITIVE}',
   ),
-  (
-    {
-      'optimizer.learning_rate': 10**30,
-      'optimizer.learning_rate_multiplier': 1e-300,
-    },
-    'multiplier=1e-300 is',
-  ),
   # Batches and devices: there are eight.
   (
     {'microbatches': 5},
     f'config.microbatches=5 is not allowed: {DIVISOR} config.batch_size=32',
   ),
-  ({'microbatches': 64}, 'must be a divisor of config.batch_size=32'),
   (
     {'num_devices': 9},
     'config.num_devices=9 is not allowed: must be from 1 to 8',
@@ -136,14 +114,9 @@ ONE = [
     {'norm.ghost_batch_size': 5},
     f'config.norm.ghost_batch_size=5 is not allowed: {DIVISOR} the 32 examples',
   ),
-  ({'norm.ghost_batch_size': 64}, 'config.norm.ghost_batch_size=64 is not'),
   (
     {'norm.ghost_batch_size': 8, 'num_devices': 8},
     f'{DIVISOR} the 4 examples of config.batch_size=32 / config.num_devices=8',
-  ),
-  (
-    {'norm.ghost_batch_size': 16, 'microbatches': 4},
-    'the 8 examples of config.batch_size=32 / config.microbatches=4',
   ),
   (
     {'norm.ghost_batch_size': 8, 'num_devices': 2, 'microbatches': 4},
@@ -155,10 +128,6 @@ ONE = [
     {'norm.name': 'layer', 'eval_statistics': ('batch',)},
     "config.eval_statistics=('batch',) is not allowed: norm 'layer' keeps no "
     "running statistics; must be ('running',)",
-  ),
-  (
-    {'norm.name': 'none', 'eval_statistics': ['running', 'recalibrated']},
-    "norm 'none' keeps no running statistics",
   ),
   (
     {'norm.name': 'spectral', 'eval_statistics': ('batch',)},
@@ -206,10 +175,6 @@ ONE = [
     {'norm.name': 'group', 'norm.num_groups': 5},
     "config.model.name='cnn' with config.norm.name='group': GroupNorm: "
     'num_groups=5 does not divide the 32',
-  ),
-  (
-    {'norm.name': 'group', 'norm.group_size': 7},
-    'group_size=7 does not divide the 32',
   ),
   (
     {'norm.name': 'group', 'norm.num_groups': 4, 'norm.group_size': 8},

@@ -1,8 +1,7 @@
 """The embedded data set: 1,797 real handwritten digits, 8x8.
 
-They are read from the file that scikit-learn ships, which takes milliseconds;
-importing scikit-learn takes a second. Nothing is written, so there is no copy
-that can be damaged, incomplete or without a place.
+They are read from scikit-learn's own file, which takes milliseconds; importing
+scikit-learn takes a second. Nothing is written, so no copy can be damaged.
 """
 
 import gzip

@@ -67,14 +67,7 @@ def prepared_builder(
 def unreadable(
   name: str, data_dir: str | None, path: str | os.PathLike[str], problem: str
 ) -> errors.ConfigError:
-  """The error for a prepared data set that cannot be read.
-
-  Args:
-    name: of the data set.
-    data_dir: where it was looked for.
-    path: its folder.
-    problem: what is wrong with it.
-  """
+  """The error for a data set in `path` that cannot be read."""
   return errors.ConfigError(
     f'data set {name!r} in {str(path)!r} cannot be read: {problem}; if it is '
     'damaged, delete that folder and prepare it again: python '
@@ -83,12 +76,7 @@ def unreadable(
 
 
 def find(name: str, folder: pathlib.Path) -> pathlib.Path | None:
-  """The folder of a prepared data set; None where there is none.
-
-  Args:
-    name: as for `prepared_builder`.
-    folder: the data_dir.
-  """
+  """The folder of a prepared data set in a data_dir; None if there is none."""
   depths = ('dataset_info.json', '*/dataset_info.json', '*/*/dataset_info.json')
   found = [
     path.parent for depth in depths for path in (folder / name).glob(depth)

@@ -66,7 +66,7 @@ MANUAL_FILES = {
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-  """What is known of a data set without reading it.
+  """A data set as its metadata tell.
 
   Attributes:
     sizes: number of examples of 'train', 'validation' and 'test'.
@@ -89,13 +89,11 @@ def is_streamed(name: str) -> bool:
 def check_name(name: str, *, streamed: bool | None = None) -> bool:
   """Whether a data set stays on disk.
 
-  Args:
-    name: a key of `DATASETS`; a streamed set also takes NAME/CONFIG and
-      NAME/VERSION, as TFDS has them ('imagenette/160px-v2').
-    streamed: what it must be; None is either.
+  A streamed set also takes NAME/CONFIG and NAME/VERSION, as TFDS has them
+  ('imagenette/160px-v2').
 
   Raises:
-    errors.ConfigError: an unknown name, or not what it must be.
+    errors.ConfigError: an unknown name, or not `streamed` as that says.
   """
   base = name.split('/')[0]
   if base not in STREAMED and name not in EMBEDDED:
@@ -115,11 +113,7 @@ def describe(
 ) -> Description:
   """Sizes and shapes of a data set; reads its metadata, writes nothing.
 
-  Args:
-    name: a key of `DATASETS`, or as `check_name` takes it.
-    data_dir: where TFDS prepared it; None is `default_data_dir()`.
-    image_size: height and width to which a streamed set is cropped, in pixels;
-      None is 224. Other sets have a size of their own.
+  `image_size` is the height and width of a streamed set; None is 224 pixels.
 
   Raises:
     errors.ConfigError: an unknown name, or a data set that is not prepared;
@@ -171,11 +165,6 @@ def load(name: str, data_dir: str | None = None) -> dict[str, Examples]:
 
   TFDS has no validation split of these: the last 5,000 training examples.
 
-  Args:
-    name: a key of `DATASETS`.
-    data_dir: where TFDS prepared it; None is `default_data_dir()`. The digits
-      need none.
-
   Raises:
     errors.ConfigError: as `describe`; a streamed set; damaged examples.
   """
@@ -208,10 +197,6 @@ def read(builder: tfds.core.DatasetBuilder, split: str) -> Examples:
 
 def prepare(name: str, data_dir: str | None = None) -> str:
   """Downloads a data set and writes it as array_record; returns where it is.
-
-  Args:
-    name: a key of `DATASETS`.
-    data_dir: where to; None is `default_data_dir()`.
 
   Raises:
     errors.ConfigError: an unknown name, a folder that cannot be written

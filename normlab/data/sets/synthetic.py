@@ -1,6 +1,7 @@
 """Writes a made-up data set of JPEG files as TFDS does, without TensorFlow.
 
-For the benchmark of the input pipeline, and for tests: the classes are colours.
+The classes are colours. It serves the benchmark of the input pipeline, and
+tests.
 """
 
 import colorsys
@@ -26,12 +27,8 @@ def write(
 ) -> str:
   """Writes a data set in the place, form and splits of a real one.
 
-  Args:
-    folder: the data_dir.
-    name: a streamed set of `sources.DATASETS`.
-    sizes: examples of TFDS's own splits, 'train' and 'validation'.
-    num_classes: number of labels; example i has label i modulo it.
-    encode: the file of example i with a label, of all splits; None is `photo`.
+  Sizes are those of TFDS's own splits, 'train' and 'validation'. Example i has
+  label i modulo `num_classes`; `encode` makes its file, by default `photo`.
 
   Returns:
     The folder of the data set.
@@ -86,13 +83,8 @@ def photo(
 ) -> bytes:
   """A JPEG of about the size and detail of ImageNet's, in the class's colour.
 
-  Args:
-    row: seed of the details.
-    label: the class.
-    num_classes: number of colours.
-    width: in pixels.
-    height: in pixels.
-    mode: of Pillow: 'RGB', 'L' (brightness only) or 'CMYK'.
+  The row is the seed of the details, the mode one of Pillow: 'RGB', 'L'
+  (brightness only) or 'CMYK'.
   """
   generator = np.random.default_rng(row)
   colour = 255 * np.array(colorsys.hsv_to_rgb(label / num_classes, 0.8, 0.8))

@@ -13,8 +13,8 @@ class Augment:
   """Decodes an example for training: a random part of it, maybe mirrored.
 
   Attributes:
-    examples: whose errors name the example.
-    size: height and width of the result, in pixels.
+    examples: names the example in errors.
+    size: height and width, in pixels.
     min_area: smallest share of the image that is taken.
     flip: mirrors left to right, with probability one half.
   """
@@ -45,7 +45,7 @@ class Centre:
 
   Attributes:
     source: `examples`, while their stream is open.
-    examples: whose errors name the example.
+    examples: names the example in errors.
     size: height and width of the result, in pixels.
     count: number of examples; what comes behind them is filling.
   """

@@ -1,5 +1,6 @@
 """Examples of a streamed set by number, undecoded: a source for grain."""
 
+import dataclasses
 import os
 from typing import NamedTuple
 
@@ -10,13 +11,7 @@ from normlab.data.sets import prepared, sources
 
 
 class Example(NamedTuple):
-  """One example as it is stored.
-
-  Attributes:
-    data: a JPEG or PNG file.
-    label: the class.
-    row: its number in the split.
-  """
+  """A stored example: a JPEG or PNG file, its label, its row in the split."""
 
   data: bytes
   label: int
@@ -28,11 +23,6 @@ class ExampleSource:
 
   def __init__(self, name: str, data_dir: str | None, split: str):
     """Finds the files; each is opened when it is first read from.
-
-    Args:
-      name: a streamed set of `sources.DATASETS`.
-      data_dir: where TFDS prepared it; None is `default_data_dir()`.
-      split: 'train', 'validation' or 'test'.
 
     Raises:
       errors.ConfigError: as `sources.describe`; an unknown split.
@@ -53,11 +43,7 @@ class ExampleSource:
     return len(self._source)
 
   def __getitem__(self, row: int) -> Example:
-    """Reads one example.
-
-    Raises:
-      errors.ConfigError: it cannot be read.
-    """
+    """Reads one example; raises errors.ConfigError if it cannot be read."""
     try:
       example = self._source[row]
     except Exception as error:  # array_record and TFDS raise what they like.
@@ -77,28 +63,23 @@ class ClosedError(Exception):
   """Its stream was closed while an example was asked for."""
 
 
+@dataclasses.dataclass(frozen=True)
 class WhileOpen:
-  """A source that fails once a file is gone.
+  """A source that fails once the file `mark` is gone.
 
   So that threads and processes stop between two images, not between two
   batches, which takes seconds.
   """
 
-  def __init__(self, source: ExampleSource, mark: str):
-    """Reads from `source` while the file `mark` is there."""
-    self._source = source
-    self._mark = mark
+  source: ExampleSource
+  mark: str
 
   def __len__(self) -> int:
     """Number of examples."""
-    return len(self._source)
+    return len(self.source)
 
   def __getitem__(self, row: int) -> Example:
-    """Reads one example.
-
-    Raises:
-      ClosedError: the file is gone.
-    """
-    if not os.path.exists(self._mark):
+    """Reads one example; raises ClosedError if the file is gone."""
+    if not os.path.exists(self.mark):
       raise ClosedError
-    return self._source[row]
+    return self.source[row]

@@ -17,13 +17,7 @@ from normlab.data.streaming.examples import ExampleSource, WhileOpen
 
 
 class Share(NamedTuple):
-  """The part of each batch that one of several processes gets.
-
-  Attributes:
-    size: examples of the part.
-    index: which part, from 0.
-    count: number of parts.
-  """
+  """Part `index` of each batch, of `count` parts with `size` examples each."""
 
   size: int
   index: int
@@ -55,13 +49,8 @@ def training(
 ) -> grain.MapDataset:
   """Endless training batches of one process: [share.size].
 
-  Args:
-    augment: decodes an example.
-    mark: the file.
-    batch_size: examples of a batch, of all processes together.
-    share: the part of this process.
-    seed: of the order and the augmentation, from 0.
-    first: the number of the first batch, from 0.
+  The seed is that of order and augmentation, `batch_size` that of all processes
+  together, `first` the number of the first batch, from 0.
   """
   source = WhileOpen(augment.examples, mark)
   usable = len(source) // batch_size * batch_size
@@ -71,7 +60,7 @@ def training(
   return (
     grain.MapDataset.source(source)
     .shuffle(int(order))[:usable]
-    # Of the position in all epochs; batches are made of parts, in their order.
+    # By the position over all epochs; parts make up batches in their order.
     .random_map(augment, seed=int(augmentation))
     .batch(share.size, batch_fn=_stack)[share.index :: share.count]
     .repeat()[first:]
@@ -83,12 +72,7 @@ def evaluation(
 ) -> grain.MapDataset:
   """Batches in order, with bool [share.size], False for the filling at the end.
 
-  Args:
-    examples: the split.
-    count: number of examples that are taken, from the first.
-    size: height and width of the images, in pixels.
-    share: the part of this process.
-    mark: the file.
+  Takes the first `count` examples as images of `size` pixels squared.
   """
   whole = share.size * share.count
   centre = Centre(WhileOpen(examples, mark), examples, size, count)

@@ -51,11 +51,10 @@ class Prefetch:
     """Starts computing.
 
     Args:
-      build: makes the pipeline; is given the path of a file, and what it makes
-        should fail once that file is gone. Elements are arrays, or tuples of
-        arrays.
-      workers: number of processes; 0 is threads of this one, None is one a core
-        that this process may use.
+      build: makes the pipeline, of arrays or tuples of arrays. It is given the
+        path of a file, and what it makes should fail once that file is gone.
+      workers: number of processes; 0 is threads of this one, None is one per
+        core that it may use.
       element_bytes: size of one element.
     """
     mark = _make_mark()
@@ -86,12 +85,7 @@ class Prefetch:
     return self
 
   def __next__(self) -> Any:
-    """The next element.
-
-    Raises:
-      StopIteration: no element is left.
-      RuntimeError: a worker died.
-    """
+    """The next element; raises RuntimeError if a worker died."""
     return next(next(self._turns))
 
 
@@ -173,7 +167,7 @@ def _start_worker(mark: str, index: int, count: int) -> None:
 
 
 def _follow_parent(mark: str) -> None:
-  """Ends this worker once its parent is gone: a killed one ends nobody."""
+  """Ends this worker once its parent is gone: a killed parent cannot."""
   multiprocessing.parent_process().join()
   # Stops the pipeline, and lets it finish an array: one that is made but not
   # registered yet would stay in shared memory for ever.

@@ -1,8 +1,7 @@
 """Batches of data sets that stay on disk, through grain.
 
-The order is a pure function of the seed and the position, and so is the
-augmentation of each example: workers, threads and processes change only how
-fast batches come.
+Order and augmentation are pure functions of the seed and the position. Workers,
+threads and processes change only the speed.
 """
 
 import functools
@@ -52,18 +51,10 @@ class TrainStream:
   ):
     """Opens the training split.
 
-    Args:
-      name: a streamed set of `DATASETS`.
-      data_dir: where TFDS prepared it; None is `default_data_dir()`.
-      batch_size: examples of a batch, of all processes together.
-      image_size: height and width, in pixels; None is 224.
-      min_crop_area: smallest share of an image that a crop takes; None is 0.08.
-      random_flip: mirrors left to right, with probability one half.
-      seed: of the order and the augmentation, from 0.
-      workers: processes that decode; 0 is threads of this process, None is one
-        a core that it may use.
-      process_index: which of `process_count` processes this is, from 0.
-      process_count: processes that share each batch.
+    The batch size is that of all processes together, the seed that of order and
+    augmentation, from 0. A None image size is 224 pixels, a None smallest share
+    of an image that a crop takes 0.08. Workers are processes that decode: 0 is
+    threads of this process, None is one per core that it may use.
 
     Raises:
       errors.ConfigError: as `describe`; a batch that is larger than the split,
@@ -88,7 +79,7 @@ class TrainStream:
     )
     self._element_bytes = _element_bytes(share, augment.size)
     self._workers = workers
-    # What the order is a function of, beside the position.
+    # Besides the position, the order depends on these.
     self._identity = {
       'examples': len(examples),
       'batch_size': batch_size,
@@ -127,7 +118,7 @@ class TrainStream:
     return batch
 
   def get_state(self) -> dict[str, int]:
-    """What `set_state` needs to go on with the next batch; fit for JSON."""
+    """The state for `set_state` to go on with the next batch; JSON types."""
     return {'next_batch': self._next, **self._identity}
 
   def set_state(self, state: dict[str, int]) -> None:
@@ -170,16 +161,9 @@ def eval_batches(
 ) -> Iterator[tuple[Examples, np.ndarray]]:
   """Covers every example of a split exactly once, in order, not augmented.
 
-  Args:
-    name: a streamed set of `DATASETS`.
-    data_dir: where TFDS prepared it; None is `default_data_dir()`.
-    split: 'train', 'validation' or 'test'.
-    batch_size: examples of a batch, of all processes together.
-    image_size: height and width, in pixels; None is 224.
-    workers: as for `TrainStream`; None is threads for small splits.
-    process_index: which of `process_count` processes this is, from 0.
-    process_count: processes that share each batch; all get as many batches.
-    limit: the first examples only; None is all.
+  The arguments are those of `TrainStream`, but None workers are threads for
+  small splits, and `limit` takes the first examples only. All processes get as
+  many batches.
 
   Yields:
     The batch of this process, [batch_size // process_count], and bool of as

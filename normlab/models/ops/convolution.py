@@ -1,13 +1,13 @@
 """Convolutions in the form that a CPU computes fastest.
 
-XLA (jax 0.10.2) gives a convolution on a CPU to Eigen, which is fast where
-channels are many and images neither tiny nor large, and has 1/2 to 1/20 of that
-speed elsewhere. Here the value, the gradient of the images and that of the
-kernel are each computed in the form of `convolution_forms` that was fastest.
+On a CPU, XLA (jax 0.10.2) leaves convolutions to Eigen, which is fast for many
+channels and images of middling size, and 2 to 20 times slower elsewhere. Here
+the value and both gradients are each computed in the fastest of the forms in
+`convolution_forms`.
 
-Microseconds of one core (Xeon at 2.5 GHz, AVX-512), 32 images, 3x3 kernels
-where not said, as [height, width, channels] -> features; i the gradient of the
-images, k of the kernel, v the value:
+Microseconds on one core (Xeon at 2.5 GHz, AVX-512), 32 images, 3x3 kernels
+unless noted, as [height, width, channels] -> features; v: the value, i: the
+gradient of the images, k: that of the kernel.
 
 | | plain | chosen |
 |---|---|---|
@@ -52,13 +52,7 @@ MANY = 2**19
 
 
 class Forms(NamedTuple):
-  """Which form computes what.
-
-  Attributes:
-    value: the convolution.
-    images: its derivative with respect to the images.
-    kernel: its derivative with respect to the kernel.
-  """
+  """Forms of the convolution, and of its derivatives by images and kernel."""
 
   value: Form
   images: Form
@@ -139,12 +133,7 @@ def choose(
 ) -> Forms:
   """The forms that were fastest, by the table above.
 
-  Args:
-    shape: of the images [batch, height, width, channels]; the batch size may
-      be symbolic.
-    kernel_shape: [height, width, channels, features].
-    strides: of height and width.
-    padding: (front, behind) of height and width.
+  The arguments are as in `convolution_forms`; the batch size may be symbolic.
   """
   channels, features = kernel_shape[2:]
   if tuple(kernel_shape[:2]) == (1, 1):

@@ -1,4 +1,4 @@
-"""A convolution as other operations: equal sums, in another order.
+"""Forms of a convolution: the same sums, by other operations.
 
 Each form is called as form(x, kernel, strides, padding), with images [batch,
 height, width, channels] in which the batch size may be symbolic, a kernel
@@ -7,10 +7,10 @@ height and width. It returns [batch, height, width, features], and is linear in
 the images and in the kernel.
 
 - `plain`: `lax.conv_general_dilated`.
-- `padded`: the same, with both numbers of channels filled up to multiples of 8,
+- `padded`: the same, with both numbers of channels padded to multiples of 8,
   the width of the vectors.
-- `blocked`: four neighbours of a row as one position with four times the
-  features, where these are too few to fill a matrix product.
+- `blocked`: four neighbours in a row as one position with four times the
+  features, if these are too few to fill a matrix product.
 - `patches`: the patches of the images, times the kernel: one matrix product.
 - `taps`: a matrix product for each position in the kernel, and their sum.
 """

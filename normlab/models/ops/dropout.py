@@ -10,10 +10,7 @@ class Dropout(nn.Module):
   """Zeros a share of the values in training, and scales up the others.
 
   For a number the bits of `flax.linen.Dropout`, which takes nothing else: with
-  this one, runs that differ in their rate can be stacked in one program.
-
-  Attributes:
-    rate: the share, a number or a scalar; a number 0 draws nothing.
+  a scalar array, runs that differ in their rate can be stacked in one program.
   """
 
   rate: float | jax.Array

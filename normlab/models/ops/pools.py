@@ -17,11 +17,9 @@ def max_pool(
   is then selections, where that of `nn.max_pool` is XLA's select-and-scatter,
   which took a tenth of a training step of the small Inception on a CPU.
 
-  Args:
-    x: the images.
-    strides: of both axes; sizes are rounded up.
-    symmetric: pads as many rows in front as behind, as PyTorch's networks do;
-      False is 'SAME', which with stride 2 and an even size pads behind only.
+  Sizes are rounded up. `symmetric` pads as many rows in front as behind, as
+  PyTorch's networks do; False is 'SAME', which with stride 2 and an even size
+  pads behind only.
   """
   for axis in (1, 2):
     x = _max_pool_axis(x, axis, strides, symmetric)

@@ -1,9 +1,5 @@
-"""The axes that norms reduce, keep and tell examples apart by.
+"""Axes that norms reduce and keep: mixins, for the reason in `fields.py`."""
 
-Mixins, for the reason that `fields.py` gives.
-"""
-
-import dataclasses
 import operator
 from collections.abc import Iterable, Sequence
 
@@ -28,10 +24,9 @@ class ReductionAxes(nn.Module):
     self, x: jax.Array
   ) -> tuple[list[int], list[int]]:
     """Both fields as non-negative axes of `x`."""
-    name = type(self).__name__
     return (
-      canonical_axes(name, 'reduction_axes', x.ndim, self.reduction_axes),
-      canonical_axes(name, 'feature_axes', x.ndim, self.feature_axes),
+      canonical_axes(self, 'reduction_axes', x.ndim),
+      canonical_axes(self, 'feature_axes', x.ndim),
     )
 
 
@@ -45,47 +40,36 @@ class FeatureAxes(nn.Module):
   feature_axes: Axes = -1
 
 
-class ExampleAxes(nn.Module):
-  """How a norm of single examples tells them apart.
-
-  Attributes:
-    batch_axes: the axes along which examples lie; those that are neither these
-      nor feature axes are space.
-  """
-
-  batch_axes: Axes = dataclasses.field(default=0, kw_only=True)
-
-  def batch_and_space_axes(
-    self, x: jax.Array, features: Sequence[int]
-  ) -> tuple[list[int], list[int]]:
-    """The non-negative axes of examples and of space.
-
-    Raises:
-      ValueError: a batch axis that `x` lacks, or that is a feature axis.
-    """
-    name = type(self).__name__
-    batch = canonical_axes(name, 'batch_axes', x.ndim, self.batch_axes)
-    if set(batch) & set(features):
-      raise ValueError(
-        f'{name}: batch_axes={self.batch_axes!r} must hold no feature axis; '
-        f'of an input of rank {x.ndim} those are {list(features)}'
-      )
-    taken = {*batch, *features}
-    return batch, [axis for axis in range(x.ndim) if axis not in taken]
-
-
-def canonical_axes(layer: str, field: str, ndim: int, axes: Axes) -> list[int]:
-  """Sorted, non-negative, distinct axes of an array of rank `ndim`.
+def canonical_axes(layer: nn.Module, field: str, ndim: int) -> list[int]:
+  """A field of axes: sorted, non-negative, distinct axes of rank `ndim`.
 
   Raises:
-    ValueError: an axis that the array does not have.
+    ValueError: an axis that such an array does not have.
   """
+  axes = getattr(layer, field)
   axes = list(axes) if isinstance(axes, Iterable) else [axes]
   axes = [operator.index(axis) for axis in axes]
   for axis in axes:
     if not -ndim <= axis < ndim:
       raise ValueError(
-        f'{layer}: {field}={axis} is not an axis of an input of rank {ndim}; '
-        f'allowed are {-ndim} to {ndim - 1}'
+        f'{type(layer).__name__}: {field}={axis} is not an axis of an input of '
+        f'rank {ndim}; allowed are {-ndim} to {ndim - 1}'
       )
   return sorted({axis % ndim for axis in axes})
+
+
+def space_axes(
+  layer: nn.Module, field: str, ndim: int
+) -> tuple[list[int], list[int]]:
+  """The feature axes in `field`, and those of space: no others but the first.
+
+  Raises:
+    ValueError: an axis that is not there, or the first: that of the examples.
+  """
+  features = canonical_axes(layer, field, ndim)
+  if 0 in features:
+    raise ValueError(
+      f'{type(layer).__name__}: {field}={getattr(layer, field)!r} must not '
+      'include the first axis, the batch'
+    )
+  return features, [axis for axis in range(1, ndim) if axis not in features]

@@ -1,8 +1,8 @@
-"""What the norms share: constructor fields, parameters and checks.
+"""Mixins of the norms: constructor fields, parameters and checks.
 
-The mixins exist so that each field is declared once while every layer keeps the
-positional order of its `flax.linen` namesake: dataclass fields are collected
-from the last base to the first.
+With mixins each field is declared once, and every layer keeps the positional
+order of its `flax.linen` namesake: dataclass fields are collected from the last
+base to the first.
 """
 
 from collections.abc import Sequence
@@ -31,8 +31,8 @@ class Affine(nn.Module):
     param_dtype: of `scale` and `bias`.
     use_bias: adds a learned bias.
     use_scale: multiplies by a learned scale.
-    bias_init: of the bias; zeros.
-    scale_init: of the scale; ones.
+    bias_init: zeros.
+    scale_init: ones.
   """
 
   epsilon: float = 1e-6
@@ -59,12 +59,8 @@ class Affine(nn.Module):
   ) -> jax.Array:
     """Standardizes `x`, then applies this layer's scale and bias.
 
-    Args:
-      x: the layer's input.
-      statistics: shaped to broadcast against `x`.
-      feature_axes: the axes that have a scale and bias of their own.
-      correction: (r, d), broadcastable to `x`: y = (x_hat * r + d) * scale +
-        bias, for BatchRenorm.
+    Statistics are shaped to broadcast against `x`; for the correction see
+    `standardize`.
     """
     scale, bias = self.scale_and_bias(x, feature_axes)
     return standardize(
@@ -158,6 +154,39 @@ class CheckedInput(nn.Module):
     if not self.force_float32_reductions:
       return dtype
     return jnp.promote_types(jnp.promote_types(dtype, x.dtype), jnp.float32)
+
+
+class Stateless(CheckedInput):
+  """A norm without running statistics; the subclass has `forward`."""
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    use_running_average: bool | None = None,
+    *,
+    mask: jax.Array | None = None,
+  ) -> jax.Array:
+    """Normalizes each example by itself.
+
+    Args:
+      x: [batch, ..., features], or features along the axes in the fields.
+      use_running_average: ignored; accepted so that all norms are called alike.
+      mask: boolean, broadcastable to `x`; False values do not count.
+
+    Returns:
+      The shape of `x`.
+
+    Raises:
+      ValueError: a bad field, mask or shape; names it and what is allowed.
+      TypeError: integer input, or complex where numbers are ordered.
+    """
+    del use_running_average
+    return self.forward(*self.prepare(x, mask))
+
+  def forward(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The result for checked input."""
+    raise NotImplementedError
 
 
 class Statistics(CheckedInput):

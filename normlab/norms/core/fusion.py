@@ -1,10 +1,10 @@
-"""How large arrays and small ones meet, so that XLA makes few passes over x.
+"""Fusion: how to combine large and small arrays in few passes over x.
 
-A norm reads its input a few times and writes one result; what it costs is the
-number of passes over memory. Which operations share a pass is the compiler's
-choice. These functions change no value: each removes a reason for which
-XLA (seen on its CPU backend, jax 0.10.2; `scripts/benchmark.py norms` measures
-it) would make one more pass, or recompute a small array for every value of x.
+A norm reads its input a few times and writes one result; its cost is the number
+of passes over memory. The compiler decides which operations share a pass. These
+functions change no value: each removes a reason for which XLA would make one
+more pass, or recompute a small array for every value of x (seen on the CPU with
+jax 0.10.2; `scripts/benchmark.py norms` measures it).
 """
 
 import math

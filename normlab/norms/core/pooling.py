@@ -34,11 +34,8 @@ def pool(parts: Moments, axes: Sequence[int]) -> Moments:
   """Joins the statistics of disjoint parts, as if computed on their union.
 
   var = E_parts[var_i + |mean_i - mean|^2], each part weighted by its count
-  (Chan et al. 1983): no difference of large squares here either.
-
-  Args:
-    parts: one entry a part along `axes`.
-    axes: the axes of the entries to join; kept with size one.
+  (Chan et al. 1983): no difference of large squares here either. The axes of
+  the parts are kept with size one.
   """
   axes = tuple(axes)
   counts = jnp.broadcast_to(parts.count, parts.var.shape)
@@ -66,12 +63,7 @@ def pool_devices(
   Weighting by counts is what makes unequal masks right: a mean of per-device
   means is not the mean of the joined batch. Each device puts its statistics
   into a slot of its own, so that one sum brings all of them to all devices.
-
-  Args:
-    part: this device's statistics.
-    axis_name: the axis of `jax.shard_map`, `jax.pmap` or `jax.vmap`.
-    axis_index_groups: join within these groups of devices only, as in
-      `jax.lax.psum`.
+  `axis_name` and `axis_index_groups` are those of `jax.lax.psum`.
   """
   devices = lax.psum(1, axis_name)
   mine = jnp.arange(devices) == lax.axis_index(axis_name)

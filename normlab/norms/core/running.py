@@ -41,9 +41,7 @@ class BatchFields(nn.Module):
     self, x: jax.Array
   ) -> tuple[list[int], list[int]]:
     """The axes of `x` that have statistics of their own, and all others."""
-    features = axis_fields.canonical_axes(
-      type(self).__name__, 'axis', x.ndim, self.axis
-    )
+    features = axis_fields.canonical_axes(self, 'axis', x.ndim)
     return features, [a for a in range(x.ndim) if a not in features]
 
   def uses_running_average(self, argument: bool | None) -> bool:
@@ -78,16 +76,10 @@ class BatchFields(nn.Module):
   def running_statistics(
     self, shape: Sequence[int], dtype: Any = jnp.float32, **starts: Start
   ) -> dict[str, nn.Variable]:
-    """The layer's state in `batch_stats`.
+    """The layer's state in `batch_stats`: one variable per initializer's name.
 
-    Args:
-      shape: of each statistic.
-      dtype: of each statistic.
-      **starts: initializers by name, `mean=jnp.zeros`.
-
-    Returns:
-      One variable a name; and `updates`, int32, how many updates each entry
-      has seen, where `momentum` or `debias` need it.
+    Where `momentum` or `debias` need it, also `updates`, int32: how many
+    updates each entry has seen.
     """
     state = {
       name: self.variable('batch_stats', name, start, shape, dtype)
@@ -107,13 +99,8 @@ class BatchFields(nn.Module):
   ) -> None:
     """Moves running statistics towards those of a batch.
 
-    Does nothing while initializing, nor for entries whose count is 0.
-
-    Args:
-      running: of `running_statistics`.
-      count: how many values stand behind the batch's statistics: a number, or
-        an array of their shape.
-      **batch: the batch's statistics, by name.
+    Does nothing while initializing, nor for entries whose count of values in
+    the batch, a number or an array of their shape, is 0.
     """
     if self.is_initializing():
       return
@@ -126,6 +113,54 @@ class BatchFields(nn.Module):
       running[name].value = running_average(
         running[name].value, value, momentum, count
       )
+
+  def stored(
+    self, running: dict[str, nn.Variable], reduced: Sequence[int]
+  ) -> list[jax.Array]:
+    """The running statistics, shaped to broadcast against the input."""
+    return [
+      jnp.expand_dims(variable.value, reduced)
+      for name, variable in running.items()
+      if name != 'updates'
+    ]
+
+
+class Averaging(fields.Statistics, fields.Affine, BatchFields):
+  """A norm with statistics of the batch, and running ones.
+
+  The subclass has `forward`.
+  """
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    use_running_average: bool | None = None,
+    *,
+    mask: jax.Array | None = None,
+  ) -> jax.Array:
+    """Normalizes with the statistics of the batch, or with the running ones.
+
+    Args:
+      x: [batch, ..., features], or features along `axis`.
+      use_running_average: True for inference.
+      mask: boolean, broadcastable to `x`; False values do not count.
+
+    Returns:
+      The shape of `x`.
+
+    Raises:
+      ValueError: a bad field, mask or shape; names it and what is allowed.
+      TypeError: integer input, or complex where numbers are ordered.
+    """
+    inference = self.uses_running_average(use_running_average)
+    return self.forward(*self.prepare(x, mask), inference)
+
+  def forward(
+    self, x: jax.Array, mask: jax.Array | None, use_running_average: bool
+  ) -> jax.Array:
+    """The result for checked input, and a decided mode."""
+    raise NotImplementedError
 
 
 def mean_start(x: jax.Array) -> Start:
@@ -148,10 +183,6 @@ def share_kept(momentum: float | None, updates: jax.Array) -> jax.Array:
   keeps momentum S_t / S_(t+1) of that of t. As in Adam's bias correction
   (Kingma & Ba 2015), but of the average itself, so that inference need not
   know. With momentum None, the limit 1, that is t / (t + 1).
-
-  Args:
-    momentum: of the running average.
-    updates: t, how many updates there have been.
   """
   equal = updates / (updates + 1)
   if momentum is None:
@@ -179,6 +210,6 @@ def running_average(
   updated = momentum * running + (1 - momentum) * batch
   if not isinstance(count, jax.Array):
     return updated.astype(running.dtype)
-  # Of features that devices share, the batch's statistics are shared too.
+  # If devices share features, they share the batch's statistics too.
   unchanged = broadcast(running, updated.shape, updated)
   return jnp.where(count > 0, updated, unchanged).astype(running.dtype)

@@ -34,17 +34,14 @@ def standardize(
   cancel two large numbers where the mean is large.
 
   Args:
-    x: the values, any shape.
+    x: the values, any shape; that of the result.
     statistics: shaped to broadcast against `x`.
     epsilon: added to the variance, inside the root.
     scale: of the rank of `x`, broadcastable to it; None is one.
-    bias: likewise; None is zero.
+    bias: as `scale`; None is zero.
     correction: (r, d), shaped as the statistics: y = (x_hat * r + d) * scale +
       bias, for BatchRenorm.
     dtype: of the result; None is the joint precision of all arguments.
-
-  Returns:
-    The shape of `x`.
   """
   multiplier = lax.rsqrt(statistics.var + epsilon)
   if correction is not None:
@@ -57,7 +54,7 @@ def standardize(
     arrays = [a for a in (x, mean, scale, bias) if a is not None]
     dtype = jnp.result_type(*arrays)
   # One factor a channel where there are few, as after BatchNorm; after a
-  # LayerNorm of the last axis, a factor a position and one a channel.
+  # LayerNorm of the last axis, one factor per position and one per channel.
   if scale is not None and size_together(multiplier, scale) < x.size:
     multiplier, scale = multiplier * scale, None
   return _affine(x, once(mean), once(multiplier), scale, bias, dtype)

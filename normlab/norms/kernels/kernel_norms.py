@@ -1,4 +1,4 @@
-"""What norms of kernels share: a layer that is called with other kernels."""
+"""The base class of norms on kernels: a layer called with other kernels."""
 
 from typing import Any, ClassVar
 
@@ -31,16 +31,10 @@ class KernelNorm(nn.Module):
   def __call__(
     self, *args: Any, update_stats: bool | None = None, **kwargs: Any
   ) -> Any:
-    """Calls the layer with its kernel normalized.
+    """Calls the layer with its kernel normalized; returns what that returns.
 
-    Args:
-      *args: of the layer's call.
-      update_stats: whether the state moves: True in training, False in
-        inference. Without a state it is ignored.
-      **kwargs: of the layer's call.
-
-    Returns:
-      What the layer returns.
+    The state moves if `update_stats`: True in training, False in inference.
+    Without a state it is ignored.
 
     Raises:
       ValueError: a bad field, a state without `update_stats`, or a layer
@@ -86,7 +80,7 @@ class KernelNorm(nn.Module):
     return 'kernel' in path.split('/') and value.ndim >= 2
 
   def wanted(self) -> str:
-    """What `selects` selects, for people."""
+    """A name for the kernels that `selects` selects, for errors."""
     return 'a kernel of rank 2 or more'
 
   def transformed(

@@ -16,7 +16,7 @@ State = dict[str, jax.Array]
 
 def spectral_penalty(
   params: Any,
-  state: State | None = None,
+  state: State,
   *,
   weight: float = 0.01,
   n_steps: int = 1,
@@ -35,9 +35,7 @@ def spectral_penalty(
   Args:
     params: of the model; every array of rank 2 and more named `kernel` counts,
       read as a matrix [everything else, outputs].
-    state: u of each kernel, from `spectral_state` or the last call. None starts
-      each time anew from the same random ones, so that `n_steps` should be 10
-      and more, where with a state one is enough.
+    state: u of each kernel, from `spectral_state` or the last call.
     weight: lambda of the paper; its experiments have 0.01.
     n_steps: of the power iteration, at least 1.
     epsilon: added to squared lengths in it, so that zero kernels stay finite.
@@ -61,8 +59,6 @@ def spectral_penalty(
         f'spectral_penalty: {name}={value!r} must be {low} or more'
       )
   kernels = _kernels(params)
-  if state is None:
-    state = spectral_state(params, jax.random.key(0))
   shapes = {path: kernel.shape[-1:] for path, kernel in kernels.items()}
   given = {path: u.shape for path, u in state.items()}
   if given != shapes:
@@ -84,12 +80,7 @@ def spectral_penalty(
 def spectral_state(params: Any, key: jax.Array) -> State:
   """Where the power iteration of `spectral_penalty` starts: u ~ N(0, 1).
 
-  Args:
-    params: of the model.
-    key: of `jax.random`.
-
-  Returns:
-    By path of each kernel, as 'conv1/kernel': u, [outputs], float32 at least.
+  By path of each kernel, as 'conv1/kernel': u, [outputs], float32 at least.
 
   Raises:
     ValueError: no kernel.

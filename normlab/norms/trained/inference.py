@@ -1,7 +1,7 @@
-"""What trained norms normalize with in inference: their running statistics.
+"""Running statistics of trained norms, read and replaced in inference.
 
-Read as a mean and a variance whatever the layer keeps, and, while a model runs,
-replaced by others.
+Every layer's statistics are read as a mean and a variance, and can be replaced
+while a model runs.
 """
 
 import contextlib
@@ -27,13 +27,9 @@ Choice = Callable[[nn.Module, State, Moments], State]
 
 
 def read(layer: nn.Module, state: State) -> tuple[Any, Any]:
-  """What a norm subtracts in inference, and the variance it divides by.
+  """The mean and variance of a norm's `batch_stats`, of JAX or NumPy.
 
-  0 and 1 where it does neither; of an `LpBatchNorm` the squared deviation.
-
-  Args:
-    layer: a norm with running statistics.
-    state: its variables in `batch_stats`, of JAX or NumPy.
+  0 and 1 where there is none; of an `LpBatchNorm` the squared deviation.
   """
   if 'std' in state:
     var = state['std'] ** 2 - layer.epsilon
@@ -47,12 +43,7 @@ def read(layer: nn.Module, state: State) -> tuple[Any, Any]:
 def written(layer: nn.Module, state: State, statistics: Moments) -> State:
   """The state with this mean and variance, in its own names and dtypes.
 
-  Everything else in it stays, as do entries that no value stands behind.
-
-  Args:
-    layer: a norm with running statistics.
-    state: its variables in `batch_stats`.
-    statistics: in the shape of the state; the count is an array.
+  Everything else in it stays, as do entries whose count is 0.
   """
   mean, var, count = statistics
   new = {
@@ -117,15 +108,7 @@ def normalized(
   *,
   mask: jax.Array | None = None,
 ) -> Any:
-  """What the layer returns in inference with the state that `choose` returns.
-
-  Args:
-    layer: bound to its variables.
-    choose: makes the state.
-    x: of the layer's call, as all others.
-    use_running_average: ignored.
-    mask: False values do not count.
-  """
+  """The layer's result in inference with the state that `choose` returns."""
   del use_running_average
   assert layer.scope is not None  # It is bound.
   state = choose(
@@ -155,9 +138,7 @@ def batch_statistics(
   else:
     layer = layer.clone(parent=None, axis_name=None)
   x, mask = layer.prepare(x, mask)
-  features = axis_fields.canonical_axes(
-    type(layer).__name__, 'axis', x.ndim, layer.axis
-  )
+  features = axis_fields.canonical_axes(layer, 'axis', x.ndim)
   reduced = [axis for axis in range(x.ndim) if axis not in features]
   if isinstance(layer, LpBatchNorm):
     part = layer.lp_moments(x, reduced, mask, layer.exponent())

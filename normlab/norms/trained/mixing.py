@@ -1,7 +1,7 @@
 """Statistics of the test batch mixed with those of training (arXiv:2006.16971).
 
-Under a shift of the inputs, such as noise or blur, the running statistics are
-those of another distribution, and a test batch's own are few.
+Under a shift of the inputs, such as noise or blur, the running statistics
+belong to another distribution, and a test batch has few examples of its own.
 """
 
 from collections.abc import Mapping
@@ -35,19 +35,12 @@ def apply_with_mixed_statistics(
   whole batch, is as in `recalibrate`. `BatchRenorm` and `LpBatchNorm` mix their
   squared deviations. Pure: may be used under `jax.jit`.
 
-  Args:
-    model: with norms that keep running statistics.
-    variables: of the trained model; not changed.
-    *args: of the model's call: the batch.
-    source_count: N, how many examples the running statistics count for: a
-      choice, and not the size of the training set. 0 is the batch alone.
-    target_count: n, the number of examples in the batch, of one device;
-      default: the length of the first argument. Give it where some are masked.
-    **kwargs: of `model.apply`, for inference; train=False is the default where
-      the model's call has such an argument.
-
-  Returns:
-    What the model returns.
+  `source_count` is N, how many examples the running statistics count for: a
+  choice, and not the size of the training set. `target_count` is n, the number
+  of examples in the batch, of one device; default: the length of the first
+  argument. Give it where some are masked. The other arguments are those of
+  `model.apply`, for inference; train=False is the default where the model has
+  such an argument.
 
   Raises:
     ValueError: a negative source_count, a target_count that is not positive,

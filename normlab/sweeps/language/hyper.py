@@ -1,7 +1,6 @@
 """The language of sweeps, for `get_hyper(hyper)` in a config module.
 
-The functions are those that the configs of big_vision and scenic call, so that
-theirs read the same here:
+The functions have the names that configs of big_vision and scenic call:
 
   def get_hyper(hyper):
     return hyper.product([
@@ -10,7 +9,7 @@ theirs read the same here:
     ])
 
 What they make is plain data, a tuple of rows: each is a dictionary of
-overrides, and becomes a run. `members` checks them against the config.
+overrides, and becomes a run. `plan.members` checks them against the config.
 """
 
 import itertools
@@ -19,48 +18,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import qmc
 
 from normlab import errors
-from normlab.sweeps.language.arguments import (
-  MOST_ROWS,
-  bounded,
-  check_domains,
-  check_ends,
-  checked_key,
-  checked_number,
-  checked_sweeps,
-)
-from normlab.sweeps.language.domains import (
-  Choice,
-  Domain,
-  Integers,
-  LogUniform,
-  Uniform,
-)
+
+# A slip in a product is an error, and does not fill the memory.
+MOST_ROWS = 100_000
 
 Row = dict[str, Any]
 Rows = tuple[Row, ...]
 
 
 def sweep(key: str, values: Iterable[Any]) -> Rows:
-  """One row a value.
-
-  Args:
-    key: of a config field, as 'config.norm.name'.
-    values: a list, `logspace`, `choice` and the like.
+  """One row per value; the key is that of a field, as 'config.norm.name'.
 
   Raises:
     errors.ConfigError: no values, or something that is no list of values.
   """
   call = f'hyper.sweep({errors.shown(key)}, {errors.shown(values)})'
-  if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
+  if not is_list(values):
     raise errors.ConfigError(f'{call}: the values must be a list')
-  if isinstance(values, Uniform | LogUniform | Integers):
-    raise errors.ConfigError(
-      f'{call}: a range has no list of values; draw from it with hyper.random '
-      'or hyper.quasirandom'
-    )
   listed = bounded(call, values)
   rows = tuple({checked_key(key): plain(value)} for value in listed)
   if not rows:
@@ -121,124 +97,26 @@ def chainit(sweeps: Iterable[Rows]) -> Rows:
   return tuple(itertools.chain(*checked_sweeps('chainit', sweeps)))
 
 
-def linspace(low: float, high: float, num: int) -> tuple[float, ...]:
-  """`num` numbers from `low` to `high`, both included, in equal steps.
-
-  Raises:
-    errors.ConfigError: ends that are no finite numbers, or a bad `num`.
-  """
-  check_ends('linspace', low, high, positive=False)
-  return tuple(np.linspace(low, high, checked_number('linspace', num)).tolist())
-
-
 def logspace(low: float, high: float, num: int) -> tuple[float, ...]:
   """`num` numbers from `low` to `high`, both included, by equal factors.
 
-  The ends are the numbers themselves, as of `numpy.geomspace`, and not their
+  The ends are the numbers themselves, as in `numpy.geomspace`, and not their
   logarithms: `logspace(0.1, 100, 4)` is 0.1, 1, 10, 100.
 
   Raises:
     errors.ConfigError: ends that are not positive, or a bad `num`.
   """
-  check_ends('logspace', low, high, positive=True)
+  for end in (low, high):
+    is_number = isinstance(end, int | float | np.number)
+    if not (is_number and 0 < end < math.inf):
+      raise errors.ConfigError(
+        f'hyper.logspace({errors.shown(low)}, {errors.shown(high)}): the ends '
+        'must be finite and above 0 (the numbers, not their logarithms)'
+      )
   grid = np.geomspace(low, high, checked_number('logspace', num))
-  # Of 0.1 to 100 it makes 9.999999999999998; twelve digits are enough.
+  # From 0.1 to 100 it makes 9.999999999999998; twelve digits are enough.
   inner = [float(f'{value:.12g}') for value in grid[1:-1].tolist()]
   return tuple([float(low), *inner, float(high)][: len(grid)])
-
-
-def choice(values: Iterable[Any]) -> Choice:
-  """Some values, for `random` and `quasirandom`; `sweep` takes each in order.
-
-  Raises:
-    errors.ConfigError: no values.
-  """
-  if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
-    raise errors.ConfigError(
-      f'hyper.choice({errors.shown(values)}): the values must be a list'
-    )
-  known = tuple(map(plain, bounded('hyper.choice', values)))
-  if not known:
-    raise errors.ConfigError('hyper.choice: there are no values')
-  return Choice(known)
-
-
-def uniform(low: float, high: float) -> Uniform:
-  """The numbers from `low` to `high`, for `random` and `quasirandom`.
-
-  Raises:
-    errors.ConfigError: ends that are no finite numbers in this order.
-  """
-  check_ends('uniform', low, high, positive=False, rising=True)
-  return Uniform(float(low), float(high))
-
-
-def loguniform(low: float, high: float) -> LogUniform:
-  """The same, uniform in the logarithm: as many from 1 to 10 as from 10 to 100.
-
-  Raises:
-    errors.ConfigError: ends that are no positive numbers in this order.
-  """
-  check_ends('loguniform', low, high, positive=True, rising=True)
-  return LogUniform(float(low), float(high))
-
-
-def integers(low: int, high: int) -> Integers:
-  """The whole numbers from `low` to `high`, both included.
-
-  Raises:
-    errors.ConfigError: ends that are no whole numbers in this order.
-  """
-  check_ends('integers', low, high, positive=False, rising=True)
-  if low != int(low) or high != int(high):
-    raise errors.ConfigError(
-      f'hyper.integers({low!r}, {high!r}): the ends must be whole numbers'
-    )
-  return Integers(int(low), int(high))
-
-
-def random(domains: Mapping[str, Domain], num: int, seed: int = 0) -> Rows:
-  """`num` rows, drawn independently.
-
-  Args:
-    domains: key to `uniform`, `loguniform`, `integers` or `choice`.
-    num: of rows; the rows of a smaller number are the first of a larger one.
-    seed: of the draws; the same seed draws the same rows.
-
-  Raises:
-    errors.ConfigError: something that cannot be drawn from, or a bad `num`.
-  """
-  check_domains('random', domains, seed)
-  shape = checked_number('random', num), len(domains)
-  return draws(domains, np.random.default_rng(seed).random(shape))
-
-
-def quasirandom(domains: Mapping[str, Domain], num: int, seed: int = 0) -> Rows:
-  """`num` rows that cover the domains more evenly than random ones.
-
-  A scrambled Halton sequence, which leaves smaller gaps for the same number of
-  runs (Bousquet et al. 2017, arXiv:1706.03200). Arguments as of `random`.
-
-  Raises:
-    errors.ConfigError: as `random`.
-  """
-  check_domains('quasirandom', domains, seed)
-  number = checked_number('quasirandom', num)
-  if not domains:
-    return draws(domains, np.zeros((number, 0)))
-  sequence = qmc.Halton(len(domains), scramble=True, rng=seed)
-  return draws(domains, sequence.random(number))
-
-
-def draws(domains: Mapping[str, Domain], u: np.ndarray) -> Rows:
-  """Rows from quantiles, [rows, domains]."""
-  return tuple(
-    {
-      checked_key(key): domain.at(value)
-      for (key, domain), value in zip(domains.items(), row, strict=True)
-    }
-    for row in u.tolist()
-  )
 
 
 def joined(call: str, rows: Iterable[Row]) -> Row:
@@ -261,3 +139,74 @@ def plain(value: Any) -> Any:
   if isinstance(value, list | np.ndarray):
     return tuple(plain(item) for item in value)
   return value
+
+
+def checked_sweeps(call: str, sweeps: Any) -> list[Rows]:
+  """The sweeps as tuples of rows.
+
+  Raises:
+    errors.ConfigError: one sweep in place of a list of them, or other things.
+  """
+  if not is_list(sweeps):
+    raise errors.ConfigError(
+      f'hyper.{call}({errors.shown(sweeps)}): the argument must be a list of '
+      'sweeps'
+    )
+  parts = []
+  for part in bounded(f'hyper.{call}', sweeps):
+    rows = bounded(f'hyper.{call}', part) if is_list(part) else [part]
+    if not is_list(part) or not all(isinstance(row, Mapping) for row in rows):
+      raise errors.ConfigError(
+        f'hyper.{call}: {errors.shown(part)} is no sweep; the argument must be '
+        'a list of sweeps'
+      )
+    parts.append(tuple(dict(row) for row in rows))
+  return parts
+
+
+def is_list(values: Any) -> bool:
+  """Whether these are several things; a text or a dictionary is one."""
+  return isinstance(values, Iterable) and not isinstance(values, str | Mapping)
+
+
+def bounded(call: str, values: Iterable[Any]) -> list[Any]:
+  """The values as a list.
+
+  Raises:
+    errors.ConfigError: more than `MOST_ROWS`; a generator may have no end.
+  """
+  found = list(itertools.islice(values, MOST_ROWS + 1))
+  if len(found) > MOST_ROWS:
+    raise errors.ConfigError(
+      f'{call}: more than {MOST_ROWS:,} are too many for a sweep'
+    )
+  return found
+
+
+def checked_key(key: Any) -> str:
+  """The key.
+
+  Raises:
+    errors.ConfigError: it is not a text.
+  """
+  if isinstance(key, str) and key:
+    return key
+  raise errors.ConfigError(
+    f'{errors.shown(key)} is no key of a sweep; must be a text, as '
+    "'config.norm.name'"
+  )
+
+
+def checked_number(call: str, num: Any, *, name: str = 'num') -> int:
+  """The number of values or rows.
+
+  Raises:
+    errors.ConfigError: not a whole number from 1 to `MOST_ROWS`.
+  """
+  is_whole = isinstance(num, int | np.integer) and not isinstance(num, bool)
+  if is_whole and 1 <= num <= MOST_ROWS:
+    return int(num)
+  raise errors.ConfigError(
+    f'hyper.{call}: {name}={errors.shown(num)} is not allowed: must be a whole '
+    f'number from 1 to {MOST_ROWS:,}'
+  )

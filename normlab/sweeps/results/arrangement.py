@@ -1,4 +1,4 @@
-"""Which swept field a figure shows along x, and which tell its lines apart."""
+"""Arrangement of a figure: the swept field along x, and those of its lines."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from normlab.analysis import plotting
 
 NORM = 'norm.name'
 SEED = 'seed'
-# What sweeps of this field are mostly about, and so along x where it is swept.
+# Fields that are shown along x if they are swept.
 FIRST = ('optimizer.learning_rate_multiplier', 'optimizer.learning_rate')
 LABELS = {
   'optimizer.learning_rate_multiplier': 'learning-rate multiplier',
@@ -19,8 +19,7 @@ LABELS = {
   'model.width': 'width (factor on the channels)',
   NORM: 'norm',
 }
-# A number with more values than this is drawn at random, or too finely for a
-# line a value.
+# Numbers with more values than this have no line per value.
 MOST_LINES = 6
 
 
@@ -55,11 +54,11 @@ class Line(NamedTuple):
 
 
 def layout(table: pd.DataFrame, fields: Iterable[str]) -> Layout:
-  """Arranges the runs; seeds and repeated draws are the bands.
+  """Arranges the runs, one per row; seeds are the bands.
 
   Args:
-    table: one row a run.
-    fields: its columns that say what was swept.
+    table: of `outcomes.table`.
+    fields: the columns that were swept.
   """
   varied = [f for f in fields if f != SEED and distinct(table, [f]) > 1]
   x = field_along_x(table, varied)
@@ -68,7 +67,9 @@ def layout(table: pd.DataFrame, fields: Iterable[str]) -> Layout:
   connected = x is None or is_numeric(table[x])
   hidden = []
   for field in sorted(set(varied) - {x, NORM}, key=varied.index):
-    if follows_lines(table, field, lines) or follows_x(table, field, x):
+    # A setting of each norm, for example, makes no further lines.
+    is_shown = distinct(table, [*lines, field]) == distinct(table, lines)
+    if is_shown or follows_x(table, field, x):
       continue
     if is_numeric(table[field]) and distinct(table, [field]) > MOST_LINES:
       connected = False
@@ -76,11 +77,6 @@ def layout(table: pd.DataFrame, fields: Iterable[str]) -> Layout:
     else:
       lines.append(field)
   return Layout(x, tuple(lines), connected, tuple(hidden))
-
-
-def follows_lines(table: pd.DataFrame, field: str, lines: list[str]) -> bool:
-  """Whether a field makes no further lines, as a setting of each norm."""
-  return distinct(table, [*lines, field]) == max(distinct(table, lines), 1)
 
 
 def follows_x(table: pd.DataFrame, field: str, x: str | None) -> bool:
@@ -136,11 +132,10 @@ def lines_of(table: pd.DataFrame, found: Layout) -> Iterator[Line]:
   for number, key in enumerate(order):
     runs = table[[own == key for own in keys]]
     other = others.index(others_of(key, found.lines))
-    yield Line(
-      line_label(key, found.lines, runs),
-      line_style(runs, found.lines, number, other, len(others)),
-      runs,
-    )
+    style = line_style(runs, found.lines, number)
+    if NORM in found.lines and len(others) > 1:
+      style |= plotting.line_and_mark(other)
+    yield Line(line_label(key, found.lines, runs), style, runs)
 
 
 def others_of(key: tuple[str, ...], fields: tuple[str, ...]) -> tuple[str, ...]:
@@ -151,7 +146,7 @@ def others_of(key: tuple[str, ...], fields: tuple[str, ...]) -> tuple[str, ...]:
 def line_label(
   key: tuple[str, ...], fields: tuple[str, ...], runs: pd.DataFrame
 ) -> str:
-  """What the legend says: 'batch, batch size (examples) 32'."""
+  """The text in the legend: 'batch, batch size (examples) 32'."""
   parts = [
     value if field == NORM else f'{label_of(field)} {value}'
     for value, field in zip(key, fields, strict=True)
@@ -162,25 +157,12 @@ def line_label(
 
 
 def line_style(
-  runs: pd.DataFrame,
-  fields: tuple[str, ...],
-  number: int,
-  other: int,
-  others: int,
+  runs: pd.DataFrame, fields: tuple[str, ...], number: int
 ) -> dict[str, Any]:
-  """The norm's own; line and mark of the other fields, where there are some.
-
-  Args:
-    runs: of the line.
-    fields: that tell lines apart.
-    number: of the line.
-    other: number of its values of all fields but the norm's.
-    others: of such values.
-  """
+  """The norm's own colour and mark; of a line without one, by its number."""
   if NORM not in fields and (fields or NORM not in runs):
     return plotting.numbered_style(number)
-  style = plotting.marked_style(str(runs[NORM].iloc[0]))
-  return style | (plotting.line_and_mark(other) if others > 1 else {})
+  return plotting.marked_style(str(runs[NORM].iloc[0]))
 
 
 def value_text(value: Any) -> str:

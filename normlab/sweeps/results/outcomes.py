@@ -1,4 +1,4 @@
-"""What came of a sweep: a table, one row a run, and its files."""
+"""The outcomes of a sweep: a table with one row per run, and its files."""
 
 import math
 import pathlib
@@ -12,8 +12,6 @@ from normlab.analysis import curves, outputs, tables
 from normlab.records import FINISHED, Record
 from normlab.sweeps.plan import short_names
 from normlab.sweeps.results import sweep_figure
-
-__all__ = ['FILES', 'FINISHED', 'markdown', 'table', 'write']
 
 FILES = tuple(f'sweep{suffix}' for suffix in outputs.SUFFIXES)
 # Columns behind the overrides, in this order.
@@ -38,12 +36,11 @@ def table(
   target: float | None = None,
   problems: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-  """One row a run, in the order of the runs.
+  """One row per run, in the order of the runs.
 
   Args:
     runs: the overrides of each, as 'norm.name': 'batch', and its record.
-    target: accuracy in [0, 1]; None is the best of the first run that has one,
-      which is to be the baseline.
+    target: accuracy in [0, 1]; None is the best of the first run that has one.
     problems: run folder to what went wrong when it was trained just now, which
       its record cannot always say: another process may have it.
 
@@ -59,8 +56,7 @@ def table(
       error: of a failed run, None;
       run: the name of its folder.
     In `attrs`: 'overrides', their columns; 'target', NaN where no run has an
-    accuracy; 'target_of', the run that it is the best of, None where it was
-    given.
+    accuracy; 'target_of', the run whose best it is, None for a given target.
   """
   problems = problems or {}
   read = [
@@ -68,9 +64,11 @@ def table(
   ]
   target_of = None
   if target is None:
-    baseline = next((r for r in read if has_accuracy(r[0])), None)
-    target = math.nan if baseline is None else baseline[0]['best_accuracy']
-    target_of = None if baseline is None else baseline[0]['run']
+    finished = (r for r, _ in read if r['status'] in FINISHED)
+    evaluated = (r for r in finished if not math.isnan(r['best_accuracy']))
+    baseline = next(evaluated, {})
+    target = baseline.get('best_accuracy', math.nan)
+    target_of = baseline.get('run')
   for outcome, evaluations in read:
     outcome['steps_to_target'] = steps_to(target, outcome, evaluations)
   paths = dict.fromkeys(path for row, _ in runs for path in row)
@@ -90,7 +88,7 @@ def table(
 def outcome_of(
   record: Record, problem: str | None
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-  """What came of a run, and its evaluations."""
+  """The outcome of a run, and its evaluations."""
   ending, rows = tables.reading(record)
   if problem:
     ending |= {'status': 'failed', 'error': problem}
@@ -105,12 +103,6 @@ def outcome_of(
   return outcome, evaluations
 
 
-def has_accuracy(outcome: Mapping[str, Any]) -> bool:
-  """Whether the run was evaluated, and has its result."""
-  is_finished = outcome['status'] in FINISHED
-  return is_finished and not math.isnan(outcome['best_accuracy'])
-
-
 def steps_to(
   target: float, outcome: Mapping[str, Any], evaluations: pd.DataFrame
 ) -> float:
@@ -123,7 +115,7 @@ def steps_to(
 
 
 def column(values: Sequence[Any]) -> pd.Series:
-  """Values as they are: a whole number beside None does not become a float."""
+  """A column in which a whole number beside None does not become a float."""
   return pd.Series(values, dtype=object if None in values else None)
 
 
@@ -136,11 +128,8 @@ def markdown(table: pd.DataFrame) -> str:
   for name, text in TEXTS.items():
     if name in ALWAYS or table[name].notna().any():
       shown[name.replace('_', ' ')] = [text(value) for value in table[name]]
-  text = shown.to_markdown(index=False, disable_numparse=True)
+  text = tables.markdown(shown)
   return f'{text}\n\n{target_text(table)}'
-
-
-ALWAYS = ('steps', 'best_accuracy', 'final_accuracy', 'steps_to_target', 'run')
 
 
 def headers(paths: Sequence[str]) -> dict[str, str]:
@@ -163,21 +152,14 @@ def cell(value: Any) -> str:
   return errors.one_line(str(value)).replace('|', '\\|')
 
 
-def percent_text(value: float) -> str:
-  """An accuracy."""
-  return NOTHING if math.isnan(value) else f'{value:.2%}'
-
-
 def steps_text(value: float) -> str:
   """A number of steps."""
-  if math.isinf(value):
-    return 'never'
-  return NOTHING if math.isnan(value) else f'{value:.0f}'
+  return 'never' if math.isinf(value) else known(value, '{:.0f}')
 
 
-def error_text(value: str | None) -> str:
-  """What went wrong."""
-  return cell(value) if isinstance(value, str) else NOTHING
+def known(value: float, form: str) -> str:
+  """A number as text, or a dash for NaN."""
+  return NOTHING if math.isnan(value) else form.format(value)
 
 
 def run_text(value: str) -> str:
@@ -188,13 +170,15 @@ def run_text(value: str) -> str:
 
 TEXTS = {
   'steps': steps_text,
-  'best_accuracy': percent_text,
-  'final_accuracy': percent_text,
+  'best_accuracy': lambda value: known(value, '{:.2%}'),
+  'final_accuracy': lambda value: known(value, '{:.2%}'),
   'steps_to_target': steps_text,
   'diverged_at': steps_text,
-  'error': error_text,
+  'error': lambda value: cell(value) if isinstance(value, str) else NOTHING,
   'run': run_text,
 }
+# Columns of the table for people that are there also where they are empty.
+ALWAYS = ('steps', 'best_accuracy', 'final_accuracy', 'steps_to_target', 'run')
 
 
 def target_text(table: pd.DataFrame) -> str:
@@ -211,10 +195,6 @@ def target_text(table: pd.DataFrame) -> str:
 
 def write(table: pd.DataFrame, folder: str | pathlib.Path) -> None:
   """Writes `FILES`: all of them, or none.
-
-  Args:
-    table: from `table`.
-    folder: of the sweep; created where it is missing.
 
   Raises:
     RecordError: they cannot be written.

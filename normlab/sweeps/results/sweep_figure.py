@@ -1,6 +1,6 @@
-"""The figure of a sweep: accuracy and steps to a target against what was swept.
+"""The figure of a sweep: accuracy and steps to a target by swept field.
 
-Pure functions of the table of `results`.
+Pure functions of the table of `outcomes`.
 """
 
 import math
@@ -25,29 +25,21 @@ LONGEST_TICKS = 50
 MOST_TICKS = 18
 
 
-def plot(table: pd.DataFrame, *, caption: str | None = None) -> Figure:
+def plot(table: pd.DataFrame) -> Figure:
   """Best accuracy, and steps to the target, of every norm of the sweep.
 
-  Args:
-    table: of `results.table`, with its `attrs`.
-    caption: default: how to read the figure.
+  The table, with its `attrs`, is that of `outcomes.table`.
   """
   figure, (accuracy, steps) = plotting.panels(2)
   draw(table, accuracy=accuracy, steps=steps)
   plotting.legend_outside(figure, accuracy)
-  text = reading_help(table) if caption is None else caption
-  plotting.add_caption(figure, textwrap.fill(text, 2 * CAPTION_WIDTH))
+  text = textwrap.fill(reading_help(table), 2 * CAPTION_WIDTH)
+  plotting.add_caption(figure, text)
   return figure
 
 
 def draw(table: pd.DataFrame, *, accuracy: Axes, steps: Axes) -> None:
-  """Draws both panels, for figures that have more.
-
-  Args:
-    table: of `results.table`, with its `attrs`.
-    accuracy: the panel of accuracies.
-    steps: the panel of steps to the target.
-  """
+  """Draws both panels, for figures that have more."""
   target = table.attrs['target']
   found = arrangement.layout(table, table.attrs['overrides'])
   table = table.assign(x=places(table, found.x))
@@ -129,12 +121,12 @@ def draw_line(
   """A line with a band, broken where there is nothing.
 
   Args:
-    axes: where to draw.
-    line: whose style and label it has.
-    by_place: what is drawn, grouped by x.
+    axes: of one panel.
+    line: with style and label.
+    by_place: values by x.
     hollow: by x, whether some of the runs are missing.
-    connected: whether there is a line through the marks.
-    named: whether it is in the legend.
+    connected: draws a line through the marks.
+    named: adds it to the legend.
   """
   low, mean, high = by_place.min(), by_place.mean(), by_place.max()
   style = line.style if connected else {**line.style, 'linestyle': 'none'}

@@ -1,8 +1,8 @@
-"""The runners by name, and which one is taken where none is named."""
+"""The runners by name, and the default."""
 
 import os
 from collections.abc import Callable, Sized
-from typing import NamedTuple
+from typing import Any
 
 import jax
 
@@ -13,77 +13,53 @@ from normlab.sweeps.runners.processes import LocalProcesses, default_processes
 from normlab.sweeps.runners.ray.ray_cluster import RayCluster
 from normlab.sweeps.runners.stacked.vectorized import Vectorized
 
-
-class Kind(NamedTuple):
-  """A way to train many runs.
-
-  Attributes:
-    make: makes the runner from its options.
-    options: that it takes, by their names on the command line.
-  """
-
-  make: Callable[..., Runner]
-  options: tuple[str, ...] = ()
-
-
-RUNNERS: dict[str, Kind] = {
-  'vectorized': Kind(Vectorized),
-  'processes': Kind(LocalProcesses, ('processes',)),
-  'one_process': Kind(OneProcess),
-  'ray': Kind(RayCluster, ('address', 'num_cpus', 'num_gpus')),
+RUNNERS: dict[str, Callable[..., Runner]] = {
+  'vectorized': Vectorized,
+  'processes': LocalProcesses,
+  'one_process': OneProcess,
+  'ray': RayCluster,
+}
+# Option on the command line to the runner that has it.
+OPTIONS = {
+  'processes': 'processes',
+  'address': 'ray',
+  'num_cpus': 'ray',
+  'num_gpus': 'ray',
 }
 
 
-def build(name: str | None, runs: Sized, **options: object) -> Runner:
+def build(name: str | None, runs: Sized, **options: Any) -> Runner:
   """A runner by name.
 
   Args:
     name: a key of `RUNNERS`; None is `default`.
-    runs: that it will train.
-    **options: of the runner; None is its own default.
+    runs: what it will train.
+    **options: keys of `OPTIONS`; None is the runner's own default.
 
   Raises:
     errors.ConfigError: an unknown name, or an option that it does not have.
   """
+  make = None if name is None else registry.lookup('runner', name, RUNNERS)
   given = {key: value for key, value in options.items() if value is not None}
-  if name is None:
-    check_options('the default runner', given, ('processes',))
-    return default(runs, **given)
-  kind = registry.lookup('runner', name, RUNNERS)
-  check_options(f'--runner={name}', given, kind.options)
+  for option, value in given.items():
+    if OPTIONS[option] != (name or 'processes'):
+      owner = 'the default runner' if name is None else f'--runner={name}'
+      raise errors.ConfigError(
+        f'--{option}={value} is not allowed with {owner}; it is for '
+        f'--runner={OPTIONS[option]}'
+      )
   if name in ('processes', 'ray'):
     # This process, which trains nothing, must leave the GPUs' memory to others.
     os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
-  return kind.make(**given)
-
-
-def check_options(
-  owner: str, given: dict[str, object], known: tuple[str, ...]
-) -> None:
-  """Refuses an option that a runner does not have.
-
-  Raises:
-    errors.ConfigError: says whose it is.
-  """
-  for option, value in given.items():
-    if option not in known:
-      owners = [n for n, kind in RUNNERS.items() if option in kind.options]
-      raise errors.ConfigError(
-        f'--{option}={value} is not allowed with {owner}; it is for '
-        f'{" and ".join(f"--runner={name}" for name in owners)}'
-      )
+  return make(**given) if make else default(runs, **given)
 
 
 def default(runs: Sized, *, processes: int | None = None) -> Runner:
-  """What is fastest, as measured: `python scripts/benchmark.py sweep`.
+  """The fastest runner, as measured: `python scripts/benchmark.py sweep`.
 
-  On a CPU a process a core; stacked, XLA's convolutions are slower there than
-  one run after another. On a GPU or TPU the runs of a program as one. A single
+  On a CPU that is one process per core: there, stacked convolutions are slower
+  than runs in turn. On a GPU or TPU the runs of a program are stacked. A single
   run has the whole machine.
-
-  Args:
-    runs: that are to be trained.
-    processes: runs beside each other, on a CPU.
   """
   if jax.default_backend() != 'cpu':
     return Vectorized() if processes is None else LocalProcesses(processes)

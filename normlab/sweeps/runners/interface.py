@@ -1,12 +1,12 @@
-"""What trains the runs of a sweep: one interface, four ways."""
+"""The interface of runners, which train the runs of a sweep."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-import ml_collections
+from normlab.validation import CheckedConfig
 
 # Run folder to config, in the order in which runs are to be started.
-Runs = Mapping[str, ml_collections.ConfigDict]
+Runs = Mapping[str, CheckedConfig]
 
 
 class Ended(NamedTuple):
@@ -22,20 +22,8 @@ class Ended(NamedTuple):
   problem: str | None = None
 
 
-class Estimate(NamedTuple):
-  """What some runs of one program would take.
-
-  Attributes:
-    compiling: seconds.
-    training: seconds of all steps, without evaluations and checkpoints.
-  """
-
-  compiling: float
-  training: float
-
-
 class Watch(Protocol):
-  """Who watches a sweep: is told what happens, and says when to end."""
+  """The caller of a runner: notes what happens, and says when to end."""
 
   def started(self, path: str) -> None:
     """The run in this folder is being trained from now on."""
@@ -44,7 +32,7 @@ class Watch(Protocol):
     """Called several times a second while runs are trained."""
 
   def stop(self) -> bool:
-    """Whether the sweep is to save all states and end."""
+    """Returns True to save all states and end."""
 
 
 class Runner(Protocol):
@@ -53,18 +41,8 @@ class Runner(Protocol):
   def describe(self) -> str:
     """How the runs are trained, in words, as 'one after another'."""
 
-  def estimate(self, group: Runs) -> Estimate:
-    """How long some runs would take; called after `check`.
-
-    Args:
-      group: runs of one program, but for numbers: see `stackable`.
-    """
-
   def check(self, runs: Runs) -> None:
-    """Makes sure that runs can be trained here; nothing is written.
-
-    Args:
-      runs: those that have no result yet, whose configs are right.
+    """Makes sure that these checked runs can be trained; writes nothing.
 
     Raises:
       errors.ConfigError: a cluster that does not answer, or one that lacks what
@@ -77,10 +55,6 @@ class Runner(Protocol):
     A run that diverges, fails, or whose process dies does not stop the others.
     When `watch.stop()` says so, all states are saved and the iterator ends;
     runs that were not yielded then have no result.
-
-    Args:
-      runs: as in `check`.
-      watch: is told of every start, and polled.
 
     Yields:
       Each run when it has ended, once.

@@ -1,7 +1,7 @@
-"""Trains runs beside each other, in processes that each have their share.
+"""Trains runs in parallel, in processes that each have a share of the machine.
 
-A small network does not fill two cores: so two runs beside each other, on a
-core each, end sooner than one after the other on both.
+A small network does not fill two cores: two runs on a core each end sooner than
+one after the other on both.
 """
 
 import collections
@@ -15,8 +15,7 @@ from typing import TypeVar
 
 import jax
 
-from normlab.sweeps.runners import estimates
-from normlab.sweeps.runners.interface import Ended, Estimate, Runs, Watch
+from normlab.sweeps.runners.interface import Ended, Runner, Runs, Watch
 from normlab.sweeps.runners.worker import Share, Worker
 
 T = TypeVar('T')
@@ -28,7 +27,7 @@ POLL_EVERY = 0.25
 PATIENCE = 6.0
 
 
-class LocalProcesses:
+class LocalProcesses(Runner):
   """A pool of processes, each kept to some cores or to one GPU.
 
   They share the compilation cache, and within a process runs with equal
@@ -37,26 +36,13 @@ class LocalProcesses:
   """
 
   def __init__(self, processes: int | None = None):
-    """Starts nothing yet.
-
-    Args:
-      processes: runs beside each other; None is one a core, or one a GPU.
-    """
+    """Starts nothing yet; None is one process per core, or per GPU."""
     self._processes = processes
 
   def describe(self) -> str:
     """In words."""
     number = self._processes or default_processes()
     return f'{number} at a time, a process each'
-
-  def estimate(self, group: Runs) -> Estimate:
-    """How long some runs of one program would take."""
-    number = self._processes or default_processes()
-    with estimates.kept_to(shares(number)[0].cores):
-      return estimates.one_by_one(group, at_a_time=min(number, len(group)))
-
-  def check(self, runs: Runs) -> None:
-    """Everything that a run needs is here."""
 
   def train(self, runs: Runs, watch: Watch) -> Iterator[Ended]:
     """Trains each run; see `interface.Runner`."""
@@ -90,14 +76,14 @@ def ending(workers: list[Worker]) -> Iterator[list[Worker]]:
 
 
 def default_processes() -> int:
-  """One a usable core on CPU; one a GPU."""
+  """One a usable core on CPU; one per GPU."""
   if jax.default_backend() == 'cpu':
     return len(usable_cores())
   return jax.local_device_count()
 
 
 def shares(processes: int) -> list[Share]:
-  """What of the machine each process may use.
+  """The part of the machine that each process may use.
 
   Each core, or GPU, goes to one process; more processes than there are share.
   """

@@ -16,7 +16,7 @@ from normlab.sweeps.runners.interface import Ended
 
 
 class Share(NamedTuple):
-  """What of the machine a process may use.
+  """The part of the machine that a process may use.
 
   Attributes:
     cores: CPU cores; empty is all.
@@ -112,7 +112,7 @@ def death(exit_code: int) -> str:
 
 
 def serve(pipe: Connection, share: Share) -> None:
-  """What the process does: trains the runs that come through the pipe."""
+  """Trains the runs that come through the pipe, in a process of its own."""
   told = threading.Event()
   # Ctrl-C reaches all processes of a terminal; the parent decides.
   signal.signal(signal.SIGINT, signal.SIG_IGN)

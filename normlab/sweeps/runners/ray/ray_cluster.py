@@ -5,27 +5,19 @@ all nodes share, under the same path; normlab must be installed on all of them.
 """
 
 import contextlib
+import importlib.util
 import math
 import os
 import pathlib
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
 from normlab import errors
-from normlab.sweeps.runners import estimates
-from normlab.sweeps.runners.alone import in_one_line
-from normlab.sweeps.runners.interface import Ended, Estimate, Runs, Watch
-from normlab.sweeps.runners.processes import usable_cores
-from normlab.sweeps.runners.ray import ray_address
-from normlab.sweeps.runners.ray.ray_resources import (
-  Room,
-  check_amounts,
-  lacking,
-  runs_at_a_time,
-)
+from normlab.sweeps.runners.interface import Ended, Runner, Runs, Watch
+from normlab.sweeps.runners.ray.ray_nodes import Room, lacking, nodes_at
 from normlab.sweeps.runners.ray.ray_task import train_task
 
 # Seconds between two looks at the runs.
@@ -40,11 +32,9 @@ PASSED_ON = (
   'JAX_COMPILATION_CACHE_DIR',
   'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS',
 )
-# Longer texts of Ray are cut.
-LONGEST = 300
 
 
-class RayCluster:
+class RayCluster(Runner):
   """Runs as tasks on a Ray cluster, of which this machine is a node.
 
   A run whose worker or node dies is continued elsewhere from its checkpoint.
@@ -57,53 +47,56 @@ class RayCluster:
     *,
     num_cpus: float = 1,
     num_gpus: float = 0,
-    resources: Mapping[str, float] | None = None,
-    patience: float = ray_address.PATIENCE,
   ):
     """Connects to nothing yet.
 
     Args:
       address: 'auto' for the cluster of this machine, or HOST:PORT of the head.
-      num_cpus: that a run takes; also how many threads it computes with.
-      num_gpus: that a run takes; a part of one is allowed.
-      resources: further ones that a run takes, by the cluster's names for them.
-      patience: seconds that the cluster has to answer.
+      num_cpus: CPU cores, and threads, of a run.
+      num_gpus: GPUs of a run; a part of one is allowed.
     """
     self._address = address
-    self._patience = patience
     self._num_cpus, self._num_gpus = num_cpus, num_gpus
-    self._resources = {**(resources or {})}
-    self._at_a_time: int | None = None  # Known when the cluster has answered.
 
   def describe(self) -> str:
     """In words."""
-    number = '' if self._at_a_time is None else f'{self._at_a_time} at a time '
-    return f'{number}on the Ray cluster'
-
-  def estimate(self, group: Runs) -> Estimate:
-    """How long some runs of one program would take, on nodes like this one."""
-    at_a_time = min(self._at_a_time or 1, len(group))
-    with estimates.kept_to(usable_cores()[: threads(self._num_cpus)]):
-      return estimates.one_by_one(group, at_a_time=at_a_time)
+    return 'on the Ray cluster'
 
   def check(self, runs: Runs) -> None:
-    """Makes sure that the cluster answers, and that a node can train a run.
-
-    Raises:
-      errors.ConfigError: otherwise; see `interface.Runner`.
-    """
-    check_amounts(self._num_cpus, self._num_gpus, self._resources)
-    with self._connected() as ray:
-      nodes = ray.nodes()
-    if problem := lacking(self._asked(), nodes):
+    """Makes sure that the cluster answers, and that a node can train a run."""
+    options = {'num_cpus': self._num_cpus, 'num_gpus': self._num_gpus}
+    for name, amount in options.items():
+      # Ray counts parts of one in ten-thousandths.
+      if not (0.0001 <= amount < 1 or (amount >= 0 and amount % 1 == 0)):
+        raise errors.ConfigError(
+          f'--{name}={amount} is not allowed: must be a whole number, or a '
+          'part of 1'
+        )
+    if not self._asked():
+      raise errors.ConfigError(
+        '--num_cpus=0 is not allowed without --num_gpus: all runs would start '
+        'at once'
+      )
+    if importlib.util.find_spec('ray') is None:
+      raise errors.ConfigError(
+        "runner 'ray' needs the extra: pip install -e '.[ray]'"
+      )
+    if problem := lacking(self._asked(), nodes_at(self._address)):
       raise errors.ConfigError(problem)
-    self._at_a_time = runs_at_a_time(self._asked(), nodes)
 
   def train(self, runs: Runs, watch: Watch) -> Iterator[Ended]:
     """Trains each run; see `interface.Runner`."""
     with self._connected() as ray:
       room = Room(ray, self._asked())
-      tasks = Tasks(ray, self._task(ray), runs)
+      task = ray.remote(
+        num_cpus=self._num_cpus,
+        num_gpus=self._num_gpus,
+        # Of workers and nodes that die. An exception is the run's own.
+        max_retries=RETRIES,
+        retry_exceptions=False,
+        num_returns='streaming',
+      )(train_task)
+      tasks = Tasks(ray, task, runs)
       try:
         while tasks.paths:
           yield from tasks.ended(watch)
@@ -118,20 +111,8 @@ class RayCluster:
 
   def _asked(self) -> dict[str, float]:
     """The resources of a run, by Ray's names for them."""
-    amounts = {'CPU': self._num_cpus, 'GPU': self._num_gpus, **self._resources}
+    amounts = {'CPU': self._num_cpus, 'GPU': self._num_gpus}
     return {name: amount for name, amount in amounts.items() if amount}
-
-  def _task(self, ray: ModuleType) -> Any:
-    options = {
-      'num_cpus': self._num_cpus,
-      'num_gpus': self._num_gpus,
-      'resources': self._resources,
-      # Of workers and nodes that die. An exception is the run's own.
-      'max_retries': RETRIES,
-      'retry_exceptions': False,
-      'num_returns': 'streaming',
-    }
-    return ray.remote(**options)(train_task)
 
   def _variables(self) -> dict[str, str]:
     """The environment of the workers; Ray itself shows them their GPUs."""
@@ -139,34 +120,28 @@ class RayCluster:
     # The code of this process, whichever the environment was made for.
     found['PYTHONPATH'] = str(pathlib.Path(__file__).parents[4])
     # What XLA's CPU client takes for the number of cores.
-    found['NPROC'] = str(threads(self._num_cpus))
-    if not self._num_gpus and not self._resources:
+    found['NPROC'] = str(max(1, math.ceil(self._num_cpus)))
+    if not self._num_gpus:
       found['JAX_PLATFORMS'] = 'cpu'  # Or a run might take GPUs of others.
     if 0 < self._num_gpus < 1:
-      # JAX takes three quarters of a GPU's memory, unless it is told.
+      # JAX takes three quarters of a GPU's memory by default.
       fraction = f'{0.9 * self._num_gpus:.4f}'
       found['XLA_PYTHON_CLIENT_MEM_FRACTION'] = fraction
     return found
 
   @contextlib.contextmanager
   def _connected(self) -> Iterator[ModuleType]:
-    ray = imported()
-    address = ray_address.reachable(self._address, patience=self._patience)
-    with sigterm_kept():
-      try:
-        ray.init(
-          address=address,
-          log_to_driver=False,
-          logging_level='ERROR',
-          runtime_env={'env_vars': self._variables()},
-        )
-      except Exception as error:  # Another version of Ray, for example.
-        raise errors.ConfigError(
-          f'--address={errors.shown(self._address)}: '
-          f'{cut(in_one_line(error))}; '
-          'this machine must be a node of the cluster, with its versions of '
-          'Ray and Python'
-        ) from error
+    import ray
+
+    handler = signal.getsignal(signal.SIGTERM)
+    ray.init(
+      address=self._address,
+      log_to_driver=False,
+      logging_level='ERROR',
+      runtime_env={'env_vars': self._variables()},
+    )
+    if threading.current_thread() is threading.main_thread():
+      signal.signal(signal.SIGTERM, handler)  # Which Ray has replaced.
     try:
       yield ray
     finally:
@@ -224,46 +199,10 @@ class Tasks:
       self._ray.cancel(task, force=True)  # Nothing if it has ended.
 
 
-def threads(num_cpus: float) -> int:
-  """How many a run computes with."""
-  return max(1, math.ceil(num_cpus))
-
-
-def imported() -> ModuleType:
-  """The module `ray`.
-
-  Raises:
-    errors.ConfigError: it is not installed.
-  """
-  try:
-    import ray
-  except ImportError:
-    raise errors.ConfigError(
-      "runner 'ray' needs the extra: pip install -e '.[ray]'"
-    ) from None
-  return ray
-
-
-@contextlib.contextmanager
-def sigterm_kept() -> Iterator[None]:
-  """Keeps this process' answer to SIGTERM, which Ray replaces."""
-  handler = signal.getsignal(signal.SIGTERM)
-  try:
-    yield
-  finally:
-    if threading.current_thread() is threading.main_thread():
-      signal.signal(signal.SIGTERM, handler)
-
-
 def lost(error: BaseException) -> str:
   """Why the cluster has no result of a run."""
   cause = getattr(error, 'cause', None)
   if isinstance(cause, Exception):  # In a task, which Ray does not try again.
-    return f'failed on the cluster: {cut(in_one_line(cause))}'
-  text = cut(in_one_line(error))
+    return f'failed on the cluster: {errors.summary(cause)}'
+  text = errors.summary(error)
   return f'lost on the cluster, {RETRIES} retries included: {text}'
-
-
-def cut(text: str) -> str:
-  """The text, if it is not too long for an error."""
-  return text if len(text) <= LONGEST else f'{text[: LONGEST - 3]}...'

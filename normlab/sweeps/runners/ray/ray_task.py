@@ -1,4 +1,4 @@
-"""What a worker of a Ray cluster does for `ray_cluster`: it trains a run."""
+"""The task that a worker of a Ray cluster carries out: it trains one run."""
 
 import signal
 import threading
@@ -19,11 +19,7 @@ LOCK_PATIENCE = 120.0
 def train_task(
   config: ml_collections.ConfigDict, path: str
 ) -> Iterator[str | None]:
-  """What a worker does: trains a run.
-
-  Args:
-    config: of the run.
-    path: its folder, from the root.
+  """Trains a run in a folder, given by its absolute path.
 
   Yields:
     None when the run starts; when it has ended what went wrong, or None.

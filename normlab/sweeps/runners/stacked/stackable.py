@@ -1,6 +1,5 @@
-"""Which fields of a config may differ between the members of a stack."""
+"""Stackable runs: the fields in which the members of a stack may differ."""
 
-import itertools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +9,7 @@ import ml_collections
 
 from normlab import data, records
 from normlab.sweeps.runners.interface import Runs
+from normlab.sweeps.runners.processes import dealt
 
 # Numbers that are computed outside the compiled step, or are arguments of it.
 OUTSIDE = (
@@ -26,7 +26,7 @@ OUTSIDE = (
   'optimizer.beta2',
   'optimizer.epsilon',
 )
-# What a learning rate follows from: any schedule beside any other.
+# The learning rate follows from these: schedules may differ in a stack.
 SCHEDULE = (
   'schedule.name',
   'schedule.warmup_steps',
@@ -50,9 +50,9 @@ ARGUMENTS = (
   'norm.std_jitter',
 )
 # Of the initial parameters alone, which each member makes with its own program.
-INITIAL = ('norm.alpha_init',)
+INITIAL = 'norm.alpha_init'
 
-STACKABLE = (*OUTSIDE, *SCHEDULE, *ARGUMENTS, *INITIAL)
+STACKABLE = (*OUTSIDE, *SCHEDULE, *ARGUMENTS, INITIAL)
 # Fields that do nothing in a run that can be stacked.
 IGNORED = ('label', 'data.workers')
 
@@ -60,15 +60,11 @@ Config = ml_collections.ConfigDict
 
 
 def groups(runs: Runs, *, most: int | None = None) -> list[Runs]:
-  """The runs in groups that can each be one compiled program.
+  """The runs in groups that can each be one program, by their first runs.
 
   Args:
     runs: run folder to config.
     most: runs in a group; None is any number.
-
-  Returns:
-    The groups in the order of their first runs; a run that cannot be stacked,
-    or has nobody to be stacked with, is alone.
   """
   found: dict[Any, dict[str, Config]] = {}
   for path, config in runs.items():
@@ -78,11 +74,9 @@ def groups(runs: Runs, *, most: int | None = None) -> list[Runs]:
 
 
 def even_parts(runs: Runs, most: int | None) -> list[Runs]:
-  """The runs in as few parts of at most `most` as there can be, even ones."""
+  """The runs in the fewest even parts of at most `most`."""
   number = -(-len(runs) // (most or len(runs)))
-  ends = [len(runs) * i // number for i in range(number + 1)]
-  items = list(runs.items())
-  return [dict(items[i:j]) for i, j in itertools.pairwise(ends)]
+  return [dict(part) for part in dealt(list(runs.items()), number)]
 
 
 def can_be_stacked(config: Config) -> bool:
@@ -101,20 +95,13 @@ def kind(config: Config) -> str:
   flat = records.flatten(records.resolved(config))
   return json.dumps(
     {
-      field: shared(field, value)
+      # Of a number that may differ, whether there is one: None is another
+      # program, or a default that the program's own code has.
+      field: value is None if field in STACKABLE else value
       for field, value in flat.items()
       if field not in IGNORED and field not in SCHEDULE
     }
   )
-
-
-def shared(field: str, value: Any) -> Any:
-  """What of a field must be the same in all members of a stack.
-
-  Of a number that may differ, whether there is one: None is another program, or
-  a default that the program's own code has.
-  """
-  return value is None if field in STACKABLE else value
 
 
 def arguments(configs: Sequence[Config]) -> tuple[str, ...]:
@@ -124,11 +111,6 @@ def arguments(configs: Sequence[Config]) -> tuple[str, ...]:
     for path in ARGUMENTS
     if len({value(config, path) for config in configs}) > 1
   )
-
-
-def initial(config: Config) -> tuple[Any, ...]:
-  """What of a config the initial parameters depend on, beside the seed."""
-  return tuple(value(config, path) for path in INITIAL)
 
 
 def value(config: Config, path: str) -> Any:

@@ -6,28 +6,25 @@ from collections.abc import Iterator
 import jax
 import ml_collections
 
-from normlab import records
+from normlab import errors, records
 from normlab.journal.checkpoints import Position
 from normlab.journal.journals import Journal
 from normlab.program import programs, training_step
 from normlab.runtime import progress_bar
 from normlab.runtime.interruption import Interrupted
-from normlab.sweeps.runners.alone import in_one_line
 from normlab.sweeps.runners.interface import Ended
 from normlab.training import claiming, divergence, endings, preparation
 from normlab.training.training_rows import DivergedError, TrainRows
 
 
-class Member:
-  """What of a run in a stack is its own.
+class StackedMember:
+  """The own part of a run in a stack.
 
   Attributes:
-    path: its folder.
-    config: of the run.
-    journal: likewise.
-    ready: the run as it would be alone, on one device.
+    path, config, journal: of the run.
+    run: the run as it would be alone, on one device.
     start: where it stood when it was opened.
-    files: what is open of the run; its end writes the status.
+    files: its open files; closing them writes the status.
     unsaved_best: where it stood in its best state, if that is not saved yet.
     rows: writes its training rows.
     ended: how it has ended; None before.
@@ -56,26 +53,27 @@ class Member:
       initializer: a program with the same initial parameters, compiled already.
     """
     with self.guarded():
-      if not claiming.taken(self._record, self.config, self.files):
+      checked = claiming.taken(self._record, self.config, self.files)
+      if checked is None:
         self.end()
         return
       self.files.enter_context(contextlib.closing(self.journal))
       self.files.enter_context(
         endings.recorded(self._record, self.config, self.journal)
       )
-      self.ready = preparation.prepare(on_one_device(self.config), beside)
-      own = self.ready.program
+      self.run = preparation.prepare(checked.but(num_devices=1), beside)
       state = preparation.initial_state(
-        self.ready._replace(program=initializer or own)
+        self.run._replace(program=initializer or self.run.program)
       )
-      state, self.start = self.journal.resume(state, progress_bar.Silent().warn)
+      state, self.start = self.journal.resume(
+        state, progress_bar.Progress().warn
+      )
       # The memory of the devices is for the stack.
       self._state = jax.device_get(state)
       self.rows = TrainRows(
         self.config,
         self.journal,
-        progress_bar.Silent(),
-        self.ready.learning_rates,
+        self.run.learning_rates,
         self.start.window,
       )
 
@@ -99,14 +97,9 @@ class Member:
   def diverge(
     self, error: DivergedError, frozen: training_step.TrainState
   ) -> None:
-    """Ends as a run alone whose loss is not finite.
-
-    Args:
-      error: says when that was.
-      frozen: the state whose loss it was.
-    """
+    """Ends as a run alone would; `frozen` is the state whose loss it was."""
     with self.guarded():
-      divergence.keep_last_finite(self.ready, self.journal, error, frozen)
+      divergence.keep_last_finite(self.run, self.journal, error, frozen)
       self.end(error)
 
   def interrupt(self, step: int) -> None:
@@ -127,15 +120,5 @@ class Member:
     except DivergedError:
       pass
     except Exception as failure:
-      problem = in_one_line(failure)
+      problem = errors.summary(failure)
     self.ended = Ended(self.path, problem)
-
-
-def on_one_device(
-  config: ml_collections.ConfigDict,
-) -> ml_collections.ConfigDict:
-  """The config of the run with a device of its own."""
-  alone = config.copy_and_resolve_references()
-  with alone.unlocked():
-    alone.num_devices = 1
-  return alone

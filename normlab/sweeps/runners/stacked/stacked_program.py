@@ -1,7 +1,7 @@
 """Several runs as one compiled program, over states that are stacked.
 
-Every array has the members in front, [members, ...]; on several devices each
-has its share of them, and they tell each other nothing.
+Every array has the members as its first axis, [members, ...]. On several
+devices each has a share of them, without communication.
 """
 
 import functools
@@ -49,53 +49,27 @@ def train_steps(
   program: Program,
   mesh: Mesh,
 ) -> tuple[Stacked, preparation.CallMetrics]:
-  """`member_steps` of all members, compiled; their states are donated."""
-  step = over_members(
-    functools.partial(member_steps, program=program),
-    (0, inputs.replace(split=None, orders=0, first=None), None, 0, 0),
-    mesh,
-  )
-  return step(members, inputs, pixels, hyper, keys)
+  """`training_step.train_steps` of each member; one ends where its loss does.
 
-
-def member_steps(
-  member: Stacked,
-  inputs: Resident,
-  pixels: data.Pixels,
-  hyper: Hyper,
-  key: jax.Array,
-  *,
-  program: Program,
-) -> tuple[Stacked, preparation.CallMetrics]:
-  """`training_step.train_steps` of one member, which ends where its loss does.
-
-  Args:
-    member: before the updates.
-    inputs: the examples of all steps.
-    pixels: what standardizes them.
-    hyper: the numbers of all steps.
-    key: of the run.
-    program: model, optimizer and augmentation.
-
-  Returns:
-    The member after the updates, and the metrics of each.
+  The states are donated.
   """
 
-  def one(old: Stacked, i: int | jax.Array):
-    new, means = training_step.train_step(
-      old.state,
-      inputs.batch(i),
-      pixels,
-      hyper.of_step(i),
-      key,
-      program=program,
-    )
-    alive = old.alive & jnp.isfinite(means['loss'])
-    kept = jax.tree.map(functools.partial(jnp.where, alive), new, old.state)
-    return Stacked(kept, alive), means
+  def member_steps(member, inputs, pixels, hyper, key):
+    def one(old: Stacked, i: int | jax.Array):
+      new, means = training_step.train_step(
+        *(old.state, inputs.batch(i), pixels, hyper.of_step(i), key),
+        program=program,
+      )
+      alive = old.alive & jnp.isfinite(means['loss'])
+      kept = jax.tree.map(functools.partial(jnp.where, alive), new, old.state)
+      return Stacked(kept, alive), means
 
-  member, means = training_step.repeated(one, member, len(hyper.rates))
-  return member, preparation.as_call_metrics(means)
+    member, means = training_step.repeated(one, member, len(hyper.rates))
+    return member, preparation.as_call_metrics(means)
+
+  axes = (0, inputs.replace(split=None, orders=0, first=None), None, 0, 0)
+  every = over_members(member_steps, axes, mesh)
+  return every(members, inputs, pixels, hyper, keys)
 
 
 @functools.partial(jax.jit, static_argnames=('program', 'by_batch', 'mesh'))
@@ -139,9 +113,8 @@ def over_members(
   """A function of one member as one of all, vectorized on each device.
 
   Args:
-    function: of arrays; may be called while tracing only.
-    in_axes: of its arguments, 0 where they are stacked, None where they are
-      shared.
+    function: of arrays; called while tracing only.
+    in_axes: 0 for each stacked argument, None for each shared one.
     mesh: the devices that share the members.
   """
   vectorized = jax.vmap(function, in_axes=in_axes)

@@ -10,7 +10,7 @@ from normlab.program import training_step
 from normlab.runtime import thread_noise
 from normlab.sweeps.runners.interface import Ended, Runs, Watch
 from normlab.sweeps.runners.stacked import stackable
-from normlab.sweeps.runners.stacked.stacked_member import Member
+from normlab.sweeps.runners.stacked.stacked_member import StackedMember
 from normlab.sweeps.runners.stacked.stacked_program import parameter_norms
 from normlab.sweeps.runners.stacked.stacks import Stack
 from normlab.training import loop, preparation
@@ -22,10 +22,6 @@ def train(runs: Runs, watch: Watch) -> Iterator[Ended]:
 
   Runs that were stopped at different steps are continued one such step after
   the other.
-
-  Args:
-    runs: run folder to config.
-    watch: as of `interface.Runner`.
 
   Yields:
     Each run when it has ended, unless it was interrupted.
@@ -48,29 +44,31 @@ def train(runs: Runs, watch: Watch) -> Iterator[Ended]:
 
 def opened(
   runs: Runs, watch: Watch, stack: contextlib.ExitStack
-) -> list[Member]:
+) -> list[StackedMember]:
   """The members, whose files `stack` closes."""
-  members: list[Member] = []
+  members: list[StackedMember] = []
   first = None
   initializers = {}
   for path, config in runs.items():
     watch.started(path)
     watch.poll()
-    member = Member(path, config)
+    member = StackedMember(path, config)
     stack.push(member.files)
     # Initial parameters are compiled once for all members that share them.
-    key = stackable.initial(config)
+    key = stackable.value(config, stackable.INITIAL)
     member.open(first, initializers.get(key))
     if not member.ended:
-      first = first or member.ready
-      initializers.setdefault(key, member.ready.program)
+      first = first or member.run
+      initializers.setdefault(key, member.run.program)
     members.append(member)
   return members
 
 
-def at_equal_steps(members: Sequence[Member]) -> list[list[Member]]:
+def at_equal_steps(
+  members: Sequence[StackedMember],
+) -> list[list[StackedMember]]:
   """The members in parts that can be stacked, those that are ahead first."""
-  parts: dict[tuple[int, bool], list[Member]] = {}
+  parts: dict[tuple[int, bool], list[StackedMember]] = {}
   for member in members:
     start = member.start.step, member.start.evaluation_due
     parts.setdefault(start, []).append(member)
@@ -81,17 +79,16 @@ class StackedRun:
   """A `loop.Trainable` of members at the same step, in one program.
 
   Attributes:
-    config: of the first member.
-    start: likewise.
+    config, start: of the first member.
   """
 
-  def __init__(self, members: Sequence[Member], watch: Watch):
+  def __init__(self, members: Sequence[StackedMember], watch: Watch):
     """Puts the members on the devices."""
     self._members = list(members)
     self._watch = watch
     self.config, self.start = members[0].config, members[0].start
     self._stack = Stack(
-      [m.ready for m in members], [m.taken_state() for m in members]
+      [m.run for m in members], [m.taken_state() for m in members]
     )
 
   def train(self) -> Iterator[Ended]:
@@ -139,7 +136,7 @@ class StackedRun:
         self._members[i].rows.take(first, metrics.of_member(i), own, rate)
 
   def stop(self) -> bool:
-    """Whether the sweep is to end; tells that it goes on."""
+    """Polls the caller, and returns True to save and stop."""
     self._watch.poll()
     return self._watch.stop()
 
@@ -163,7 +160,7 @@ class StackedRun:
     if self.is_over():
       return
     # Not an attribute: in a cycle it would keep a stack that has ended.
-    feed = feeds.Stoppable(self._members[0].ready.data, self.stop)
+    feed = feeds.Stoppable(self._members[0].run.data, self.stop)
     found = self._stack.evaluate(feed, split)
     for i in self._live():
       with self._guarded(i):
@@ -212,9 +209,9 @@ class StackedRun:
   def _keep_best(self, step: int) -> None:
     """Keeps the states that are the best so far on the devices.
 
-    A run alone writes each of them. They are written here when a checkpoint is
-    due: that takes tens of milliseconds a member, and what a process that dies
-    loses, it does again.
+    A run alone writes each of them. A stack writes them when a checkpoint is
+    due, as that takes tens of milliseconds per member. A process that dies
+    loses them, and computes them again when it resumes.
     """
     improved = [not m.ended and m.journal.is_best(step) for m in self._members]
     if not any(improved):

@@ -61,8 +61,7 @@ class Stack:
     """Makes `count` updates of each member from step `first` (from 0).
 
     Returns:
-      The metrics of each step, [members, steps]; from the step on at which a
-      member's loss is not finite, its metrics mean nothing.
+      [members, steps]; meaningless from a loss on that is not finite.
     """
     rates = [r.learning_rates.of(first, count) for r in self._runs]
     self.state, means = train_steps(
@@ -92,19 +91,14 @@ class Stack:
     return jax.device_get(_member(self._best, i))
 
   def evaluate(self, feed: Any, split: str) -> list[dict[str, Any]]:
-    """The row of each member, as of `evaluation.evaluate`.
-
-    Args:
-      feed: gives the examples.
-      split: of `evaluation.SPLITS`.
-    """
-    ready = self._runs[0]._replace(data=feed)
+    """The row of each member, as `evaluation.evaluate` returns it."""
+    run = self._runs[0]._replace(data=feed)
     state = self.state.state
     sums = evaluation.column_totals(
-      ready,
+      run,
       split,
       evaluation.columns_of(
-        ready.config.eval_statistics, has_average=state.ema is not None
+        run.config.eval_statistics, has_average=state.ema is not None
       ),
       network_of=functools.partial(self._networks, feed),
       count=self._totals,
@@ -122,9 +116,9 @@ class Stack:
       return evaluation.variables(self._runs[0], state, statistics, ema=ema)
     networks = [
       evaluation.variables(
-        ready._replace(data=feed), self.member(i), statistics, ema=ema
+        run._replace(data=feed), self.member(i), statistics, ema=ema
       )
-      for i, ready in enumerate(self._runs)
+      for i, run in enumerate(self._runs)
     ]
     return self._put(stacked(jax.device_get(networks)))
 

@@ -6,32 +6,21 @@ from collections.abc import Iterator
 
 import jax
 
-from normlab.sweeps.runners.alone import OneProcess, in_one_line
-from normlab.sweeps.runners.interface import Ended, Estimate, Runs, Watch
-from normlab.sweeps.runners.stacked import (
-  stackable,
-  stacked_estimate,
-  stacked_run,
-)
+from normlab import errors
+from normlab.sweeps.runners.alone import OneProcess
+from normlab.sweeps.runners.interface import Ended, Runner, Runs, Watch
+from normlab.sweeps.runners.stacked import stackable, stacked_run
 
 # Each has its files open, of which a process may have a thousand.
 MOST_MEMBERS = 64
 
 
-class Vectorized:
+class Vectorized(Runner):
   """Groups of runs, one group after the other, on all devices here.
 
   Which runs make a group, `stackable` says; the others are trained one after
   another.
   """
-
-  def __init__(self, max_members: int | None = None):
-    """Starts nothing yet.
-
-    Args:
-      max_members: runs in a group at most; None is `MOST_MEMBERS`.
-    """
-    self._most = max_members or MOST_MEMBERS
 
   def describe(self) -> str:
     """In words."""
@@ -39,16 +28,9 @@ class Vectorized:
     where = 'one device' if number == 1 else f'{number} devices'
     return f'runs of one program as one, on {where}'
 
-  def estimate(self, group: Runs) -> Estimate:
-    """How long some runs of one program would take."""
-    return stacked_estimate.as_one(group, self._most)
-
-  def check(self, runs: Runs) -> None:
-    """Everything that a run needs is here."""
-
   def train(self, runs: Runs, watch: Watch) -> Iterator[Ended]:
     """Trains each run; see `interface.Runner`."""
-    for group in stackable.groups(runs, most=self._most):
+    for group in stackable.groups(runs, most=MOST_MEMBERS):
       yield from train_group(group, watch)
 
 
@@ -70,7 +52,7 @@ def train_group(runs: Runs, watch: Watch) -> Iterator[Ended]:
       yield ended
     return
   except Exception as error:
-    problem = in_one_line(error)
+    problem = errors.summary(error)
   gc.collect()  # What the error has kept on the devices.
   if not left:
     return

@@ -1,7 +1,4 @@
-"""What is timed of a linen layer, the floor under it, what its backward keeps.
-
-Serves the layers of this library and those of `flax.linen` alike.
-"""
+"""Linen layers, ours and flax's: their passes, and what the backward keeps."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -12,15 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.extend import core
 
-FORWARD, BOTH = PASSES = ('forward', 'forward + backward')
-# The library's names of the layers that `flax.linen` has too; in training mode.
-FLAX: Mapping[str, Callable[..., nn.Module]] = {
-  'batch': functools.partial(nn.BatchNorm, use_running_average=False),
-  'layer': nn.LayerNorm,
-  'group': nn.GroupNorm,
-  'instance': nn.InstanceNorm,
-  'rms': nn.RMSNorm,
-}
+FORWARD, BOTH = 'forward', 'forward + backward'
 
 Variables = Mapping[str, Any]
 # (variables, x, key) -> (y, the new state)
@@ -28,7 +17,7 @@ Step = Callable[[Variables, jax.Array, jax.Array], tuple[jax.Array, Variables]]
 
 
 class Data(NamedTuple):
-  """What every candidate is given.
+  """The arrays that every candidate is given.
 
   Attributes:
     x: [batch, height, width, channels].
@@ -49,7 +38,7 @@ def random_data(shape: tuple[int, ...], dtype: str) -> Data:
 
 
 def step_of(layer: nn.Module, **call: Any) -> Step:
-  """A training call of a layer; `call` are further arguments of it."""
+  """A training call of a layer; `call` has its further arguments."""
 
   def step(variables: Variables, x: jax.Array, key: jax.Array):
     return layer.apply(
@@ -89,9 +78,9 @@ def passes(
 
 
 def floor(data: Data) -> dict[str, Callable[[], Any]]:
-  """One multiply-add with numbers of each channel: x, or x and cotangent.
+  """One multiply-add with numbers per channel: x, or x and cotangent.
 
-  No norm can read and write less. The arithmetic is in float32, as theirs is.
+  No norm can read and write less. The arithmetic is in float32, as in norms.
   """
   channels = data.x.shape[-1]
   a, b = jnp.full(channels, 1.5), jnp.full(channels, 0.5)
@@ -109,14 +98,14 @@ def floor(data: Data) -> dict[str, Callable[[], Any]]:
 def kept_bytes(
   step: Step, variables: Variables, x: jax.Array, key: jax.Array
 ) -> tuple[int, int]:
-  """Bytes that the backward pass keeps besides what the forward was given.
+  """Bytes that the backward pass keeps besides the inputs of the forward.
 
-  Counted are the arrays in the closure that `jax.vjp` returns, each once and
-  none of them an input. That is what stays in memory where the two passes are
-  compiled apart; compiled as one, XLA may compute some of it again.
+  Counts each array in the closure that `jax.vjp` returns once, and no input.
+  That stays in memory if the two passes are compiled apart; compiled as one,
+  XLA may compute some of it again.
 
   Returns:
-    Of the arrays with as many values as `x` or more; of all others.
+    Bytes of the arrays with as many values as `x` or more, and of all others.
   """
 
   def closure(params: Variables, x: jax.Array) -> list[jax.Array]:

@@ -1,11 +1,18 @@
-"""The rows of a file: one JSON object a line, with a step and a split."""
+"""JSON of a run: rows, one object per line, and files of one object."""
 
+import contextlib
 import json
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
 from typing import Any
 
 from normlab.errors import shown
 
 Row = dict[str, Any]
+# A run that ended in one of these has its result, and is not trained again.
+FINISHED = ('done', 'diverged')
 
 
 def parse(content: bytes) -> tuple[list[Row], str]:
@@ -13,18 +20,11 @@ def parse(content: bytes) -> tuple[list[Row], str]:
 
   A last line without its end is left out: its run was stopped while writing.
 
-  Args:
-    content: of the file.
-
   Returns:
     The rows; and what is wrong with the line behind them, '' for all rows.
   """
-  whole = content[: content.rfind(b'\n') + 1]
-  rows = _parse_at_once(whole)
-  if rows is not None:
-    return rows, ''
   rows = []
-  for number, line in enumerate(whole.split(b'\n')[:-1], start=1):
+  for number, line in enumerate(content.split(b'\n')[:-1], start=1):
     row, problem = parse_row(line)
     if row is None:
       return rows, f'line {number} {problem}'
@@ -43,11 +43,7 @@ def parse_row(line: bytes) -> tuple[Row | None, str]:
 
 
 def loads(text: str | bytes) -> Any:
-  """The value of a JSON text.
-
-  Raises:
-    ValueError: it is not JSON, or nested too deeply to be read.
-  """
+  """The value of a JSON text; ValueError also where it is nested too deeply."""
   try:
     return json.loads(text)
   except RecursionError as error:
@@ -55,7 +51,7 @@ def loads(text: str | bytes) -> Any:
 
 
 def row_problem(row: Any) -> str:
-  """What a row lacks that its readers rely on; '' for a row.
+  """The problem of a value that is no row, in words; '' for a row.
 
   A row has a step, a split and values: numbers, None where they were not
   finite, or a list of such. An accuracy is always a number.
@@ -93,19 +89,53 @@ def _is_value(name: str, value: Any) -> bool:
   return is_number(value) or (value is None and name != 'accuracy')
 
 
-def _parse_at_once(content: bytes) -> list[Row] | None:
-  """The rows of all lines; None where any line is damaged.
+def status_problem(status: dict[str, Any]) -> str:
+  """What a status lacks that its readers rely on; '' for a status."""
+  name = status.get('status')
+  if name not in (*FINISHED, 'running', 'failed', 'interrupted'):
+    return f'the status is {shown(name)}'
+  needed = ('step', 'rows') if name in FINISHED else ()
+  for field in ('step', 'rows'):
+    if field in (*needed, *status) and not is_count(status.get(field)):
+      return f'{field} is {shown(status.get(field))} of a run that is {name}'
+  if not isinstance(status.get('error', ''), str):
+    return f'error is {shown(status["error"])}'
+  return ''
 
-  Nearly twice as fast as one line after another, which is what finds the line.
+
+def write_json(path: pathlib.Path, value: dict[str, Any]) -> None:
+  """Writes a file as a whole: no reader sees half of it.
+
+  Raises:
+    OSError: it cannot be written.
   """
-  lines = content.count(b'\n')
-  # Damaged lines may be objects together, but they do not begin and end as one.
-  if not content.endswith(b'}\n') or content.count(b'}\n{') != lines - 1:
-    return None
+  with replacing(path) as hidden:
+    (hidden / path.name).write_text(as_text(value), encoding='utf-8')
+
+
+@contextlib.contextmanager
+def replacing(*paths: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Yields a hidden folder to write files in, which move to `paths` at the end.
+
+  An error leaves the files of before. What a process leaves that is killed
+  meanwhile, the next one removes.
+
+  Args:
+    *paths: in one folder.
+  """
+  hidden = paths[0].with_name(f'.{paths[0].name}.tmp')
+  shutil.rmtree(hidden, ignore_errors=True)
   try:
-    rows = loads(b'[' + content[:-1].replace(b'\n', b',') + b']')
-  except ValueError:
-    return None
-  return (
-    rows if len(rows) == lines and not any(map(row_problem, rows)) else None
-  )
+    hidden.mkdir()
+    yield hidden
+    for path in paths:
+      with (hidden / path.name).open('rb') as file:
+        os.fsync(file.fileno())  # Before the move, or it may move nothing.
+      (hidden / path.name).replace(path)
+  finally:
+    shutil.rmtree(hidden, ignore_errors=True)
+
+
+def as_text(value: dict[str, Any]) -> str:
+  """JSON as people read it."""
+  return json.dumps(value, indent=2) + '\n'

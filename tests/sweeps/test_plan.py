@@ -72,8 +72,6 @@ def test_rows_with_the_same_resolved_config_are_one_run():
     {'label': 'other', MULTIPLIER: 5},
   )
   assert [member.rows for member in found] == [(1,), (2, 3, 4)]
-  assert plan.merged_note(found[0]) is None
-  assert 'rows 2-4' in plan.merged_note(found[1])
 
 
 def test_numbers_of_optional_fields_have_one_type():
@@ -136,18 +134,6 @@ def test_a_row_that_does_not_fit_is_said(row, words):
   (line,) = problems(row)
   assert line.startswith('row 1: ') and '\n' not in line
   assert all(word in line for word in words), line
-
-
-@pytest.mark.parametrize('rows', [(), [], iter(())])
-def test_an_empty_sweep_is_refused(rows):
-  with pytest.raises(errors.ConfigError, match='empty'):
-    plan.members(base.get_config(), rows)
-
-
-@pytest.mark.parametrize('rows', [None, 5, 'seed', {'seed': 1}, [5], ['seed']])
-def test_what_is_no_rows_is_refused(rows):
-  with pytest.raises(errors.ConfigError, match='get_hyper'):
-    plan.members(base.get_config(), rows)
 
 
 def test_a_long_list_of_overrides_gives_a_name_that_a_folder_can_have():

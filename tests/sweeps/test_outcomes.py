@@ -98,8 +98,10 @@ def test_an_unfinished_run_is_no_baseline(make_run):
   assert outcomes.table(runs).attrs['target'] == 0.5
 
 
-def test_runs_that_are_absent_are_rows(tmp_path):
-  table = outcomes.table([({'seed': 0}, Record(tmp_path / 'nowhere'))])
+@pytest.mark.parametrize('place', ['nowhere', 'file'])
+def test_runs_that_are_absent_are_rows(tmp_path, place):
+  (tmp_path / 'file').touch()
+  table = outcomes.table([({'seed': 0}, Record(tmp_path / place))])
   assert table['status'].tolist() == ['absent']
   assert math.isnan(table.attrs['target'])
   assert table['steps_to_target'].isna().all()
@@ -126,12 +128,6 @@ def test_a_damaged_run_has_failed_and_the_others_are_there(runs, damage):
   assert table['status'].tolist() == ['failed', 'done', 'diverged', 'failed']
   assert 'is damaged' in table['error'][0] and '\n' not in table['error'][0]
   assert table.attrs['target_of'] == 'run1'
-
-
-def test_a_file_in_the_place_of_a_run_is_a_row(tmp_path):
-  (tmp_path / 'file').touch()
-  table = outcomes.table([({'seed': 0}, Record(tmp_path / 'file'))])
-  assert table['status'].tolist() == ['absent']
 
 
 @pytest.mark.parametrize('value', [None, 'x', True])

@@ -62,24 +62,53 @@ def marks(axes, marker):
   return [line for line in axes.lines if line.get_marker() == marker]
 
 
-def test_norms_are_lines_and_the_multiplier_is_along_x():
-  found = arranged(grid(**NORMS_BY_RATE))
-  assert found == arrangement.Layout(MULTIPLIER, (NORM,), connected=True)
-
-
-def test_the_learning_rate_is_along_x_before_other_numbers():
-  found = arranged(
-    grid(optimizer__learning_rate=[0.1, 1.0], batch_size=[8, 16, 32])
+def settings_of_norms():
+  return sweep(
+    *(
+      ({NORM: norm, 'norm.momentum': momentum, MULTIPLIER: rate}, row())
+      for norm, momentum in (('none', None), ('batch', 0.9))
+      for rate in (1.0, 5.0)
+    )
   )
-  assert found.x == 'optimizer.learning_rate'
-  assert found.lines == ('batch_size',)
 
 
-def test_else_the_number_with_most_values_is_along_x():
-  found = arranged(
-    grid(batch_size=[8, 16], optimizer__momentum=[0.1, 0.5, 0.9])
+def zipped():
+  return sweep(
+    *(
+      ({'optimizer.learning_rate': rate, 'batch_size': size}, row())
+      for rate, size in ((0.1, 8), (0.2, 16))
+    )
   )
-  assert found.x == 'optimizer.momentum' and found.lines == ('batch_size',)
+
+
+@pytest.mark.parametrize(
+  ('table', 'x', 'lines'),
+  [
+    (grid(**NORMS_BY_RATE), MULTIPLIER, (NORM,)),
+    (
+      grid(optimizer__learning_rate=[0.1, 1.0], batch_size=[8, 16, 32]),
+      'optimizer.learning_rate',
+      ('batch_size',),
+    ),
+    (
+      grid(batch_size=[8, 16], optimizer__momentum=[0.1, 0.5, 0.9]),
+      'optimizer.momentum',
+      ('batch_size',),
+    ),
+    (settings_of_norms(), MULTIPLIER, (NORM,)),
+    (zipped(), 'optimizer.learning_rate', ()),
+    (grid(seed=[0, 1, 2]), None, ()),
+  ],
+  ids=['norms', 'rate first', 'most values', 'settings', 'zipped', 'seeds'],
+)
+def test_one_field_is_along_x_and_others_tell_lines_apart(table, x, lines):
+  assert arranged(table) == arrangement.Layout(x, lines, connected=True)
+
+
+def test_lines_are_named_by_what_tells_them_apart():
+  drawn = sweep_figure.plot(settings_of_norms())
+  assert labels(drawn) == ['none', 'batch']
+  assert labels(sweep_figure.plot(grid(seed=[0, 1, 2]))) == ['all runs']
 
 
 def test_categories_are_along_x_where_no_number_is_swept():
@@ -99,52 +128,14 @@ def test_lines_with_the_same_names_along_x_stand_side_by_side():
   assert places == pytest.approx([-0.075, 0.075, 0.925, 1.075])
 
 
-def test_settings_of_a_norm_make_no_lines_of_their_own():
-  table = sweep(
-    *(
-      ({NORM: norm, 'norm.momentum': momentum, MULTIPLIER: rate}, row())
-      for norm, momentum in (('none', None), ('batch', 0.9))
-      for rate in (1.0, 5.0)
-    )
-  )
-  assert arranged(table).lines == (NORM,)
-  assert labels(sweep_figure.plot(table)) == ['none', 'batch']
-
-
-def test_a_field_zipped_with_x_makes_no_lines():
-  table = sweep(
-    ({'optimizer.learning_rate': 0.1, 'batch_size': 8}, row()),
-    ({'optimizer.learning_rate': 0.2, 'batch_size': 16}, row()),
-  )
-  assert arranged(table) == arrangement.Layout(
-    'optimizer.learning_rate', (), connected=True
-  )
-
-
 def test_random_draws_are_marks_without_lines():
-  rng = np.random.default_rng(0)
-  table = sweep(
-    *(
-      (
-        {
-          'optimizer.learning_rate': float(rng.uniform(0.1, 1)),
-          'optimizer.weight_decay': float(rng.uniform()),
-        },
-        row(),
-      )
-      for _ in range(20)
-    )
-  )
+  fields = ('optimizer.learning_rate', 'optimizer.weight_decay')
+  drawn = np.random.default_rng(0).uniform(0.1, 1, (20, 2)).tolist()
+  table = sweep(*((dict(zip(fields, d, strict=True)), row()) for d in drawn))
   assert not arranged(table).connected
   drawn = sweep_figure.plot(table)
   assert drawn.axes[0].lines[0].get_linestyle() == 'None'
   assert len(drawn.axes[0].lines[0].get_xdata()) == 20
-
-
-def test_seeds_alone_are_one_place():
-  found = arranged(grid(seed=[0, 1, 2]))
-  assert found == arrangement.Layout(None, (), connected=True)
-  assert labels(sweep_figure.plot(grid(seed=[0, 1, 2]))) == ['all runs']
 
 
 def test_other_fields_of_a_norm_differ_in_line_and_mark_and_keep_its_colour():

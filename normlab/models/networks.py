@@ -1,4 +1,4 @@
-"""What the convolutional networks share that have a width."""
+"""The fields that all networks share, and convolutions of a width."""
 
 import functools
 from collections.abc import Callable
@@ -10,29 +10,44 @@ from flax import linen as nn
 from normlab.models import blocks
 
 
-class ConvNet(nn.Module):
-  """The fields of such a network, and its convolutions.
+class Network(nn.Module):
+  """The fields of a network.
 
   Attributes:
     num_classes: length of the logits.
-    width: factor on all channel numbers (at least one channel remains).
-    norm: makes the norms, between every convolution and its activation; None
-      is no norm.
-    kernel_norm: wraps the convolutions in norms of their kernels; None does
-      not.
+    norm: makes the norms between each layer and its activation; None is none.
+    kernel_norm: wraps these layers in norms of their kernels; None does not.
     activation: after each norm, unless that replaces it.
-    dropout: share of the pooled features dropped in training.
+    dropout: share of the features in front of the logits dropped in training.
     dtype: of all that is computed up to the logits, which are float32, as are
       parameters and statistics.
   """
 
   num_classes: int
-  width: float = 1.0
   norm: blocks.Norm = None
   kernel_norm: blocks.KernelNorm = None
   activation: blocks.Activation = nn.relu
   dropout: float = 0.0
   dtype: Any = jnp.float32
+
+  def shared(self) -> dict[str, Any]:
+    """The fields that each block takes over."""
+    return {
+      'norm': self.norm,
+      'kernel_norm': self.kernel_norm,
+      'activation': self.activation,
+      'dtype': self.dtype,
+    }
+
+
+class ConvNet(Network):
+  """A convolutional network whose channels are scaled together.
+
+  Attributes:
+    width: factor on all channel numbers (at least one channel remains).
+  """
+
+  width: float = 1.0
 
   def channels(self, number: int) -> int:
     """A number of channels, at this width."""
@@ -46,15 +61,5 @@ class ConvNet(nn.Module):
     return make(self.channels(channels), kernel_size, strides, name=name)
 
   def conv_factory(self, **fields: Any) -> Callable[..., nn.Module]:
-    """Makes such convolutions, also in modules inside this one.
-
-    Args:
-      **fields: of `blocks.ConvNormAct`, to replace those of the network.
-    """
-    shared = {
-      'norm': self.norm,
-      'kernel_norm': self.kernel_norm,
-      'activation': self.activation,
-      'dtype': self.dtype,
-    }
-    return functools.partial(blocks.ConvNormAct, **(shared | fields))
+    """Makes such convolutions; `fields` replace those of the network."""
+    return functools.partial(blocks.ConvNormAct, **(self.shared() | fields))
