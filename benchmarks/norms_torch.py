@@ -11,7 +11,7 @@ from flax import linen as nn
 from torch.nn import functional
 
 from benchmarks.norms_jax import BOTH, FORWARD, Data
-from normlab.sweeps.runners import processes
+from normlab.runtime import machine
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -69,7 +69,7 @@ def passes(
   device = device_of(data.x)
   if row not in NORMS or device is None:
     return {}
-  torch.set_num_threads(len(processes.usable_cores()))
+  torch.set_num_threads(len(machine.usable_cores()))
   x, cotangent = (tensor(a).to(device) for a in (data.x, data.cotangent))
   # PyTorch's kernels want weights in the input's precision, and BatchNorm's
   # want float32.

@@ -14,6 +14,7 @@ from normlab import data
 from normlab.data import images
 from normlab.data.sets import synthetic
 from normlab.data.streaming import prefetch
+from normlab.runtime import machine
 
 EXAMPLES, BATCH_SIZE, BATCHES = 256, 32, 16
 STEP = Case(
@@ -23,7 +24,7 @@ STEP = Case(
 
 def report() -> str:
   """Rates of decoding in threads and in workers, and of training."""
-  cores = prefetch.usable_cores()
+  cores = len(machine.usable_cores())
   ways = {f'threads on {cores} cores': 0, f'{cores} workers': cores}
   with tempfile.TemporaryDirectory() as folder:
     synthetic.write(folder, sizes={'train': EXAMPLES, 'validation': 10})

@@ -8,7 +8,7 @@ from torch import nn
 
 from benchmarks.timing import Stepper
 from normlab.models import inception
-from normlab.sweeps.runners import processes
+from normlab.runtime import machine
 
 
 def conv(
@@ -127,7 +127,7 @@ def stepper(
     torch.backends.cudnn.allow_tf32 = True
     forward, wait = torch.compile(model), torch.cuda.synchronize
   else:
-    torch.set_num_threads(len(processes.usable_cores()))
+    torch.set_num_threads(len(machine.usable_cores()))
 
   def call() -> torch.Tensor:
     rows = torch.randint(0, len(y), (batch_size,), device=device)

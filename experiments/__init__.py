@@ -1,5 +1,8 @@
 """Experiments: one folder per question, listed here by name."""
 
+import importlib
+from typing import Any
+
 EXPERIMENTS: dict[str, str] = {
   'speedup': (
     'How many steps does BatchNorm save Inception? (1502.03167 Fig. 2)'
@@ -8,3 +11,15 @@ EXPERIMENTS: dict[str, str] = {
     'How far can the learning rate be turned up, with each norm?'
   ),
 }
+
+
+def load(name: str) -> Any:
+  """The `base.Experiment` of a name; imports it."""
+  return importlib.import_module(f'experiments.{name}').EXPERIMENT
+
+
+def load_all() -> dict[str, tuple[str, Any]]:
+  """Name to question and experiment."""
+  return {
+    name: (question, load(name)) for name, question in EXPERIMENTS.items()
+  }

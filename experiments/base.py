@@ -39,15 +39,17 @@ class Scale(NamedTuple):
     seeds: of the arms that claims compare.
     fewer_seeds: of the other arms.
     target_seeds: of the baseline's runs that set the target.
-    rates: the grid on which the baseline's learning rate was tuned, in factors
+    rates: the grid on which the baseline's learning rate is tuned, in factors
       of 2 or less; the config has the best.
+    tuned_at: the scale whose tuning this one shares; None has its own.
   """
 
   config: Callable[[], ml_collections.ConfigDict]
   seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
   fewer_seeds: tuple[int, ...] = (0, 1, 2)
   target_seeds: tuple[int, ...] = TARGET_SEEDS
-  rates: tuple[float, ...] = (0.0025, 0.005, 0.01, 0.02, 0.04)
+  rates: tuple[float, ...] = (0.005, 0.01, 0.02, 0.04, 0.08)
+  tuned_at: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,8 +93,14 @@ class Experiment:
         config = self.config_of(scale, self.baseline, seed)
         config.optimizer.learning_rate = rate
         config.label += f'-rate{rate:g}'
-        found.append(Run({'arm': f'{rate:g}', 'seed': seed}, config))
+        labels = {'arm': self.baseline, 'seed': seed, 'rate': rate}
+        found.append(Run(labels, config))
     return found
+
+  def tuned(self, table: pd.DataFrame) -> pd.DataFrame:
+    """The accuracy at the end by 'rate' and 'seed', of `tuning_runs`."""
+    ends = table.groupby(['rate', 'seed']).apply(outcomes.final_accuracy)
+    return ends.rename('accuracy').reset_index()
 
   def arms(self, table: pd.DataFrame) -> pd.DataFrame:
     """The rows of a table that do not only set the target."""

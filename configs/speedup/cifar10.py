@@ -2,8 +2,6 @@
 
 The baseline of the experiment `speedup`: the small Inception without a norm.
 
-Time: not measured yet; 21 runs of 20,000 steps at batch 32.
-
   python scripts/reproduce.py speedup --scale=cifar10 --workdir=runs \
       --data_dir=DIR
 """
@@ -22,5 +20,5 @@ def get_config() -> ml_collections.ConfigDict:
   config.total_steps = 20_000
   config.eval_every = 250
   config.log_every = 250
-  config.schedule.decay_steps = 20_000
+  config.schedule.decay_steps = config.total_steps
   return config

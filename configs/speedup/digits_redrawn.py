@@ -1,6 +1,7 @@
-"""The runs of `speedup/digits.py` on other images, drawn by the same recipe.
+"""The runs of `speedup/digits.py` on other images of the same recipe.
 
-python scripts/reproduce.py speedup --scale=digits_redrawn --workdir=runs
+python scripts/reproduce.py speedup --scale=digits_redrawn \
+      --workdir=runs
 """
 
 import ml_collections

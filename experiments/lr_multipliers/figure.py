@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.base import Experiment
-from experiments.lr_multipliers.analysis import cells, range_text, ranges
+from experiments.lr_multipliers.analysis import cells, ranges
 from normlab.analysis import plotting
 
 
@@ -85,7 +85,6 @@ def draw_ranges(
   axes: Axes, by_norm: pd.DataFrame, by_cell: pd.DataFrame
 ) -> None:
   """Two bars a norm: near its own best, and above the best without a norm."""
-  grid = sorted(by_cell.index.get_level_values('multiplier').unique())
   axes.set_xscale('log')
   for place, (norm, own) in enumerate(by_norm.iterrows()):
     color = plotting.color_of(norm)

@@ -28,8 +28,9 @@ SCALES: dict[str, Scale] = {
     seeds=(5, 6, 7, 8, 9),
     fewer_seeds=(5, 6, 7),
     target_seeds=(106, 107, 108),
+    tuned_at='digits',
   ),
-  'digits_redrawn': Scale(digits_redrawn.get_config),
+  'digits_redrawn': Scale(digits_redrawn.get_config, tuned_at='digits'),
   'cifar10_cpu': Scale(cifar10_cpu.get_config),
   'cifar10': Scale(cifar10.get_config),
 }

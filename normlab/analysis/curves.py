@@ -1,6 +1,7 @@
 """Curves: steps to match, and the range of a swept value that works."""
 
 import math
+
 import pandas as pd
 
 

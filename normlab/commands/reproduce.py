@@ -1,39 +1,46 @@
 """The reproduce command: trains, reads the records, writes the results."""
 
 import pathlib
+import time
 from collections.abc import Callable, Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 import pandas as pd
 
 from normlab import records, registry
-from normlab.analysis import outputs, tables
+from normlab.analysis import tables
+from normlab.commands import result_files
+from normlab.runtime import machine
 from normlab.sweeps.runners import choice
 from normlab.sweeps.train_all import train_all
 
 
 def reproduce(
   name: str,
-  experiment: ModuleType,
+  experiment: Any,
   *,
   scale: str,
   workdir: str,
+  committed: pathlib.Path,
   data_dir: str | None = None,
   runner: Mapping[str, Any] | None = None,
+  tune: bool = False,
   plot_only: bool = False,
   stop: Callable[[], bool] = lambda: False,
 ) -> None:
   """Trains the runs that have no result, prints the tables, writes all files.
 
   Args:
-    name: of the experiment, and so of its files.
-    experiment: a package of `experiments`; docs/extending.md has its parts.
-    scale: a key of its SCALES.
-    workdir: folder of the runs, and of the results `name_scale.*`.
+    name: of the experiment.
+    experiment: an `Experiment` of `experiments.base`.
+    scale: a key of its scales.
+    workdir: folder of the runs, and of 'results/NAME/SCALE.*'.
+    committed: folder with results of others, from which come the tuning, and
+      the curves for `plot_only`, where `workdir` has none.
     data_dir: where TFDS prepared the data.
     runner: 'name' and options of `choice.build`; default: the fastest here.
-    plot_only: trains nothing.
+    tune: trains the grid of learning rates first, and takes the best.
+    plot_only: trains nothing, and draws from the curves of the results.
     stop: returns True to save all states and end.
 
   Raises:
@@ -41,28 +48,91 @@ def reproduce(
       run that has no result; then no table or figure is written.
     InterruptedSweep: `stop` returned True.
   """
-  registry.lookup(f'scale of {name}', scale, experiment.SCALES)
-  labels, configs = {}, {}
-  for run in experiment.runs(scale):
-    run.config.data.data_dir = data_dir
-    path = str(pathlib.Path(workdir) / records.run_name(run.config))
-    labels[path], configs[path] = run.labels, run.config
-  if not plot_only:
+  registry.lookup(f'scale of {name}', scale, experiment.scales)
+  folder = pathlib.Path(workdir) / 'results'
+  places = [folder / name, committed / name]
+  train = Trainer(workdir, data_dir, runner, stop)
+  tuned_at = experiment.scales[scale].tuned_at or scale
+  if tune and not plot_only:
+    grid = train(experiment.tuning_runs(tuned_at))
+    result_files.write_tuning(experiment.tuned(grid), folder / name / tuned_at)
+  tuning = result_files.read_tuning(places, tuned_at)
+  runs = with_rate(experiment.all_runs(scale), tuning)
+  if plot_only:
+    table, made = result_files.read_curves(places, scale, runs)
+  else:
+    table = train(runs)
+    made = train.made(name, scale) | result_files.configs_of(runs)
+  result_files.write(
+    experiment, table, folder / name / scale, tuning=tuning, made=made
+  )
+  result_files.write_ledger(folder)
+
+
+def with_rate(runs: list[Any], tuning: pd.DataFrame | None) -> list[Any]:
+  """The runs, at the best learning rate of the tuning if there is one."""
+  if tuning is not None:
+    rate = tuning.groupby('rate')['accuracy'].mean().idxmax()
+    for run in runs:
+      run.config.optimizer.learning_rate = float(rate)
+  return runs
+
+
+class Trainer:
+  """Trains runs and reads their evaluations."""
+
+  def __init__(
+    self,
+    workdir: str,
+    data_dir: str | None,
+    runner: Mapping[str, Any] | None,
+    stop: Callable[[], bool],
+  ):
+    """Takes what all runs share; see `reproduce`."""
+    self._workdir = pathlib.Path(workdir)
+    self._data_dir = data_dir
+    self._runner = runner or {}
+    self._stop = stop
+    self._seconds = 0.0
+
+  def __call__(self, runs: Sequence[Any]) -> pd.DataFrame:
+    """One row an evaluation, from `tables.evaluations`.
+
+    Raises:
+      records.RecordError: a run that has no result, or a damaged one.
+    """
+    start = time.monotonic()
+    labels, configs = {}, {}
+    for run in runs:
+      run.config.data.data_dir = self._data_dir
+      path = str(self._workdir / records.run_name(run.config))
+      labels[path], configs[path] = run.labels, run.config
+    options = {'name': None, **self._runner}
     train_all(
-      configs,
-      runner=choice.build(**{'name': None, **(runner or {})}, runs=configs),
-      stop=stop,
+      configs, runner=choice.build(**options, runs=configs), stop=self._stop
     )
-  found = [(labels[path], records.Record(path)) for path in configs]
-  missing = [record for _, record in found if not record.is_finished]
-  if missing:
-    problem = missing_runs(missing, len(found))
-    hint = '; without --plot_only they are trained' if plot_only else ''
-    raise records.RecordError(problem + hint)
-  for _, record in found:
-    record.check_whole()
-  table = tables.evaluations(found)
-  write(experiment, table, scale, pathlib.Path(workdir) / f'{name}_{scale}')
+    self._seconds += time.monotonic() - start
+    found = {path: records.Record(path) for path in configs}
+    missing = [record for record in found.values() if not record.is_finished]
+    if missing:
+      raise records.RecordError(missing_runs(missing, len(found)))
+    for record in found.values():
+      record.check_whole()
+    return tables.evaluations(
+      ({**labels[path], 'run': record.path.name}, record)
+      for path, record in found.items()
+    )
+
+  def made(self, name: str, scale: str) -> dict[str, Any]:
+    """How the results were made: command, time, machine, versions."""
+    where = ' --data_dir=DIR' if self._data_dir else ''
+    return {
+      'command': f'python scripts/reproduce.py {name} --scale={scale} '
+      f'--workdir=runs{where}',
+      'seconds': round(self._seconds),
+      'machine': machine.machine(),
+      'versions': machine.versions('normlab', 'jax', 'flax', 'optax'),
+    }
 
 
 def missing_runs(missing: Sequence[records.Record], total: int) -> str:
@@ -75,23 +145,21 @@ def missing_runs(missing: Sequence[records.Record], total: int) -> str:
   )
 
 
-def write(
-  experiment: ModuleType, table: pd.DataFrame, scale: str, path: pathlib.Path
-) -> None:
-  """Writes the tables and the figure to `path` with suffixes, and prints them.
+def listing(
+  experiments: Mapping[str, tuple[str, Any]], committed: pathlib.Path
+) -> str:
+  """The experiments with their claims, and scales with measured times.
 
-  Raises:
-    records.RecordError: a file that cannot be written.
+  Args:
+    experiments: name to question and experiment.
+    committed: folder with results, whose times are shown.
   """
-  summary = tables.markdown(experiment.present(table))
-  verdicts = tables.markdown(experiment.judge(table))
-  text = f'{summary}\n\n{verdicts}\n\n{experiment.caption(scale)}\n'
-  outputs.write(
-    path,
-    table=experiment.analyze(table),
-    text=text,
-    figure=experiment.plot(table, scale),
-  )
-  print(text)
-  for suffix in outputs.SUFFIXES:
-    print(f'wrote {path.with_suffix(suffix)}')
+  lines = []
+  for name, (question, experiment) in experiments.items():
+    lines += [f'{name}: {question}']
+    lines += [f'  claim {c.number}: {c.text}' for c in experiment.claims]
+    for scale in experiment.scales:
+      count = len(experiment.all_runs(scale))
+      time = result_files.measured_time(committed / name, scale)
+      lines.append(f'  --scale={scale}: {count} runs, {time}')
+  return '\n'.join(lines)

@@ -183,7 +183,3 @@ def test_room_in_shared_memory_is_asked_for(monkeypatch):
   assert not prefetch.fits_shared_memory(2**60)
   monkeypatch.setattr(prefetch, 'SHARED_MEMORY', '/nowhere')
   assert prefetch.fits_shared_memory(2**60)
-
-
-def test_cores_are_those_that_this_process_may_use():
-  assert 1 <= prefetch.usable_cores() <= os.cpu_count()

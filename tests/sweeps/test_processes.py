@@ -6,6 +6,7 @@ import pytest
 from swept_configs import Watch, tiny_config, tiny_runs
 
 from normlab import records
+from normlab.runtime import machine
 from normlab.sweeps.runners import processes, worker
 from normlab.sweeps.runners.alone import OneProcess
 from normlab.sweeps.runners.processes import LocalProcesses
@@ -86,7 +87,7 @@ def test_cores_are_dealt_in_equal_parts_and_none_is_left_without():
 
 
 def test_each_core_has_one_process(monkeypatch):
-  monkeypatch.setattr(processes, 'usable_cores', lambda: [4, 6])
+  monkeypatch.setattr(machine, 'usable_cores', lambda: [4, 6])
   assert processes.shares(2) == [Share(cores=(4,)), Share(cores=(6,))]
 
 

@@ -20,6 +20,8 @@ from typing import Any
 import grain
 from absl import flags
 
+from normlab.runtime import machine
+
 # Elements of a worker that exist at once: one it computes, one it has passed
 # on, one that waits in this process, one that is used.
 ELEMENTS_A_WORKER = 4
@@ -59,7 +61,7 @@ class Prefetch:
     """
     mark = _make_mark()
     pipeline = build(mark)
-    workers = usable_cores() if workers is None else workers
+    workers = len(machine.usable_cores()) if workers is None else workers
     workers = min(workers, len(pipeline))
     # Worker i of n computes elements i, i + n, ...
     if workers:
@@ -89,15 +91,8 @@ class Prefetch:
     return next(next(self._turns))
 
 
-def usable_cores() -> int:
-  """Number of cores that this process may use."""
-  if hasattr(os, 'sched_getaffinity'):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
-
-
 def _in_threads(pipeline: grain.MapDataset) -> grain.IterDataset:
-  cores = usable_cores()
+  cores = len(machine.usable_cores())
   return pipeline.to_iter_dataset(
     grain.ReadOptions(num_threads=cores, prefetch_buffer_size=max(2, cores))
   )

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import jax
 
+from normlab.runtime import machine
 from normlab.sweeps.runners.interface import Ended, Runner, Runs, Watch
 from normlab.sweeps.runners.worker import Share, Worker
 
@@ -78,7 +79,7 @@ def ending(workers: list[Worker]) -> Iterator[list[Worker]]:
 def default_processes() -> int:
   """One a usable core on CPU; one per GPU."""
   if jax.default_backend() == 'cpu':
-    return len(usable_cores())
+    return len(machine.usable_cores())
   return jax.local_device_count()
 
 
@@ -88,7 +89,7 @@ def shares(processes: int) -> list[Share]:
   Each core, or GPU, goes to one process; more processes than there are share.
   """
   if jax.default_backend() == 'cpu':
-    parts = dealt(usable_cores(), processes)
+    parts = dealt(machine.usable_cores(), processes)
     return [Share(cores=tuple(part)) for part in parts]
   parts = dealt(visible_gpus(jax.local_device_count()), processes)
   return [Share(gpu=','.join(part)) for part in parts]
@@ -107,10 +108,3 @@ def visible_gpus(count: int) -> list[str]:
   named = os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',')
   known = [name.strip() for name in named if name.strip()]
   return known[:count] if len(known) >= count else list(map(str, range(count)))
-
-
-def usable_cores() -> list[int]:
-  """The CPU cores that this process may use."""
-  if hasattr(os, 'sched_getaffinity'):
-    return sorted(os.sched_getaffinity(0))
-  return list(range(os.cpu_count() or 1))

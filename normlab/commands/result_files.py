@@ -1,0 +1,275 @@
+"""Result files of experiments: `FOLDER/NAME/SCALE.*`, and the ledger of all.
+
+.md             outcomes, verdicts and conclusions, for people
+.csv            outcomes, one row per run
+.verdicts.csv   verdicts, one row per comparison
+.curves.csv.gz  evaluations, from which all the others follow
+.tuning.csv     accuracy of the baseline at each learning rate
+.json           command, time, machine, versions and configs
+.png, .svg      the figure
+"""
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ml_collections
+import pandas as pd
+
+from normlab import errors, records
+from normlab.analysis import claim_plots, claims, ledger, outputs, tables
+
+CURVES, TUNING, MADE = '.curves.csv.gz', '.tuning.csv', '.json'
+VERDICTS = '.verdicts.csv'
+
+
+def write(
+  experiment: Any,
+  table: pd.DataFrame,
+  path: pathlib.Path,
+  *,
+  tuning: pd.DataFrame | None,
+  made: Mapping[str, Any],
+) -> None:
+  """Writes the tables and the figure to `path` with suffixes; prints them.
+
+  Args:
+    experiment: an `Experiment` of `experiments.base`.
+    table: one row an evaluation.
+    path: the folder of the experiment, and the name of the scale.
+    tuning: 'rate', 'seed' and 'accuracy'; None if the baseline was not tuned.
+    made: how the runs were made, with `configs_of` them.
+
+  Raises:
+    records.RecordError: a file that cannot be written.
+  """
+  judged = experiment.judge(table)
+  outcomes = experiment.outcomes(table)
+  target = experiment.target(table)
+  conclusions = [f'- {line}' for line in claims.conclusions(judged)]
+  sections = {
+    'Outcomes': tables.markdown(experiment.present(outcomes, target)),
+    'Verdicts': tables.markdown(claims.present(judged)),
+    'Conclusions': '\n'.join(conclusions),
+    'Target': f'{target:.2%}, where {experiment.baseline} ends: the mean over '
+    'seeds that are used for nothing else.',
+  }
+  if tuning is not None:
+    sections['Tuning'] = tables.markdown(tuned_text(tuning))
+  sections['Made by'] = made_text(made)
+  text = '\n\n'.join(
+    f'## {title}\n\n{body}' for title, body in sections.items()
+  )
+  written = outputs.write(
+    path,
+    {
+      '.md': f'{text}\n',
+      '.csv': outcomes.reset_index(),
+      VERDICTS: judged.assign(command=made['command']),
+      CURVES: table,
+      MADE: json.dumps(made, indent=1) + '\n',
+    },
+    experiment.plot(experiment, table, path.name),
+  )
+  print(text, *(f'wrote {file}' for file in written), sep='\n')
+
+
+def tuned_text(tuning: pd.DataFrame) -> pd.DataFrame:
+  """One row a learning rate; the best is marked."""
+  accuracy = tuning.groupby('rate')['accuracy']
+  mean = accuracy.mean()
+  return pd.DataFrame(
+    {
+      'learning rate': [f'{rate:g}' for rate in mean.index],
+      'accuracy at the end': [f'{value:.2%}' for value in mean],
+      'lowest and highest seed': [
+        f'{low:.1%}\N{EN DASH}{high:.1%}'
+        for low, high in zip(accuracy.min(), accuracy.max(), strict=True)
+      ],
+      'seeds': accuracy.count().to_numpy(),
+      '': ['taken' if rate == mean.idxmax() else '' for rate in mean.index],
+    }
+  )
+
+
+def made_text(made: Mapping[str, Any]) -> str:
+  """The command, and where and how long it ran."""
+  return (
+    f'`{made["command"]}`\n\n{made["seconds"]:,} seconds of training on '
+    f'{made["machine"]}; {made["versions"]}.'
+  )
+
+
+def write_tuning(table: pd.DataFrame, path: pathlib.Path) -> None:
+  """Writes 'rate', 'seed' and 'accuracy' to `path` with its suffix."""
+  outputs.write(path, {TUNING: table})
+
+
+def read_tuning(
+  places: Sequence[pathlib.Path], scale: str
+) -> pd.DataFrame | None:
+  """The tuning of a scale, in the first folder that has one."""
+  path = first_file(places, f'{scale}{TUNING}')
+  return None if path is None else read_table(path, ('rate', 'accuracy'))
+
+
+def read_curves(
+  places: Sequence[pathlib.Path], scale: str, runs: Sequence[Any]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+  """The evaluations of a result, and how they were made.
+
+  Raises:
+    records.RecordError: there are none, they are damaged, or of other runs.
+  """
+  path = first_file(places, f'{scale}{CURVES}')
+  if path is None:
+    raise records.RecordError(
+      f'{str(places[0] / scale)!r} has no {CURVES}, and none is committed for '
+      'this scale; without --plot_only it is trained'
+    )
+  table = read_table(path, ('arm', 'seed', 'step', 'accuracy', 'diverged_at'))
+  made = read_made(path.with_name(f'{scale}{MADE}'))
+  stored = {key: made['config'] | own for key, own in made['runs'].items()}
+  check_version(path, stored, runs)
+  return table, made
+
+
+def measured_time(folder: pathlib.Path, scale: str) -> str:
+  """How long a scale took, and where."""
+  path = folder / f'{scale}{MADE}'
+  if not path.is_file():
+    return 'not measured yet'
+  made = read_made(path)
+  return f'{made["seconds"] / 60:.1f} minutes on {made["machine"]}'
+
+
+def read_made(path: pathlib.Path) -> dict[str, Any]:
+  """How a result was made: 'command', 'config' and 'runs' among others.
+
+  Raises:
+    records.RecordError: it is damaged.
+  """
+  try:
+    made = json.loads(path.read_text(encoding='utf-8'))
+    missing = {'command', 'seconds', 'machine', 'versions', 'config', 'runs'}
+    missing -= {*made}
+    if missing:
+      raise ValueError(f'it has no {min(missing)!r}')
+  except (OSError, ValueError, TypeError) as error:
+    raise damaged(path, error) from error
+  return made
+
+
+def configs_of(runs: Sequence[Any]) -> dict[str, Any]:
+  """The fields that all runs share, 'config', and those of each, 'runs'."""
+  flat = {run_key(run): fields(run.config) for run in runs}
+  first, *others = flat.values()
+  shared = {
+    field: value
+    for field, value in first.items()
+    if all(field in o and o[field] == value for o in others)
+  }
+  return {
+    'config': shared,
+    'runs': {
+      key: {field: own[field] for field in own if field not in shared}
+      for key, own in flat.items()
+    },
+  }
+
+
+def check_version(
+  path: pathlib.Path,
+  stored: Mapping[str, Mapping[str, Any]],
+  runs: Sequence[Any],
+) -> None:
+  """The curves are of the experiment as it is now.
+
+  Raises:
+    records.RecordError: another version; names the first field that differs.
+  """
+  problem = None
+  for run in runs:
+    key, now = run_key(run), fields(run.config)
+    before = stored.get(key)
+    if before is None:
+      problem = f'it has no run {key!r}'
+    elif before != now:
+      field = min(f for f in {*now, *before} if now.get(f) != before.get(f))
+      problem = (
+        f'config.{field} of {key!r} is {before.get(field)!r} there and '
+        f'{now.get(field)!r} now'
+      )
+    if problem:
+      raise records.RecordError(
+        f'{str(path)!r} is of another version of the experiment: {problem}; '
+        'without --plot_only it is trained'
+      )
+
+
+def run_key(run: Any) -> str:
+  """What names a run of an experiment."""
+  return f'{run.labels["arm"]}, seed {run.labels["seed"]}'
+
+
+def fields(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """The fields that are set and decide the result, as JSON has them."""
+  kept = {
+    field: value
+    for field, value in records.flatten(config).items()
+    if value is not None and field not in ('label', 'data.data_dir')
+  }
+  return json.loads(json.dumps(kept))
+
+
+def write_ledger(folder: pathlib.Path) -> None:
+  """Writes `folder/claims.*` from the verdicts of all results below it.
+
+  Raises:
+    records.RecordError: a file that cannot be read or written.
+  """
+  found = {
+    (path.parent.name, path.name.removesuffix(VERDICTS)): read_table(
+      path, ('claim', 'verdict')
+    )
+    for path in sorted(folder.glob(f'*/*{VERDICTS}'))
+  }
+  table = ledger.ledger(found)
+  outputs.write(
+    folder / 'claims',
+    {'.md': ledger.markdown(table), '.csv': table},
+    claim_plots.forest(table),
+  )
+  print(f'wrote {folder / "claims.md"}')
+
+
+def first_file(
+  places: Sequence[pathlib.Path], name: str
+) -> pathlib.Path | None:
+  """The file in the first folder that has it."""
+  return next((p / name for p in places if (p / name).is_file()), None)
+
+
+def read_table(path: pathlib.Path, columns: Sequence[str]) -> pd.DataFrame:
+  """A table with these columns, at least.
+
+  Raises:
+    records.RecordError: it is damaged.
+  """
+  try:
+    table = pd.read_csv(path)
+    missing = [name for name in columns if name not in table]
+    if missing or not len(table):
+      raise ValueError(f'no column {missing[0]!r}' if missing else 'no rows')
+  except (OSError, EOFError, ValueError) as error:
+    raise damaged(path, error) from error
+  return table
+
+
+def damaged(path: pathlib.Path, error: Exception) -> records.RecordError:
+  """The error for a result file that cannot be read."""
+  return records.RecordError(
+    f'{str(path)!r} cannot be read: {errors.summary(error)}; delete it, or '
+    'restore it'
+  )
