@@ -12,10 +12,12 @@ from configs import base
 from docs.generator import picture
 from docs.generator.imports import ROOT
 from normlab import records
+from normlab.data.sets import sources
 
 DOCS = ROOT / 'docs'
-# The parts of a result's text, in its order.
-PARTS = ('outcomes', 'verdicts', 'caption')
+SECTION = re.compile(
+  r'^## ([^\n]*)\n(.*?)(?=^## |\Z)', re.DOTALL | re.MULTILINE
+)
 BLOCK = re.compile(
   r'(<!-- (results/[\w/]+\.md)(?:: (\w+))? -->\n).*?(?=<!-- end -->)', re.DOTALL
 )
@@ -25,13 +27,15 @@ NEVER = ('label', 'data.data_dir', 'eval_batch_size', 'log_every')
 HEADER = """\
 # Experiments
 
-Each section is one question; the code is in `experiments/NAME/`. A claim holds
-if every seed agrees, does not hold here if none does, and is inconclusive
-otherwise. Settings that are not listed are those of
+Each section is one question; the code is in `experiments/NAME/`. Verdicts come
+from exact intervals over seeds, against margins that were declared before the
+runs: [the instrument](instrument.md). All of them in one table:
+[the claims](../results/claims.md). Settings that are not listed are those of
 [configs/base.py](../configs/base.py).
 
-A stopped experiment resumes with the same command, finished runs are never
-trained again, and `--plot_only` redraws from the records.
+A stopped experiment resumes with the same command, and finished runs are never
+trained again. `--tune` tunes the baseline first; `--plot_only` redraws from the
+curves in `WORKDIR/results`, or the committed ones.
 
 This page is generated: `make docs`.
 """
@@ -55,21 +59,24 @@ def shown(block: re.Match[str]) -> str:
   return f'{mark}\n{part(path, name)}\n\n'
 
 
-def part(path: str, name: str | None) -> str:
-  """A part of the text of a result, or all; tables without the padding."""
+def part(path: str, heading: str | None) -> str:
+  """A section of the text of a result, or all; tables without the padding."""
   text = (ROOT / path).read_text(encoding='utf-8').strip()
-  found = text.split('\n\n')[PARTS.index(name)] if name else text
-  return re.sub(r'[ ]{2,}(?=\|)', ' ', re.sub(r'\|[:-]{3,}', '|---', found))
+  if heading:
+    bodies = dict(SECTION.findall(f'{text}\n'))
+    text = bodies[heading].strip()
+  return re.sub(r'[ ]{2,}(?=\|)', ' ', re.sub(r'\|[:-]{3,}', '|---', text))
 
 
 def section(name: str) -> str:
   """An experiment: its question, settings, and the results of each scale."""
-  experiment = importlib.import_module(f'experiments.{name}')
-  title, _, story = inspect.getdoc(experiment).partition('\n\n')
-  scales = {scale: experiment.runs(scale) for scale in experiment.SCALES}
+  experiment = experiments.load(name)
+  story = inspect.getdoc(importlib.import_module(f'experiments.{name}'))
+  title, _, story = story.partition('\n\n')
+  scales = {scale: experiment.all_runs(scale) for scale in experiment.scales}
   texts = [f'## {name}: {title}', story, settings(scales)]
-  for scale, runs in scales.items():
-    texts += [f'### {name}, {scale}', command(name, scale, runs)]
+  for scale in scales:
+    texts += [f'### {name}, {scale}', command(name, scale)]
     if (ROOT / f'results/{name}/{scale}.md').exists():
       texts.append(results(name, scale))
     else:
@@ -109,17 +116,20 @@ def value(config: Mapping[str, Any], field: str) -> str:
   return text
 
 
-def command(name: str, scale: str, runs: Sequence[Any]) -> str:
-  """The command, and how long it takes."""
-  story = inspect.getdoc(importlib.import_module(f'configs.{name}.{scale}'))
-  time = re.search(r'^Time: .*?(?=\n\n)', story, re.DOTALL | re.MULTILINE)[0]
-  where = '' if runs[0].config.data.name == 'digits' else ' --data_dir=DIR'
+def command(name: str, scale: str) -> str:
+  """The command of a scale."""
+  config = experiments.load(name).scales[scale].config()
+  needs_data = config.data.name not in sources.EMBEDDED
+  where = ' --data_dir=DIR' if needs_data else ''
   line = f'reproduce.py {name} --scale={scale} --workdir=runs{where}'
-  return f'{time}\n\n```\npython scripts/{line}\n```'
+  return f'```\npython scripts/{line}\n```'
 
 
 def results(name: str, scale: str) -> str:
-  """The figure and the tables that the program wrote."""
+  """The figure and the sections that the program wrote."""
   path = f'results/{name}/{scale}'
-  tables = [part(f'{path}.md', each) for each in ('outcomes', 'verdicts')]
-  return '\n\n'.join([f'![{name}, {scale}](../{path}.png)', *tables])
+  text = part(f'{path}.md', None)
+  # One heading level below that of the scale.
+  return f'![{name}, {scale}](../{path}.png)\n\n{text}'.replace(
+    '\n## ', '\n#### '
+  )
