@@ -162,8 +162,9 @@ def draw_interval(
   color = VERDICTS[Verdict(row.part)][0]
   low, high = np.clip([row.low, row.high], *limits)
   axes.plot([low, high], [place] * 2, color=color, lw=2.5)
-  for end, clipped, mark in ((row.low, low, '<'), (row.high, high, '>')):
+  for end, clipped in ((row.low, low), (row.high, high)):
     if end != clipped:
+      mark = '<' if end < clipped else '>'
       axes.plot(clipped, place, mark, color=color, ms=5, clip_on=False)
   if math.isfinite(row.estimate):
     axes.plot(np.clip(row.estimate, *limits), place, 'o', color=color, ms=5)

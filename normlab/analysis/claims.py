@@ -88,6 +88,10 @@ def measured(
   interval = MEASURES[comparison.measure](arm, against, grid)
   return {
     **comparison._asdict(),
+    # Of any type but this, a column of nothing else could not be drawn.
+    'published': math.nan
+    if comparison.published is None
+    else comparison.published,
     **interval._asdict(),
     'seeds': len(arm),
     'seeds_against': len(against),
@@ -144,7 +148,7 @@ def present(judged: pd.DataFrame) -> pd.DataFrame:
       'seeds': seeds_text(row),
       'claimed': f'{row.relation} {number(row, row.margin)}',
       'paper': NOTHING
-      if _missing(row.published)
+      if math.isnan(row.published)
       else number(row, row.published),
       'this part': row.part,
       'claim as a whole': row.verdict,
@@ -241,10 +245,6 @@ def seeds_text(row: NamedTuple) -> str:
   if row.measure == SHARE:
     return f'{round(row.estimate * row.seeds)} of {row.seeds} seeds'
   return f'{row.seeds} and {row.seeds_against} seeds'
-
-
-def _missing(value: float | None) -> bool:
-  return value is None or math.isnan(value)
 
 
 def _log(value: float) -> float:

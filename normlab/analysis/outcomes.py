@@ -26,14 +26,17 @@ def outcomes(
 
   Returns:
     One row a run, in the order of the table, by `by`: 'steps_to_match', the
-    first evaluated step with at least the target, infinite if there is none;
-    'accuracy' and 'loss', means of the last three evaluations, 0 and infinite
-    of a run that diverged; 'diverged_at', NaN if it did not.
+    first evaluated step with at least the target, infinite if there is none or
+    the run diverged; 'accuracy' and 'loss', means of the last three
+    evaluations, 0 and infinite of a run that diverged; 'diverged_at', NaN if it
+    did not.
   """
   runs = table.groupby(list(by), sort=False)
   found = {
     key: {
-      'steps_to_match': curves.steps_to_match(run, target),
+      'steps_to_match': math.inf
+      if has_diverged(run)
+      else curves.steps_to_match(run, target),
       'accuracy': final_accuracy(run),
       'loss': final(run, 'loss', diverged=math.inf),
       'diverged_at': run['diverged_at'].iloc[0],
@@ -56,9 +59,14 @@ def final(run: pd.DataFrame, metric: str, *, diverged: float) -> float:
     metric: its column.
     diverged: what a run has that diverged.
   """
-  if run['diverged_at'].notna().any():
+  if has_diverged(run):
     return diverged
   return float(run.sort_values('step')[metric].tail(LAST).mean())
+
+
+def has_diverged(run: pd.DataFrame) -> bool:
+  """Whether a run ended so; `run` has one row an evaluation."""
+  return bool(run['diverged_at'].notna().any())
 
 
 def evaluation_grid(table: pd.DataFrame) -> float:
