@@ -1,180 +1,69 @@
 import math
 
+import hypothesis
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import strategies
 
 from normlab.analysis import curves
 
 
-def table(*runs):
-  """Curves from {step: accuracy}, a seed each."""
-  return pd.DataFrame(
-    [
-      {'network': 'A', 'seed': seed, 'step': step, 'accuracy': accuracy}
-      for seed, run in enumerate(runs)
-      for step, accuracy in run.items()
-    ]
-  )
-
-
-def test_mean_curve_averages_over_seeds():
-  curve = curves.mean_curve(table({10: 0.2, 20: 0.6}, {10: 0.4, 20: 0.8}))
-  assert curve.to_dict() == pytest.approx({10: 0.3, 20: 0.7})
-
-
-def test_mean_curve_ends_where_a_seed_died():
-  runs = table({10: 0.2, 20: 0.3, 30: 0.9}, {10: 0.4})
-  assert curves.mean_curve(runs).to_dict() == pytest.approx({10: 0.3})
-
-
-def test_mean_curve_skips_a_step_without_a_value():
-  runs = table({10: 0.2, 20: 0.3}, {10: 0.4, 20: math.nan})
-  assert list(curves.mean_curve(runs).index) == [10]
-
-
-def test_the_peak_of_the_mean_is_not_the_mean_of_the_peaks():
-  runs = table({10: 1.0, 20: 0.5}, {10: 0.0, 20: 0.625})
-  curve = curves.mean_curve(runs)
-  assert (curve.max(), curve.idxmax()) == (0.5625, 20)
+def run(*accuracies):
+  """The evaluations of a seed, at steps 10, 20, ..."""
+  steps = range(10, 10 * len(accuracies) + 10, 10)
+  return pd.DataFrame({'step': steps, 'accuracy': accuracies})
 
 
 @pytest.mark.parametrize(
-  'target, step',
+  ('target', 'step'),
   [(0.0, 10), (0.5, 10), (0.51, 20), (0.7, 20), (0.8, 40), (0.81, math.inf)],
 )
-def test_steps_to_match_is_the_first_step_at_the_target(target, step):
-  run = table({10: 0.5, 20: 0.7, 30: 0.6, 40: 0.8})
-  assert curves.steps_to_match(run, target) == step
+def test_steps_to_match_is_the_first_evaluation_at_the_target(target, step):
+  assert curves.steps_to_match(run(0.5, 0.7, 0.6, 0.8), target) == step
 
 
-def test_steps_to_match_does_not_need_sorted_rows():
-  run = table({30: 0.9, 10: 0.1, 20: 0.9})
-  assert curves.steps_to_match(run, 0.9) == 20
+def test_a_missing_accuracy_matches_nothing():
+  assert curves.steps_to_match(run(math.nan), 0.0) == math.inf
 
 
-def test_missing_accuracy_matches_nothing():
-  assert curves.steps_to_match(table({0: math.nan}), 0.0) == math.inf
+def test_a_mean_of_equal_accuracies_is_matched_by_them():
+  assert curves.steps_to_match(run(0.7), (0.7 + 0.7 + 0.7) / 3) == 10
 
 
-@given(
-  st.lists(st.floats(0, 1), min_size=1, max_size=20),
-  st.floats(0, 1),
-  st.floats(0, 1),
+@hypothesis.given(
+  strategies.lists(strategies.floats(0, 1), min_size=1, max_size=20),
+  strategies.floats(0, 1),
+  strategies.floats(0, 1),
 )
-@settings(max_examples=20, deadline=None)
+@hypothesis.settings(max_examples=20, deadline=None)
 def test_higher_targets_are_not_matched_earlier(accuracies, first, second):
-  run = table(dict(enumerate(accuracies)))
-  low, high = sorted([first, second])
-  reached = curves.steps_to_match(run, low), curves.steps_to_match(run, high)
-  assert reached[0] <= reached[1]
-
-
-def series(*values):
-  return pd.Series(values, index=range(10, 10 * len(values) + 10, 10))
+  low, high = (
+    curves.steps_to_match(run(*accuracies), target)
+    for target in sorted([first, second])
+  )
+  assert low <= high
 
 
 @pytest.mark.parametrize(
-  'late, early, step',
-  [
-    # Behind, then ahead from step 30 on.
-    ((0.1, 0.2, 0.9, 0.9), (0.5, 0.5, 0.5, 0.5), 30),
-    # Ahead for one step already at 20, but the last crossing counts.
-    ((0.1, 0.9, 0.1, 0.9), (0.5, 0.5, 0.5, 0.5), 40),
-    # Equal is not ahead.
-    ((0.1, 0.5, 0.9), (0.5, 0.5, 0.5), 30),
-    # Never behind: there is no crossing.
-    ((0.6, 0.7), (0.5, 0.5), None),
-    # Behind in the end.
-    ((0.6, 0.4), (0.5, 0.5), None),
-    # Equal in the end.
-    ((0.4, 0.6, 0.5), (0.5, 0.5, 0.5), None),
-  ],
-)
-def test_last_crossing(late, early, step):
-  assert curves.last_crossing(series(*late), series(*early)) == step
-
-
-def test_crossing_is_looked_for_where_both_curves_are():
-  late, early = series(0.1, 0.9, 0.2), series(0.5, 0.5)
-  assert curves.last_crossing(late, early) == 20
-
-
-def test_curves_without_a_common_step_do_not_cross():
-  late, early = pd.Series({10: 0.5}), pd.Series({20: 0.5})
-  assert curves.last_crossing(late, early) is None
-
-
-@pytest.mark.parametrize(
-  'accuracies, expected',
+  ('accuracies', 'expected'),
   [
     ([0.5, 0.895, 0.9, 0.8], (3, 5)),
     ([0.9, 0.9, 0.9, 0.9], (1, 7)),
     ([0.9, 0.1, 0.1, 0.1], (1, 1)),
-    # Exactly the tolerance below is within it.
+    # The floor itself is high enough.
     ([0.89, 0.9, 0.89, 0.8], (1, 5)),
-    # What lies beyond a gap is not between.
-    ([0.9, 0.5, 0.895, 0.9], (1, 1)),
+    # What lies beyond a gap is not around the best.
+    ([0.9, 0.5, 0.895, 0.89], (1, 1)),
     ([0.895, math.nan, 0.9, 0.895], (5, 7)),
   ],
 )
 def test_usable_range_is_around_the_best(accuracies, expected):
   accuracy = pd.Series(accuracies, index=[1, 3, 5, 7])
-  assert curves.usable_range(accuracy) == expected
+  assert curves.usable_range(accuracy, floor=0.89) == expected
+  assert curves.usable_range(accuracy[::-1], floor=0.89) == expected
 
 
-def test_usable_range_takes_a_tolerance_and_any_order():
-  accuracy = pd.Series({30: 0.5, 0.1: 0.8, 1: 0.9})
-  assert curves.usable_range(accuracy) == (1, 1)
-  assert curves.usable_range(accuracy, tolerance=0.1) == (0.1, 1)
-
-
-def test_without_an_accuracy_there_is_no_usable_range():
-  for accuracy in (pd.Series({1: math.nan}), pd.Series(dtype=float)):
-    assert all(map(math.isnan, curves.usable_range(accuracy)))
-
-
-@pytest.mark.parametrize(
-  'outcomes, expected',
-  [
-    ([True, True, True], curves.HOLDS),
-    ([True], curves.HOLDS),
-    ([False, False], curves.FAILS),
-    ([True, False], curves.INCONCLUSIVE),
-    ([], curves.INCONCLUSIVE),
-  ],
-)
-def test_verdict_needs_all_seeds_to_agree(outcomes, expected):
-  assert curves.verdict(outcomes) == expected
-  assert curves.verdict(pd.Series(outcomes, dtype=bool)) == expected
-
-
-@pytest.mark.parametrize(
-  'values, expected',
-  [
-    ([300, 400, 350], '350 (300–400)'),
-    ([300], '300'),
-    ([300.1, 300.2], '300'),
-    ([300, math.inf, 400], '350 (300–400) in 2 of 3 seeds'),
-    ([math.inf, 300], '300 in 1 of 2 seeds'),
-    ([math.inf, math.nan], 'never'),
-    ([], 'never'),
-  ],
-)
-def test_spread_is_mean_and_range(values, expected):
-  assert curves.spread(values) == expected
-
-
-def test_spread_takes_a_form():
-  assert curves.spread([0.5, 0.75], '{:.1%}') == '62.5% (50.0%–75.0%)'
-
-
-def test_spread_counts_what_it_is_told():
-  text = curves.spread([1.0, 2.0, 9.0], '{:.1f}', [True, True, False])
-  assert text == '1.5 (1.0–2.0) in 2 of 3 seeds'
-  assert curves.spread([1.0], '{:.1f}', [False]) == 'never'
-
-
-def test_spread_takes_iterators():
-  assert curves.spread(iter([1, 3]), counted=iter([True, True])) == '2 (1–3)'
+@pytest.mark.parametrize('values', [{1: math.nan}, {}, {1: 0.5, 2: 0.6}])
+def test_without_an_accuracy_at_the_floor_there_is_no_usable_range(values):
+  found = curves.usable_range(pd.Series(values, dtype=float), floor=0.7)
+  assert all(map(math.isnan, found))
