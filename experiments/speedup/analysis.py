@@ -1,10 +1,12 @@
 """The outcomes as a table for people, the paper's beside ours."""
 
+import math
+
 import pandas as pd
 
 from experiments.speedup.runs import ARMS, BASELINE
 from normlab.analysis import verdicts
-from normlab.analysis.outcomes import spread
+from normlab.analysis.outcomes import NOTHING, spread
 
 
 def present(outcomes: pd.DataFrame, target: float) -> pd.DataFrame:
@@ -26,19 +28,28 @@ def present(outcomes: pd.DataFrame, target: float) -> pd.DataFrame:
         'network': name,
         'seeds': len(own),
         f'steps to {target:.1%}': spread(steps),
-        'speed-up': spread([speed_up.estimate], '{:.1f}'),
+        'speed-up': factor(speed_up.estimate),
         'accuracy at the end': spread(own['accuracy'], '{:.1%}'),
-        'diverged at step': ', '.join(map(str, diverged)) or '–',
+        'diverged at step': ', '.join(map(str, diverged)) or NOTHING,
         'paper: steps': paper_steps(name),
         'paper: speed-up': f'{ARMS[BASELINE].paper_steps / arm.paper_steps:.1f}'
         if arm.paper_steps
-        else '–',
+        else NOTHING,
         'paper: best': f'{arm.paper_accuracy:.1f}%'
         if arm.paper_accuracy
-        else '–',
+        else NOTHING,
       }
     )
   return pd.DataFrame(rows)
+
+
+def factor(speed_up: float) -> str:
+  """A speed-up as text; infinite where the baseline never arrives."""
+  if math.isnan(speed_up):
+    return NOTHING
+  if math.isinf(speed_up):
+    return '\N{INFINITY}'
+  return f'{speed_up:.1f}' if speed_up else 'never'
 
 
 def paper_steps(name: str) -> str:
@@ -46,4 +57,4 @@ def paper_steps(name: str) -> str:
   arm = ARMS[name]
   if arm.paper_steps:
     return f'{arm.paper_steps:.1f}M'
-  return 'never' if arm.paper_accuracy else '–'
+  return 'never' if arm.paper_accuracy else NOTHING

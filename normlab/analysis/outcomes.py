@@ -72,7 +72,9 @@ def has_diverged(run: pd.DataFrame) -> bool:
 def evaluation_grid(table: pd.DataFrame) -> float:
   """The largest distance between two evaluations of a run, in steps."""
   steps = sorted({0, *table['step']})
-  return float(max(b - a for a, b in zip(steps, steps[1:], strict=False)))
+  gaps = (b - a for a, b in zip(steps, steps[1:], strict=False))
+  # Runs that all diverged before their first evaluation have none.
+  return float(max(gaps, default=0))
 
 
 def spread(values: Iterable[float], form: str = '{:,.0f}') -> str:
