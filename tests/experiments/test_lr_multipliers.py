@@ -1,271 +1,195 @@
-"""The analysis on fabricated tables with known answers; no training."""
+"""Learning-rate multipliers on fabricated tables; no training."""
 
 import math
 
-import matplotlib.image
-import pandas as pd
+import fabricated_runs
 import pytest
+from fabricated_runs import NEVER
 
+from configs.lr_multipliers import digits
 from experiments import lr_multipliers
+from experiments.lr_multipliers.analysis import CHANCE_LOSS, cells, ranges
+from experiments.lr_multipliers.runs import SCALES, arms
 from normlab import records
 from normlab.analysis import plotting
-from normlab.commands import reproduce
 from normlab.sweeps import plan
 from normlab.sweeps.language import hyper
 
-STEPS = (100, 200, 300)
-MULTIPLIERS = (0.1, 1.0, 5.0, 30.0, 100.0)
-# Best accuracy at each multiplier, reached at the last step. The baseline, none
-# at x1, is best at 0.80.
-BEST = {
-  'none': (0.60, 0.80, 0.30, 0.10, 0.10),
-  'batch': (0.70, 0.895, 0.90, 0.902, 0.50),
+EXPERIMENT = lr_multipliers.EXPERIMENT
+HOLDS, FAILS, INCONCLUSIVE = 'holds', 'does not hold here', 'inconclusive'
+MULTIPLIERS = (0.1, 0.3, 1, 3, 5, 10, 30, 100)
+# The accuracy at the end by multiplier; the target is that of none at x1.
+ENDS = {
+  'none': (0.5, 0.6, 0.7, 0.65, 0.3, 0.1, 0.1, 0.1),
+  'batch': (0.6, 0.7, 0.795, 0.8, 0.8, 0.805, 0.81, 0.5),
+  'layer': (0.69,) * 8,
+  'group': (0.6, 0.6, 0.6, 0.6, 0.6, 0.75, 0.6, 0.6),
 }
-# The step at which 0.80 is reached, where it is.
-REACHED = {('batch', 1.0): 300, ('batch', 5.0): 100, ('batch', 30.0): 200}
+# The step at which it is reached, where not the 600th.
+REACHED = {'batch x5': 200, 'batch x30': 400}
+SEEDS = SCALES['digits'].fewer_seeds
 
 
-def curve(norm, multiplier, best):
-  start = REACHED.get((norm, multiplier), 300)
-  early = min(best, 0.8) - 0.1
-  rising = [early if s < start else min(best, 0.8) for s in STEPS[:-1]]
-  return [*rising, best]
+def fabricate(changes=None, ends=ENDS, **kwargs):
+  curves = {
+    arm: (
+      REACHED.get(arm, 600),
+      ends.get(norm, (0.3,) * 8)[MULTIPLIERS.index(multiplier)],
+    )
+    for arm, (norm, multiplier) in arms('digits').items()
+  }
+  return fabricated_runs.table(EXPERIMENT, curves | (changes or {}), **kwargs)
 
 
-def fabricate(best=BEST, seeds=(0, 1, 2), diverged=()):
-  rows = []
-  for seed in seeds:
-    for norm, accuracies in best.items():
-      for multiplier, top in zip(MULTIPLIERS, accuracies, strict=True):
-        ends = (norm, multiplier, seed) in diverged
-        values = curve(norm, multiplier, top)
-        for step, accuracy in zip(STEPS, values, strict=True):
-          rows.append(
-            {
-              'norm': norm,
-              'multiplier': multiplier,
-              'seed': seed,
-              'step': step,
-              'accuracy': accuracy,
-              'status': 'diverged' if ends else 'done',
-              'diverged_at': 150.0 if ends else math.nan,
-            }
-          )
-  return pd.DataFrame(rows)
+def outcomes(*args, **kwargs):
+  return EXPERIMENT.outcomes(fabricate(*args, **kwargs))
 
 
-@pytest.fixture(scope='module')
-def digits_runs():
-  return lr_multipliers.runs('digits')
+def present(*args, **kwargs):
+  return EXPERIMENT.present(outcomes(*args, **kwargs), 0.7).set_index('norm')
 
 
-def of(table, norm, multiplier, seed=None):
-  found = (table['norm'] == norm) & (table['multiplier'] == multiplier)
-  return found if seed is None else found & (table['seed'] == seed)
-
-
-def verdicts(table):
-  judged = lr_multipliers.judge(table)
-  return dict(zip(judged['claim'], judged['verdict'], strict=True))
-
-
-def test_the_target_is_the_best_of_the_baselines_mean_curve():
-  table = fabricate()
-  assert lr_multipliers.target_of(table) == pytest.approx(0.8)
-  table.loc[of(table, 'none', 1.0, seed=0), 'accuracy'] = 0.2
-  assert lr_multipliers.target_of(table) == pytest.approx(0.6)
-
-
-def test_the_usable_range_is_within_a_point_of_the_norms_own_best():
-  found = lr_multipliers.ranges(fabricate())
-  assert found.loc['batch', ['usable_low', 'usable_high']].tolist() == [1, 30]
-  assert found.loc['batch', 'usable_factor'] == 30
-  assert found.loc['batch', 'best_multiplier'] == 30
-  assert found.loc['none', 'usable_factor'] == 1
-
-
-def test_a_seed_that_diverges_takes_its_multiplier_out_of_the_range():
-  table = fabricate(diverged={('batch', 30.0, 1)})
-  found = lr_multipliers.ranges(table).loc['batch']
-  assert found['usable_high'] == 5 and found['stops_at'] == 30
-  assert found['factor_by_seed'] == [30, 5, 30]
-  cells = lr_multipliers.cells(table).loc[('batch', 30.0)]
-  assert cells['diverged'] == 1 and math.isnan(cells['best_accuracy'])
-
-
-def test_training_stops_working_where_it_diverges_or_stays_at_chance():
-  found = lr_multipliers.ranges(fabricate())['stops_at']
-  assert found['none'] == 30 and math.isnan(found['batch'])
-  text = lr_multipliers.present(fabricate()).set_index('norm')
-  assert text['stops working at'].tolist() == ['x30', 'not on this grid']
-
-
-def test_a_norm_that_never_works_has_no_range():
-  diverged = {('none', m, s) for m in MULTIPLIERS for s in (0, 1, 2)}
-  table = fabricate(diverged=diverged)
-  found = lr_multipliers.ranges(table).loc['none']
-  assert math.isnan(found['usable_factor']) and found['stops_at'] == 0.1
-  text = lr_multipliers.present(table).set_index('norm').loc['none']
-  assert text['best accuracy'] == 'no multiplier works'
-  assert len(lr_multipliers.plot(table, 'digits').axes) == 3
-
-
-def test_the_fewest_steps_to_match_are_those_of_all_seeds():
-  table = fabricate()
-  assert lr_multipliers.ranges(table).loc['batch', 'fastest_multiplier'] == 5
-  table.loc[of(table, 'batch', 5.0, seed=2), 'accuracy'] = 0.1
-  assert lr_multipliers.ranges(table).loc['batch', 'fastest_multiplier'] == 30
-  text = lr_multipliers.present(table).set_index('norm').loc['batch']
-  assert text['steps to match'] == '200 at x30'
-
-
-def test_the_spread_over_seeds_is_in_the_tables():
-  table = fabricate()
-  late = of(table, 'batch', 30.0, seed=0) & (table['step'] == 300)
-  table.loc[late, 'accuracy'] = 0.91
-  text = lr_multipliers.present(table).set_index('norm').loc['batch']
-  assert text['best accuracy'] == '90.5% (90.2%–91.0%) at x30'
-  assert text['seeds'] == 3
-  numbers = lr_multipliers.analyze(table).set_index(['norm', 'multiplier'])
-  cell = numbers.loc[('batch', 30.0)]
-  assert (cell['least_accuracy'], cell['most_accuracy']) == (0.902, 0.91)
-  assert len(numbers) == 10
-  assert numbers['target'].to_numpy() == pytest.approx(0.8)
-  assert cell['usable_factor_min'] <= cell['usable_factor_max']
-
-
-def test_a_range_that_ends_with_the_grid_is_a_lower_bound():
-  wide = fabricate({**BEST, 'batch': (0.9,) * 5})
-  text = lr_multipliers.present(wide).set_index('norm')['usable range']
-  assert text['batch'] == '≥ 1,000'
-  assert text['none'] == '1'
+def verdicts(*args, **kwargs):
+  return fabricated_runs.verdicts(EXPERIMENT, fabricate(*args, **kwargs))
 
 
 def test_a_paper_like_table_makes_the_claims_hold():
-  assert verdicts(fabricate()) == {2: 'holds', 3: 'holds', 5: 'holds'}
+  assert verdicts() == {2: HOLDS, 3: HOLDS, 5: HOLDS}
 
 
 @pytest.mark.parametrize(
-  ('claim', 'norm', 'accuracies'),
+  ('claim', 'arm', 'curve', 'verdict'),
   [
-    (2, 'batch', (0.7, 0.9, 0.7, 0.9, 0.5)),
-    (3, 'batch', (0.7, 0.9, 0.9, 0.85, 0.5)),
-    (5, 'none', (0.6, 0.8, 0.3, 0.3, 0.795)),
+    (2, 'batch x5', (700, 0.8), FAILS),
+    (2, 'batch x5', (600, 0.8), INCONCLUSIVE),
+    (3, 'batch x30', (100, 0.81), FAILS),
+    (3, 'batch x30', (400, 0.8), FAILS),
+    (5, 'none x30', (600, 0.66), FAILS),
   ],
 )
-def test_a_claim_can_fail(claim, norm, accuracies):
-  table = fabricate({**BEST, norm: accuracies})
-  assert verdicts(table)[claim] == 'does not hold here'
-
-
-def test_seeds_that_disagree_are_inconclusive():
-  table = fabricate()
-  table.loc[of(table, 'none', 5.0, seed=1), 'accuracy'] = 0.8
-  assert verdicts(table)[5] == 'inconclusive'
+def test_a_claim_can_fail(claim, arm, curve, verdict):
+  assert verdicts({arm: curve})[claim] == verdict
 
 
 def test_divergence_counts_for_claim_5():
-  best = {**BEST, 'none': (0.6, 0.8, 0.8, 0.8, 0.8)}
-  diverged = {('none', m, s) for m in MULTIPLIERS[2:] for s in (0, 1, 2)}
-  assert verdicts(fabricate(best))[5] == 'does not hold here'
-  assert verdicts(fabricate(best, diverged=diverged))[5] == 'holds'
+  good = {'none x5': (600, 0.7), 'none x30': (600, 0.7)}
+  assert verdicts(good)[5] == FAILS
+  diverged = {(a, s): 20.0 for a in good for s in SCALES['digits'].seeds}
+  assert verdicts(good, diverged=diverged)[5] == HOLDS
 
 
-@pytest.mark.parametrize('scale', lr_multipliers.SCALES)
-def test_the_grid_is_complete_and_every_run_is_distinct(scale):
-  runs = lr_multipliers.runs(scale)
-  labels = [tuple(run.labels.values()) for run in runs]
-  norms, multipliers, seeds = map(set, zip(*labels, strict=True))
-  assert len(set(labels)) == len(norms) * len(multipliers) * len(seeds)
-  assert len({records.run_name(run.config) for run in runs}) == len(runs)
-  assert {0.1, 1.0, 5.0, 30.0, 100.0} <= multipliers and len(seeds) >= 3
-  assert {'none', 'batch', 'batch_renorm', 'layer', 'group'} <= norms
-  assert runs[0].labels == {'norm': 'none', 'multiplier': 1.0, 'seed': 0}
+def test_a_cell_is_mean_and_range_over_seeds():
+  odd = {('layer x3', 0): (600, 0.75), ('layer x3', 1): (100, 0.72)}
+  cell = cells(outcomes(odd=odd)).loc[('layer', 3)]
+  assert cell['accuracy'] == pytest.approx((0.75 + 0.72 + 0.69) / 3)
+  assert (cell['low'], cell['high']) == pytest.approx((0.69, 0.75))
+  assert cell['loss'] == pytest.approx(1 - cell['accuracy'])
+  assert (cell['steps'], cell['seeds'], cell['diverged']) == (600, 3, 0)
+  # Most seeds never match.
+  assert cells(outcomes()).loc[('layer', 3), 'steps'] == NEVER
+  assert len(cells(outcomes())) == 64
 
 
-def test_runs_are_those_of_the_sweep_with_the_same_config(digits_runs):
-  module = lr_multipliers.SCALES['digits']
+def test_ranges_are_within_a_point_of_the_best_and_above_the_best_without():
+  found = ranges(outcomes())
+  batch = found.loc['batch']
+  assert (batch['best'], batch['best_multiplier']) == (pytest.approx(0.81), 30)
+  assert (batch['usable_low'], batch['usable_high']) == (3, 30)
+  assert (batch['beats_low'], batch['beats_high']) == (1, 30)
+  none, group = found.loc['none'], found.loc['group']
+  assert (none['usable_low'], none['usable_high']) == (1, 1)
+  # The best without a norm is not above itself.
+  assert math.isnan(none['beats_low'])
+  assert (group['beats_low'], group['beats_high']) == (10, 10)
+
+
+def test_a_seed_that_diverges_takes_its_multiplier_out_of_the_ranges():
+  found = ranges(outcomes(diverged={('batch x30', 1): 150.0}))
+  batch = found.loc['batch']
+  assert batch['best_multiplier'] == 10 and batch['usable_high'] == 10
+  assert batch['beats_high'] == 10
+
+
+def test_sensitivity_is_the_mean_loss_beyond_the_best_at_most_of_guessing():
+  found = ranges(outcomes())['sensitivity']
+  assert found['layer'] == pytest.approx(0)
+  ends = ENDS['none']
+  assert found['none'] == pytest.approx(max(ends) - sum(ends) / 8)
+  diverged = {('layer x100', seed): 20.0 for seed in SEEDS}
+  worse = ranges(outcomes(diverged=diverged))['sensitivity']
+  assert worse['layer'] == pytest.approx((CHANCE_LOSS - 0.31) / 8)
+
+
+def test_the_table_says_where_a_norm_works_and_how_fast():
+  text = present()
+  row = text.loc['batch']
+  assert row['best accuracy'] == '81.0% at x30'
+  assert row['within 1 point of it'] == 'x3 to x30 (factor 10)'
+  assert row['above the best without a norm'] == 'x1 to x30 (factor 30)'
+  assert row['fewest steps to 70.0%'] == '200 at x5'
+  assert text.loc['none', 'within 1 point of it'] == 'x1'
+  assert text.loc['none', 'above the best without a norm'] == '–'
+  layer = text.loc['layer']
+  # The grid ends before the range does.
+  assert layer['within 1 point of it'] == 'x0.1 to x100 (factor ≥ 1,000)'
+  assert layer['fewest steps to 70.0%'] == 'never'
+  assert list(text.index) == list(digits.NORMS)
+
+
+def test_runs_are_those_of_the_sweep_with_the_same_config():
   # One of each norm: every config is checked, which takes a while.
-  rows = module.get_hyper(hyper)[:: len(module.MULTIPLIERS)][
-    : len(module.NORMS)
-  ]
-  swept = plan.members(module.get_config(), rows)
-  assert {member.config.norm.name for member in swept} == set(module.NORMS)
+  rows = digits.get_hyper(hyper)[:: len(digits.MULTIPLIERS)]
+  swept = plan.members(digits.get_config(), rows[: len(digits.NORMS)])
+  assert {member.config.norm.name for member in swept} == set(digits.NORMS)
   assert {records.identity(member.config) for member in swept} <= {
-    records.identity(run.config) for run in digits_runs
+    records.identity(run.config) for run in EXPERIMENT.runs('digits')
   }
 
 
-def test_networks_differ_in_norm_and_multiplier_alone(digits_runs):
-  flat = [records.flatten(run.config) for run in digits_runs]
-  differing = {key for key in flat[0] for f in flat if f[key] != flat[0][key]}
-  assert {key for key in differing if not key.startswith('norm.')} == {
-    'label',
-    'seed',
-    'optimizer.learning_rate_multiplier',
-  }
+@pytest.mark.parametrize('scale', SCALES)
+def test_the_grid_has_the_papers_multipliers_in_factors_of_about_three(scale):
+  values = sorted({multiplier for _, multiplier in arms(scale).values()})
+  assert {1, 5, 30} <= {*values}
+  assert max(b / a for a, b in zip(values, values[1:], strict=False)) < 3.4
+  norms = {norm for norm, _ in arms(scale).values()}
+  assert {'none', 'batch', 'batch_renorm', 'layer', 'group'} <= norms
+  assert len(arms(scale)) == len(norms) * len(values)
 
 
-@pytest.mark.parametrize('scale', lr_multipliers.SCALES)
-def test_the_caption_says_what_was_run_and_what_differs(scale):
-  caption = lr_multipliers.caption(scale)
-  config = lr_multipliers.SCALES[scale].get_config()
-  for word in (config.data.name, 'batch 32', '3 seeds', 'momentum 0.9'):
-    assert word in caption
-  for word in (
-    '1502.03167',
-    'range',
-    'diverged',
-    f'{config.total_steps:,} steps',
-  ):
-    assert word in caption
-
-
-def test_the_figure_has_lines_crosses_and_ranges(tmp_path):
-  diverged = {('none', 100.0, s) for s in (0, 1, 2)} | {('batch', 100.0, 0)}
-  figure = lr_multipliers.plot(fabricate(diverged=diverged), 'digits')
-  accuracy, steps, usable = figure.axes
+@pytest.mark.filterwarnings('error')
+def test_the_figure_has_accuracies_steps_and_two_ranges_a_norm(tmp_path):
+  figure = EXPERIMENT.plot(EXPERIMENT, fabricate(), 'digits')
+  high, soon, usable = figure.axes
   labels = [text.get_text() for text in figure.legends[0].get_texts()]
-  assert labels == ['none', 'batch']
-  assert len([c for c in accuracy.lines if c.get_marker() == 'x']) == 2
-  assert '80.00%' in steps.get_ylabel()
-  assert [text.get_text() for text in usable.texts] == ['1', '30']
+  assert labels == list(digits.NORMS)
+  assert '70.0%' in soon.get_ylabel()
+  steps = {line.get_ydata()[-2] for line in soon.lines}
+  assert 400 in steps and math.isnan(soon.lines[0].get_ydata()[-1])
+  found = ranges(outcomes())
+  bars = found['usable_low'].count() + found['beats_low'].count()
+  assert len(usable.lines) == bars
+  names = [text.get_text() for text in usable.get_yticklabels()]
+  assert names == list(digits.NORMS)
+  assert figure.get_suptitle() == (
+    '2 of 7 norms get above the best without one, 70.0%; over the widest range '
+    'of rates, a factor of 30: batch'
+  )
   plotting.save(figure, tmp_path / 'figure')
-  assert matplotlib.image.imread(tmp_path / 'figure.png').std() > 0.05
 
 
-def write_record(folder, run):
-  record = records.Record(folder / records.run_name(run.config))
-  record.create()
-  # As a record writes it, but not down to the disk: there are many.
-  (record.path / records.STATUS).write_text(
-    f'{{"status": "done", "step": 300, "rows": {len(STEPS)}}}'
-  )
-  norm = 'none' if run.labels['norm'] == 'none' else 'batch'
-  nearest = min(MULTIPLIERS, key=lambda m: abs(m - run.labels['multiplier']))
-  best = BEST[norm][MULTIPLIERS.index(nearest)]
-  values = curve(norm, nearest, best)
-  (record.path / records.METRICS).write_text(
-    ''.join(
-      f'{{"step": {s}, "split": "validation", "accuracy": {a}, "loss": 1}}\n'
-      for s, a in zip(STEPS, values, strict=True)
-    )
-  )
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('end', [0.1, 0.5, 1.0])
+def test_a_figure_of_norms_that_are_all_alike_is_drawn(end):
+  table = fabricate(ends=dict.fromkeys(digits.NORMS, (end,) * 8))
+  figure = EXPERIMENT.plot(EXPERIMENT, table, 'digits')
+  figure.draw_without_rendering()
+  assert figure.get_suptitle().startswith('No norm gets above the best')
 
 
-def test_results_are_written_from_records_alone(tmp_path, capsys, digits_runs):
-  for run in digits_runs:
-    write_record(tmp_path, run)
-  reproduce.reproduce(
-    'lr_multipliers',
-    lr_multipliers,
-    scale='digits',
-    workdir=str(tmp_path),
-    plot_only=True,
-  )
-  files = {path.suffix for path in tmp_path.glob('lr_multipliers_digits.*')}
-  assert files == {'.md', '.csv', '.png', '.svg'}
-  csv = pd.read_csv(tmp_path / 'lr_multipliers_digits.csv')
-  assert len(csv) == 64 and set(csv['seeds']) == {3}
-  text = (tmp_path / 'lr_multipliers_digits.md').read_text()
-  assert text.count('| holds') == 3 and text in capsys.readouterr().out + '\n'
+@pytest.mark.filterwarnings('error')
+def test_diverged_cells_are_marked():
+  diverged = {(f'none x{m}', seed): 20.0 for m in (30, 100) for seed in SEEDS}
+  figure = EXPERIMENT.plot(EXPERIMENT, fabricate(diverged=diverged), 'digits')
+  high = figure.axes[0]
+  crosses = [line for line in high.lines if line.get_marker() == 'x']
+  assert sorted(x for line in crosses for x in line.get_xdata()) == [30, 100]
