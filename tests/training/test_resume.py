@@ -377,9 +377,13 @@ def test_a_stop_in_an_evaluation_saves_the_state_before_it(
   config.eval_batch_size = 100
   train(config, tmp_path / 'whole')
   told = itertools.count(1)
-  monkeypatch.setattr(
-    feeds.Stoppable, '_check', lambda feed: stop_at(next(told), batches)
-  )
+
+  def until_told(feed, given):
+    for batch in given:
+      stop_at(next(told), batches)
+      yield batch
+
+  monkeypatch.setattr(feeds.Stoppable, '_until_stopped', until_told)
   with pytest.raises(Interrupted):
     loop.train(config, str(tmp_path / 'cut'), progress=lambda _: Watched())
   monkeypatch.undo()

@@ -38,7 +38,7 @@ class Recipe(NamedTuple):
   scale: tuple[float, float] = (0.9, 1.4)
   shear: float = 0.2
   shift: float = 1.5
-  light: float = 0.4
+  light: float = 0.37
   noise: float = 0.05
 
 
