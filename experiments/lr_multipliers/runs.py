@@ -7,7 +7,6 @@ from configs.lr_multipliers import (
   cifar10_cpu,
   digits,
   digits_again,
-  digits_redrawn,
 )
 from experiments.base import Run, Scale
 
@@ -32,7 +31,6 @@ SCALES: dict[str, Scale] = {
     target_seeds=(120, 121, 122),
     tuned_at='digits',
   ),
-  'digits_redrawn': Scale(digits_redrawn.get_config, tuned_at='digits'),
   'cifar10_cpu': Scale(cifar10_cpu.get_config),
   'cifar10': Scale(cifar10.get_config),
 }
