@@ -53,7 +53,8 @@ def test_runs_keep_the_order_of_the_table():
 
 
 @pytest.mark.parametrize(
-  ('steps', 'grid'), [([50, 100, 150], 50), ([100, 120], 100), ([20, 90], 70), ([0], 0)]
+  ('steps', 'grid'),
+  [([50, 100, 150], 50), ([100, 120], 100), ([20, 90], 70), ([0], 0)],
 )
 def test_the_grid_is_the_largest_gap_between_evaluations(steps, grid):
   assert outcomes.evaluation_grid(pd.DataFrame({'step': steps})) == grid

@@ -10,9 +10,7 @@ from normlab.data.sets.digits_affine import Recipe
 
 # CRC-32 of images and labels, train to test: other images are another version.
 CHECKSUM = 1_669_026_903
-IDENTITY = Recipe(
-  rotation=0, scale=(1, 1), shear=0, shift=0, light=0, noise=0
-)
+IDENTITY = Recipe(rotation=0, scale=(1, 1), shear=0, shift=0, light=0, noise=0)
 MIDDLE = (slice(2, 10), slice(2, 10))
 
 
@@ -63,8 +61,7 @@ def test_no_two_splits_are_made_of_the_same_digit(identity_splits):
     # 4,000 draws of 360 miss none.
     assert found == fingerprints(own[split][0])
     by_image = {
-      (image.tobytes(), label)
-      for image, label in zip(*own[split], strict=True)
+      (image.tobytes(), label) for image, label in zip(*own[split], strict=True)
     }
     assert {
       (image.tobytes(), label)
@@ -125,8 +122,9 @@ def test_every_part_of_the_recipe_changes_images(changes, differs):
     generator = np.random.default_rng(0)
     return digits_affine.distorted(images, labels, 20, generator, recipe)
 
-  (before, own), (after, same) = made(IDENTITY), made(
-    IDENTITY._replace(**changes)
+  (before, own), (after, same) = (
+    made(IDENTITY),
+    made(IDENTITY._replace(**changes)),
   )
   assert np.array_equal(own, same)
   assert np.any(before != after) == differs

@@ -109,9 +109,7 @@ def test_every_config_can_be_trained(name, scale, experiment, request):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_arms_differ_in_the_fields_of_the_question_alone(name, experiment):
-  flat = [
-    records.flatten(run.config) for run in experiment.all_runs('digits')
-  ]
+  flat = [records.flatten(run.config) for run in experiment.all_runs('digits')]
   differing = {key for key in flat[0] for f in flat if f[key] != flat[0][key]}
   assert {key for key in differing if not key.startswith('norm.')} <= {
     'label',

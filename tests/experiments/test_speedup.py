@@ -177,9 +177,7 @@ def test_a_figure_of_arms_that_are_all_alike_is_drawn(curve, title):
 
 @pytest.mark.filterwarnings('error')
 def test_where_nothing_arrives_the_title_says_so():
-  never = {
-    (arm, seed): (NEVER, 0.1) for arm in PAPER_LIKE for seed in SEEDS
-  }
+  never = {(arm, seed): (NEVER, 0.1) for arm in PAPER_LIKE for seed in SEEDS}
   table = fabricate(odd=never)
   assert all(math.isinf(s) for s in EXPERIMENT.outcomes(table).steps_to_match)
   figure = EXPERIMENT.plot(EXPERIMENT, table, 'digits')
