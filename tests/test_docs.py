@@ -4,11 +4,16 @@ import re
 
 import pytest
 
+import experiments
 from docs.generator import pages
 from normlab import norms
 
 GENERATED = pages.documents()
-DOCUMENTS = ('README.md', *(f'docs/{p.name}' for p in pages.DOCS.glob('*.md')))
+DOCUMENTS = (
+  'README.md',
+  *(f'docs/{p.name}' for p in pages.DOCS.glob('*.md')),
+  *(f'results/{p.name}' for p in pages.ROOT.glob('results/*.md')),
+)
 LINK = re.compile(r'\]\(([^)#\s]*)(?:#([^)]*))?\)')
 # Files of ours that prose or a command names; NAME and * are to be filled in.
 FILE = re.compile(
@@ -31,9 +36,28 @@ def test_what_is_generated_is_current(path):
 def test_every_result_is_shown(root):
   shown = ''.join(GENERATED.values())
   for path in (root / 'results').rglob('*.png'):
-    assert f'](../{path.relative_to(root)})' in shown
+    assert re.search(rf'\]\((\.\./)?{path.relative_to(root)}\)', shown)
   for path in (root / 'results' / 'benchmarks').iterdir():
     assert f'<!-- {path.relative_to(root)} -->' in shown
+
+
+def test_a_part_of_a_result_is_that_under_its_heading(tmp_path):
+  path = tmp_path / 'result.md'
+  path.write_text('## Outcomes\n\n| a   |\n|:----|\n\n## Verdicts\n\ntext\n')
+  assert pages.part(str(path), 'Outcomes') == '| a |\n|---|'
+  assert pages.part(str(path), 'Verdicts') == 'text'
+  whole = pages.part(str(path), None)
+  assert whole.startswith('## Outcomes') and whole.endswith('text')
+
+
+def test_every_scale_of_an_experiment_has_its_command_and_settings():
+  for name in experiments.EXPERIMENTS:
+    text = pages.section(name)
+    for scale in experiments.load(name).scales:
+      assert f'### {name}, {scale}\n' in text
+      assert f'reproduce.py {name} --scale={scale} --workdir=runs' in text
+    (rate,) = re.findall(r'^\| `optimizer.learning_rate` \|(.*)', text, re.M)
+    assert rate.count('|') == len(experiments.load(name).scales)
 
 
 @pytest.mark.parametrize('name', DOCUMENTS)

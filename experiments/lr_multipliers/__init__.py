@@ -9,6 +9,7 @@ training stop working?
 | line, band | mean and range over seeds |
 | grey line | the target: where `none` at x1 ends, on seeds of its own |
 | accuracy | mean of the last three evaluations; 0 for a run that diverged |
+| cross | divergence: thin of some seeds, bold of all |
 | steps | median over seeds; no mark where most never reach the target |
 | pale bar | multipliers within 1 point of the norm's own best |
 | full bar | multipliers at which it is above the best of `none` at any rate |

@@ -31,6 +31,7 @@ def plot(experiment: Experiment, table: pd.DataFrame, scale: str) -> Figure:
     steps = own['steps'].where(own['steps'] < math.inf)
     soon.plot(steps.index, steps, **style)
   plotting.accuracy_axis(high, by_cell['high'].max())
+  draw_divergence(high, by_cell)
   for axes in (high, soon):
     axes.set_xscale('log')
     multipliers(axes, by_cell)
@@ -70,6 +71,17 @@ def draw_accuracy(
   axes.fill_between(
     own.index, low, high, color=style['color'], alpha=0.13, linewidth=0
   )
+
+
+def draw_divergence(axes: Axes, by_cell: pd.DataFrame) -> None:
+  """Crosses at the bottom: thin where some seeds diverged, bold for all."""
+  died = by_cell[by_cell['diverged'] > 0]
+  for multiplier, own in died.groupby('multiplier'):
+    crosses = [
+      (plotting.color_of(norm), cell['diverged'] == cell['seeds'])
+      for (norm, _), cell in own.iterrows()
+    ]
+    plotting.heap_of_crosses(axes, multiplier, crosses)
 
 
 def multipliers(axes: Axes, by_cell: pd.DataFrame) -> None:

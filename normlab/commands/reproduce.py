@@ -51,6 +51,8 @@ def reproduce(
   registry.lookup(f'scale of {name}', scale, experiment.scales)
   folder = pathlib.Path(workdir) / 'results'
   places = [folder / name, committed / name]
+  # A damaged result is found before hours of training, not after them.
+  result_files.read_verdicts(folder, but=(name, scale))
   train = Trainer(workdir, data_dir, runner, stop)
   tuned_at = experiment.scales[scale].tuned_at or scale
   if tune and not plot_only:

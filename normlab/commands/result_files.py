@@ -11,17 +11,36 @@
 
 import json
 import pathlib
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_collections
 import pandas as pd
+from pandas.api import types
 
 from normlab import errors, records
 from normlab.analysis import claim_plots, claims, ledger, outputs, tables
+from normlab.analysis.verdicts import Verdict
 
 CURVES, TUNING, MADE = '.curves.csv.gz', '.tuning.csv', '.json'
 VERDICTS = '.verdicts.csv'
+# What is read back, so that a damaged file is found before it is used: columns
+# of numbers, those that take few values, and the fields of how it was made.
+NUMBERS = (
+  *('seed', 'step', 'accuracy', 'loss', 'diverged_at', 'rate', 'claim'),
+  *('margin', 'published', 'estimate', 'low', 'high'),
+)
+CHOICES = {'measure': claims.MEASURES, 'part': Verdict, 'verdict': Verdict}
+KINDS = {
+  **dict.fromkeys(('command', 'machine', 'versions'), str),
+  **{'seconds': int, 'config': dict, 'runs': dict},
+}
+JUDGED = (
+  *('claim', 'text', 'source', 'measure', 'outcome', 'arm', 'relation'),
+  *('margin', 'against', 'published', 'estimate', 'low', 'high', 'seeds'),
+  *('seeds_against', 'part', 'verdict', 'command'),
+)
 
 
 def write(
@@ -128,10 +147,16 @@ def read_curves(
       f'{str(places[0] / scale)!r} has no {CURVES}, and none is committed for '
       'this scale; without --plot_only it is trained'
     )
-  table = read_table(path, ('arm', 'seed', 'step', 'accuracy', 'diverged_at'))
+  table = read_table(
+    path, ('arm', 'seed', 'step', 'accuracy', 'loss', 'diverged_at')
+  )
   made = read_made(path.with_name(f'{scale}{MADE}'))
-  stored = {key: made['config'] | own for key, own in made['runs'].items()}
-  check_version(path, stored, runs)
+  problem = another_version(made, table, runs)
+  if problem:
+    raise records.RecordError(
+      f'{str(path)!r} is of another version of the experiment: {problem}; '
+      'without --plot_only it is trained'
+    )
   return table, made
 
 
@@ -152,18 +177,18 @@ def read_made(path: pathlib.Path) -> dict[str, Any]:
   """
   try:
     made = json.loads(path.read_text(encoding='utf-8'))
-    missing = {'command', 'seconds', 'machine', 'versions', 'config', 'runs'}
-    missing -= {*made}
-    if missing:
-      raise ValueError(f'it has no {min(missing)!r}')
-  except (OSError, ValueError, TypeError) as error:
+    found = made if isinstance(made, dict) else {}
+    for key, kind in KINDS.items():
+      if not isinstance(found.get(key), kind):
+        raise ValueError(f'{key!r} is missing, or not of type {kind.__name__}')
+  except (OSError, ValueError) as error:
     raise damaged(path, error) from error
   return made
 
 
 def configs_of(runs: Sequence[Any]) -> dict[str, Any]:
   """The fields that all runs share, 'config', and those of each, 'runs'."""
-  flat = {run_key(run): fields(run.config) for run in runs}
+  flat = {run_key(run.labels): fields(run.config) for run in runs}
   first, *others = flat.values()
   shared = {
     field: value
@@ -179,38 +204,36 @@ def configs_of(runs: Sequence[Any]) -> dict[str, Any]:
   }
 
 
-def check_version(
-  path: pathlib.Path,
-  stored: Mapping[str, Mapping[str, Any]],
-  runs: Sequence[Any],
-) -> None:
-  """The curves are of the experiment as it is now.
+def another_version(
+  made: Mapping[str, Any], table: pd.DataFrame, runs: Sequence[Any]
+) -> str | None:
+  """The first thing in which curves differ from the experiment as it is now.
 
-  Raises:
-    records.RecordError: another version; names the first field that differs.
+  Args:
+    made: how the curves were made, with `configs_of` their runs.
+    table: the curves.
+    runs: of the experiment.
   """
-  problem = None
-  for run in runs:
-    key, now = run_key(run), fields(run.config)
-    before = stored.get(key)
-    if before is None:
-      problem = f'it has no run {key!r}'
-    elif before != now:
-      field = min(f for f in {*now, *before} if now.get(f) != before.get(f))
-      problem = (
-        f'config.{field} of {key!r} is {before.get(field)!r} there and '
-        f'{now.get(field)!r} now'
-      )
-    if problem:
-      raise records.RecordError(
-        f'{str(path)!r} is of another version of the experiment: {problem}; '
-        'without --plot_only it is trained'
-      )
+  rows = table[['arm', 'seed']].drop_duplicates().to_dict('records')
+  evaluated = {*map(run_key, rows)}
+  now = {run_key(run.labels): fields(run.config) for run in runs}
+  for key, config in now.items():
+    if key not in made['runs'] or key not in evaluated:
+      return f'it has no run {key!r}'
+    before = made['config'] | made['runs'][key]
+    for field in sorted({*config, *before}):
+      if config.get(field) != before.get(field):
+        return (
+          f'config.{field} of {key!r} is {before.get(field)!r} there and '
+          f'{config.get(field)!r} now'
+        )
+  further = {*made['runs'], *evaluated} - {*now}
+  return f'its run {min(further)!r} is none now' if further else None
 
 
-def run_key(run: Any) -> str:
+def run_key(labels: Mapping[str, Any]) -> str:
   """What names a run of an experiment."""
-  return f'{run.labels["arm"]}, seed {run.labels["seed"]}'
+  return f'{labels["arm"]}, seed {labels["seed"]}'
 
 
 def fields(config: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -223,19 +246,34 @@ def fields(config: ml_collections.ConfigDict) -> dict[str, Any]:
   return json.loads(json.dumps(kept))
 
 
+def read_verdicts(
+  folder: pathlib.Path, *, but: tuple[str, str] | None = None
+) -> dict[tuple[str, str], pd.DataFrame]:
+  """The verdicts of all results in a folder, by experiment and scale.
+
+  Args:
+    folder: with a folder an experiment.
+    but: the experiment and scale that are left out.
+
+  Raises:
+    records.RecordError: a file that cannot be read.
+  """
+  paths = {
+    (path.parent.name, path.name.removesuffix(VERDICTS)): path
+    for path in sorted(folder.glob(f'*/*{VERDICTS}'))
+  }
+  return {
+    key: read_table(path, JUDGED) for key, path in paths.items() if key != but
+  }
+
+
 def write_ledger(folder: pathlib.Path) -> None:
   """Writes `folder/claims.*` from the verdicts of all results below it.
 
   Raises:
     records.RecordError: a file that cannot be read or written.
   """
-  found = {
-    (path.parent.name, path.name.removesuffix(VERDICTS)): read_table(
-      path, ('claim', 'verdict')
-    )
-    for path in sorted(folder.glob(f'*/*{VERDICTS}'))
-  }
-  table = ledger.ledger(found)
+  table = ledger.ledger(read_verdicts(folder))
   outputs.write(
     folder / 'claims',
     {'.md': ledger.markdown(table), '.csv': table},
@@ -262,7 +300,13 @@ def read_table(path: pathlib.Path, columns: Sequence[str]) -> pd.DataFrame:
     missing = [name for name in columns if name not in table]
     if missing or not len(table):
       raise ValueError(f'no column {missing[0]!r}' if missing else 'no rows')
-  except (OSError, EOFError, ValueError) as error:
+    for name in {*NUMBERS} & {*table}:
+      if not types.is_numeric_dtype(table[name]):
+        raise ValueError(f'{name!r} has what is no number')
+    for name in {*CHOICES} & {*table}:
+      if not {*table[name]} <= {*CHOICES[name]}:
+        raise ValueError(f'{name!r} has other than {", ".join(CHOICES[name])}')
+  except (OSError, EOFError, ValueError, zlib.error) as error:
     raise damaged(path, error) from error
   return table
 

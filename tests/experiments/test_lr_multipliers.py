@@ -189,7 +189,10 @@ def test_a_figure_of_norms_that_are_all_alike_is_drawn(end):
 @pytest.mark.filterwarnings('error')
 def test_diverged_cells_are_marked():
   diverged = {(f'none x{m}', seed): 20.0 for m in (30, 100) for seed in SEEDS}
+  diverged[('layer x100', 0)] = 20.0
   figure = EXPERIMENT.plot(EXPERIMENT, fabricate(diverged=diverged), 'digits')
   high = figure.axes[0]
   crosses = [line for line in high.lines if line.get_marker() == 'x']
-  assert sorted(x for line in crosses for x in line.get_xdata()) == [30, 100]
+  assert [line.get_xdata()[0] for line in crosses] == [30, 100, 100]
+  some, every = sorted(line.get_markersize() for line in crosses[1:])
+  assert some < every == crosses[0].get_markersize()

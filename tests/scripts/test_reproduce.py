@@ -11,13 +11,13 @@ import pytest
   [
     (['spedup'], 1, ["'spedup'", "'speedup'"]),
     (['speedup', '--scale=digit'], 1, ["'digit'", "'digits'", 'cifar10']),
-    (['speedup', '--plot_only'], 1, ['21 of 21 runs have no result']),
     (
       ['speedup', '--scale=cifar10', '--data_dir=/nowhere'],
       1,
       ['/nowhere', 'scripts/prepare_data.py cifar10'],
     ),
     ([], 2, ['EXPERIMENT']),
+    (['speedup', '--list'], 2, ['speedup']),
     (['speedup', '--processes=0'], 2, ['processes']),
   ],
 )
@@ -37,6 +37,13 @@ def test_a_folder_that_cannot_be_written_is_said(forked_script):
   result = forked_script('reproduce', 'speedup', '--workdir=/proc/runs')
   assert result.returncode == 1 and result.stderr.count('\n') == 1
   assert '/proc/runs' in result.stderr
+
+
+def test_experiments_are_listed_without_a_folder(forked_script):
+  result = forked_script('reproduce', '--list')
+  assert result.returncode == 0, result.stderr
+  assert 'speedup: ' in result.stdout and '--scale=lesson' in result.stdout
+  assert '  claim 1: a network with BatchNorm' in result.stdout
 
 
 def test_preparing_the_embedded_data_says_where_they_are(
