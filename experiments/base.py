@@ -16,10 +16,9 @@ from matplotlib.figure import Figure
 from normlab.analysis import claims, outcomes
 from normlab.analysis.claims import Claim
 
-# Seeds of the runs that only set the target, so that no arm is compared with
-# its own luck; and of those that only tune.
-TARGET_SEEDS = (100, 101, 102)
-TUNING_SEEDS = (103, 104, 105)
+# The first seed of the runs that only set the target, so that no arm is
+# compared with its own luck, and of those that only tune.
+FIRST_OTHER_SEED = 100
 # Accuracy of guessing: ten classes, about as frequent.
 CHANCE = 0.1
 
@@ -39,6 +38,7 @@ class Scale(NamedTuple):
     seeds: of the arms that claims compare.
     fewer_seeds: of the other arms.
     target_seeds: of the baseline's runs that set the target.
+    tuning_seeds: of the baseline's runs that tune its learning rate.
     rates: the grid on which the baseline's learning rate is tuned, in factors
       of 2 or less; the config has the best.
     tuned_at: the scale whose tuning this one shares; None has its own.
@@ -47,7 +47,8 @@ class Scale(NamedTuple):
   config: Callable[[], ml_collections.ConfigDict]
   seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
   fewer_seeds: tuple[int, ...] = (0, 1, 2)
-  target_seeds: tuple[int, ...] = TARGET_SEEDS
+  target_seeds: tuple[int, ...] = (100, 101, 102)
+  tuning_seeds: tuple[int, ...] = (103, 104, 105)
   rates: tuple[float, ...] = (0.005, 0.01, 0.02, 0.04, 0.08)
   tuned_at: str | None = None
 
@@ -88,7 +89,7 @@ class Experiment:
   def tuning_runs(self, scale: str) -> list[Run]:
     """The baseline at each rate of the grid, on seeds of its own."""
     found = []
-    for seed in TUNING_SEEDS:
+    for seed in self.scales[scale].tuning_seeds:
       for rate in self.scales[scale].rates:
         config = self.config_of(scale, self.baseline, seed)
         config.optimizer.learning_rate = rate
@@ -141,4 +142,4 @@ class Experiment:
     )
 
   def _sets_target(self, table: pd.DataFrame) -> pd.Series:
-    return table['seed'] >= min(TARGET_SEEDS)
+    return table['seed'] >= FIRST_OTHER_SEED

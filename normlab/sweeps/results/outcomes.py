@@ -13,7 +13,7 @@ from normlab.records import FINISHED, Record
 from normlab.sweeps.plan import short_names
 from normlab.sweeps.results import sweep_figure
 
-FILES = tuple(f'sweep{suffix}' for suffix in outputs.SUFFIXES)
+FILES = ('sweep.csv', 'sweep.md', 'sweep.png', 'sweep.svg')
 # Columns behind the overrides, in this order.
 OUTCOMES = (
   'status',
@@ -201,7 +201,6 @@ def write(table: pd.DataFrame, folder: str | pathlib.Path) -> None:
   """
   outputs.write(
     pathlib.Path(folder, 'sweep'),
-    table=table,
-    text=f'{markdown(table)}\n',
-    figure=sweep_figure.plot(table),
+    {'.csv': table, '.md': f'{markdown(table)}\n'},
+    sweep_figure.plot(table),
   )
