@@ -39,7 +39,8 @@ def test_runs_are_distinct_and_have_the_baseline(name, scale, experiment):
   runs = experiment.all_runs(scale) + experiment.tuning_runs(scale)
   assert len({records.run_name(run.config) for run in runs}) == len(runs)
   labels = [(run.labels['arm'], run.labels['seed']) for run in runs]
-  assert {(experiment.baseline, s) for s in base.TUNING_SEEDS} < {*labels}
+  seeds = experiment.scales[scale].tuning_seeds
+  assert {(experiment.baseline, seed) for seed in seeds} < {*labels}
   assert all(run.config.seed == run.labels['seed'] for run in runs)
 
 
@@ -47,11 +48,12 @@ def test_runs_are_distinct_and_have_the_baseline(name, scale, experiment):
 def test_seeds_of_target_tuning_and_arms_are_disjoint(name, experiment):
   for scale, settings in experiment.scales.items():
     arms = {run.labels['seed'] for run in experiment.runs(scale)}
-    parts = arms, {*settings.target_seeds}, {*base.TUNING_SEEDS}
+    tuning = experiment.scales[settings.tuned_at or scale].tuning_seeds
+    parts = arms, {*settings.target_seeds}, {*tuning}
     assert not any(a & b for a, b in itertools.combinations(parts, 2))
     assert len(settings.target_seeds) >= 3 and len(arms) >= 3
     # By which the rows of the target are told from those of the arms.
-    assert min(settings.target_seeds) >= min(base.TARGET_SEEDS) > max(arms)
+    assert min(settings.target_seeds) >= base.FIRST_OTHER_SEED > max(arms)
   digits, again = (
     experiment.scales[scale] for scale in ('digits', 'digits_again')
   )
@@ -75,7 +77,7 @@ def test_the_tuned_rate_is_of_a_grid_with_factors_of_at_most_two(
     assert {run.labels['arm'] for run in runs} == {experiment.baseline}
     assert {
       (run.config.optimizer.learning_rate, run.config.seed) for run in runs
-    } == {*itertools.product(settings.rates, base.TUNING_SEEDS)}
+    } == {*itertools.product(settings.rates, settings.tuning_seeds)}
 
 
 @pytest.mark.parametrize(('name', 'scale'), SCALES)
