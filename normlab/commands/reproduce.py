@@ -9,7 +9,7 @@ import pandas as pd
 
 from normlab import records, registry
 from normlab.analysis import tables
-from normlab.commands import result_files
+from normlab.commands import result_configs, result_files
 from normlab.runtime import machine
 from normlab.sweeps.runners import choice
 from normlab.sweeps.train_all import train_all
@@ -64,7 +64,7 @@ def reproduce(
     table, made = result_files.read_curves(places, scale, runs)
   else:
     table = train(runs)
-    made = train.made(name, scale) | result_files.configs_of(runs)
+    made = train.made(name, scale) | result_configs.configs_of(runs)
   result_files.write(
     experiment, table, folder / name / scale, tuning=tuning, made=made
   )

@@ -230,7 +230,9 @@ def test_the_best_rate_of_the_grid_is_used_and_kept(
   assert len(trained) == 6 + 9
   tuning = pd.read_csv(results / 'speed' / 'small.tuning.csv')
   assert {*zip(tuning['rate'], tuning['seed'], strict=True)} == {
-    (rate, seed) for rate in RATES for seed in base.TUNING_SEEDS
+    (rate, seed)
+    for rate in RATES
+    for seed in EXPERIMENT.scales['small'].tuning_seeds
   }
   made = json.loads((results / 'speed' / 'small.json').read_text())
   assert made['config']['optimizer.learning_rate'] == 0.01

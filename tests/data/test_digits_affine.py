@@ -9,7 +9,7 @@ from normlab.data.sets import digits, digits_affine, sources
 from normlab.data.sets.digits_affine import Recipe
 
 # CRC-32 of images and labels, train to test: other images are another version.
-CHECKSUM = 1_669_026_903
+CHECKSUM = 758_639_733
 IDENTITY = Recipe(rotation=0, scale=(1, 1), shear=0, shift=0, light=0, noise=0)
 MIDDLE = (slice(2, 10), slice(2, 10))
 

@@ -188,7 +188,11 @@ def test_a_figure_of_norms_that_are_all_alike_is_drawn(end):
 
 @pytest.mark.filterwarnings('error')
 def test_diverged_cells_are_marked():
-  diverged = {(f'none x{m}', seed): 20.0 for m in (30, 100) for seed in SEEDS}
+  diverged = {
+    (f'none x{multiplier}', seed): 20.0
+    for multiplier in (30, 100)
+    for seed in SCALES['digits'].seeds
+  }
   diverged[('layer x100', 0)] = 20.0
   figure = EXPERIMENT.plot(EXPERIMENT, fabricate(diverged=diverged), 'digits')
   high = figure.axes[0]

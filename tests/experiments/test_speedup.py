@@ -160,19 +160,12 @@ def test_the_figure_has_curves_diamonds_crosses_strip_and_the_paper(tmp_path):
 
 
 @pytest.mark.filterwarnings('error')
-@pytest.mark.parametrize(
-  ('curve', 'title'),
-  [
-    ((NEVER, 0.1), 'in 1.00 of the steps; with five times'),
-    ((NEVER, 1.0), 'in 1.00 of the steps; with five times'),
-    ((50, 1.0), 'in 1.00 of the steps; with five times'),
-  ],
-)
-def test_a_figure_of_arms_that_are_all_alike_is_drawn(curve, title):
+@pytest.mark.parametrize('curve', [(NEVER, 0.1), (50, 1.0)])
+def test_a_figure_of_arms_that_are_all_alike_is_drawn(curve):
   table = fabricate(dict.fromkeys(PAPER_LIKE, curve))
   figure = EXPERIMENT.plot(EXPERIMENT, table, 'digits')
   figure.draw_without_rendering()
-  assert title in figure.get_suptitle()
+  assert 'in 1.00 of the steps; with five' in figure.get_suptitle()
 
 
 @pytest.mark.filterwarnings('error')
