@@ -108,11 +108,11 @@ def steppers(
     found['flax'] = norms_jax.passes(step, variables, data)
   waits = dict.fromkeys(found, jax.block_until_ready)
   if importlib.util.find_spec('torch') is not None:
-    from benchmarks import norms_torch
+    from benchmarks import norms_torch, plain_torch
 
     layouts = norms_torch.passes(case.row, layer, variables, data)
     found |= {f'torch, {layout}': p for layout, p in layouts.items()}
-    waits |= {f'torch, {layout}': norms_torch.wait for layout in layouts}
+    waits |= {f'torch, {layout}': plain_torch.wait for layout in layouts}
   return {
     pass_: {who: Stepper(p[pass_], waits[who]) for who, p in found.items()}
     for pass_ in (FORWARD, BOTH)

@@ -1,6 +1,8 @@
 """The networks that are timed, and the training loops that are compared."""
 
 import dataclasses
+import functools
+import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -9,7 +11,6 @@ import jax
 import ml_collections
 import numpy as np
 
-from benchmarks import plain_flax
 from benchmarks.timing import Stepper
 from configs import base
 from normlab import data, validation
@@ -137,39 +138,26 @@ def trainer(case: Case, batch_size: int) -> Stepper:
   )
 
 
-def flax(case: Case, batch_size: int) -> Stepper:
-  """The loop that one writes with `flax.linen` and optax."""
-  network = plain_flax.NETWORKS[case.model](**case.fields)
+def plain(module: str, case: Case, batch_size: int) -> Stepper:
+  """The loop that one writes without this library."""
+  loop = importlib.import_module(module)
+  network = loop.NETWORKS[case.model](**case.fields)
   _, floats, labels = case.examples()
-  return plain_flax.stepper(network, floats, labels, batch_size)
-
-
-def torch(case: Case, batch_size: int) -> Stepper:
-  """The loop that one writes with PyTorch."""
-  from benchmarks import plain_torch
-
-  network = plain_torch.NETWORKS[case.model](**case.fields)
-  _, floats, labels = case.examples()
-  return plain_torch.stepper(network, floats, labels, batch_size)
+  return loop.stepper(network, floats, labels, batch_size)
 
 
 CANDIDATES: dict[str, Callable[[Case, int], Stepper]] = {
   'normlab': trainer,
-  'flax': flax,
-  'torch': torch,
+  'flax': functools.partial(plain, 'benchmarks.plain_flax'),
+  'torch': functools.partial(plain, 'benchmarks.plain_torch'),
 }
 
 
 def available() -> list[str]:
   """All, without PyTorch if it is not installed or lacks JAX's device."""
-  found = [*CANDIDATES]
-  if importlib.util.find_spec('torch') is None or not _torch_has_device():
-    found.remove('torch')
-  return found
+  if importlib.util.find_spec('torch') is not None:
+    from benchmarks import plain_torch
 
-
-def _torch_has_device() -> bool:
-  import torch
-
-  backend = jax.default_backend()
-  return backend == 'cpu' or (backend == 'gpu' and torch.cuda.is_available())
+    if plain_torch.device() is not None:
+      return [*CANDIDATES]
+  return [who for who in CANDIDATES if who != 'torch']

@@ -9,19 +9,13 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 
-from normlab import data, norms, registry
+from normlab import data, norms
 from normlab.program import metrics, training_step
 from normlab.training import preparation
 
 T = TypeVar('T')
 Variables = dict[str, Any]
 
-# Statistics that the norms use, by the name in `config.eval_statistics`.
-STATISTICS: dict[str, str] = {
-  'running': 'the averages that training kept',
-  'batch': 'those of each batch that is evaluated, without dropout',
-  'recalibrated': 'those of training examples, with the weights as they are',
-}
 SPLITS = ('train', 'validation', 'test')
 
 
@@ -38,7 +32,7 @@ def evaluate(
   Args:
     state: the parameters, their moving average, and the running statistics.
     split: of `SPLITS`.
-    statistics: of `STATISTICS`; default: `config.eval_statistics`.
+    statistics: of `rules.STATISTICS`; default: `config.eval_statistics`.
     batch_size: examples at a time; default: `config.eval_batch_size`, and for
       the statistics of each batch `config.batch_size`, as in training.
 
@@ -70,7 +64,7 @@ class Column(NamedTuple):
   """The statistics and parameters behind some columns of a row.
 
   Attributes:
-    statistics: of `STATISTICS`.
+    statistics: of `rules.STATISTICS`.
     ema: whether with the moving average of the parameters.
   """
 
@@ -82,8 +76,6 @@ def columns_of(
   statistics: Sequence[str], *, has_average: bool
 ) -> dict[str, Column]:
   """The columns of a row by their suffix, see `evaluate`."""
-  for name in statistics:
-    registry.lookup('statistics', name, STATISTICS)
   first, *others = statistics
   columns = {'': Column(first, ema=False)}
   columns |= {f'_{name}': Column(name, ema=False) for name in others}

@@ -145,7 +145,7 @@ def test_where_pytorch_is_faster_the_report_says_what_takes_the_time(
 
   monkeypatch.setattr(train, 'CASES', [TINY])
   monkeypatch.setattr(train, 'available', lambda: ['normlab', 'flax', 'torch'])
-  torch = {'torch': train_candidates.flax}
+  torch = {'torch': train_candidates.CANDIDATES['flax']}
   monkeypatch.setattr(train, 'CANDIDATES', train_candidates.CANDIDATES | torch)
   monkeypatch.setattr(train, 'side_by_side', side_by_side)
   report = train.report()
