@@ -5,7 +5,7 @@ import functools
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import ml_collections
@@ -22,20 +22,6 @@ from normlab.training.training_rows import TrainLog
 EXAMPLES = 1_024
 # More than any benchmark makes.
 TOTAL_STEPS = 1_000_000
-
-
-class Examples(NamedTuple):
-  """Random images, as our trainer has them and as a plain loop has them.
-
-  Attributes:
-    pixels: uint8 [examples, height, width, channels].
-    floats: float32 of that shape, standardized.
-    labels: int32 [examples].
-  """
-
-  pixels: np.ndarray
-  floats: np.ndarray
-  labels: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +46,11 @@ class Case:
   steps: int = 1
   rounds: int = 7
 
-  def examples(self, count: int = EXAMPLES) -> Examples:
+  def examples(self, count: int = EXAMPLES) -> data.Examples:
     """Random pixels, with the labels in turn."""
     shape = (count, self.size, self.size, self.channels)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    floats = (pixels.astype(np.float32) / 255 - 0.5) / 0.29
-    return Examples(pixels, floats, (np.arange(count) % 10).astype(np.int32))
+    return data.Examples(pixels, (np.arange(count) % 10).astype(np.int32))
 
 
 CNN = {'widths': (32, 64, 128)}
@@ -104,8 +89,7 @@ def prepare(case: Case, batch_size: int) -> preparation.Run:
   """`preparation.prepare` of a run on the examples of the case."""
   config = validation.check(config_of(case, batch_size))
   run = preparation.prepare(config)
-  pixels, _, labels = case.examples()
-  splits = {'train': data.Examples(pixels, labels)}
+  splits = {'train': case.examples()}
   key = preparation.keys(config).order
   feed = feeds.MemoryFeed(splits, key, batch_size, run.mesh)
   return run._replace(
@@ -142,8 +126,13 @@ def plain(module: str, case: Case, batch_size: int) -> Stepper:
   """The loop that one writes without this library."""
   loop = importlib.import_module(module)
   network = loop.NETWORKS[case.model](**case.fields)
-  _, floats, labels = case.examples()
-  return loop.stepper(network, floats, labels, batch_size)
+  pixels, labels = case.examples()
+  return loop.stepper(network, standardized(pixels), labels, batch_size)
+
+
+def standardized(pixels: np.ndarray) -> np.ndarray:
+  """Random pixels as float32, with mean 0 and deviation 1."""
+  return (pixels.astype(np.float32) / 255 - 0.5) / 0.29
 
 
 CANDIDATES: dict[str, Callable[[Case, int], Stepper]] = {

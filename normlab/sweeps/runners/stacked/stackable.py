@@ -93,14 +93,5 @@ def kind(config: Config) -> str:
 
 def arguments(configs: Sequence[Config]) -> tuple[str, ...]:
   """The constants of the members' programs that must be arguments of theirs."""
-  return tuple(
-    path
-    for path in ARGUMENTS
-    if len({value(config, path) for config in configs}) > 1
-  )
-
-
-def value(config: Config, path: str) -> Any:
-  """The value of a field in a section, by its path."""
-  section, name = path.split('.')
-  return config[section][name]
+  flat = [records.flatten(config) for config in configs]
+  return tuple(p for p in ARGUMENTS if len({values[p] for values in flat}) > 1)
