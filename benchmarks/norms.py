@@ -92,9 +92,7 @@ def steppers(
   """Both passes of 'floor', 'normlab', and where they have it flax and PyTorch.
 
   Args:
-    case: the norm.
     variables: those of our layer; all candidates are given them.
-    data: input and cotangent.
   """
   layer = case.layer(data.x.dtype)
   step = norms_jax.step_of(layer, use_running_average=False)

@@ -57,9 +57,7 @@ def passes(
 
   Args:
     row: a key of `NORMS`, or a norm that PyTorch lacks.
-    layer: ours, whose fields are taken.
     variables: those of `layer`; copied.
-    data: copied to PyTorch's device.
 
   Returns:
     By layout, then by pass: 'forward' gives y, 'forward + backward' (y,

@@ -132,7 +132,6 @@ def stepper(
     model: maps [batch, channels, height, width] to logits.
     images: float32 [examples, height, width, channels], standardized.
     labels: int32 [examples].
-    batch_size: examples per step.
   """
   where = device()
   # A view with the channels' axis moved is an array in channels-last layout.

@@ -49,7 +49,6 @@ def run(
   Args:
     main: is given the positional arguments; behind them, with --config, path
       and text of each --config.FIELD=VALUE. Returns an exit status or None.
-    argv: the command line.
     arguments: the names of the positional arguments.
     required: the names of the flags that must be given.
 

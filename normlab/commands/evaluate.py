@@ -53,13 +53,10 @@ def evaluate_run(
   """Evaluates a checkpoint of a run, finished or not; changes nothing there.
 
   Args:
-    folder: the run's.
     split: of `evaluation.SPLITS`.
     statistics: of `rules.STATISTICS`.
     batch_size: default: as in `evaluation.evaluate`.
-    ema: takes the moving average of the parameters.
     step: of the checkpoint; default: the last.
-    best: takes the checkpoint with the best validation accuracy.
     data_dir: where TFDS prepared the data; default: as in the run.
 
   Raises:

@@ -96,7 +96,7 @@ def photographs(monkeypatch):
 
   def describe(name, data_dir=None, image_size=None):
     shape = (image_size or 224,) * 2 + (3,)
-    return data.Description({'train': 40}, shape, 10, streamed=True)
+    return data.Description({'train': 40}, shape, 10)
 
   monkeypatch.setattr(data, 'describe', describe)
   return {'data.name': 'imagenette', 'data.image_size': 16}

@@ -50,7 +50,6 @@ def groups(runs: Runs, *, most: int | None = None) -> list[Runs]:
   """The runs in groups that can each be one program, by their first runs.
 
   Args:
-    runs: run folder to config.
     most: runs in a group; None is any number.
   """
   found: dict[Any, dict[str, Config]] = {}
