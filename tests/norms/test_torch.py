@@ -142,32 +142,23 @@ def assert_equal_torch(problem, layer, function):
     assert_close(after['batch_stats'][key], value, 1e-5)
 
 
+@pytest.mark.parametrize('training', [True, False])
 @DRAWN
 @hypothesis.given(problem=problems())
-def test_batch_norm_trains_alike(problem):
-  # Their momentum is the share of the new value, their variance the unbiased.
-  layer = norms.BatchNorm(axis=problem.axis, momentum=0.9, unbiased=True)
-
-  def function(x, state, scale, bias):
-    return functional.batch_norm(
-      x, state['mean'], state['var'], scale, bias, True, 1 - 0.9, EPSILON
-    )
-
-  assert_equal_torch(problem, layer, features_second(function, problem.axis))
-
-
-@DRAWN
-@hypothesis.given(problem=problems())
-def test_batch_norm_infers_alike(problem):
+def test_batch_norm_is_alike(training, problem):
   # Frozen, a training call is inference. The running statistics are float32,
   # and so with them is what float64 is divided by.
-  if problem.dtype == 'float64':
+  if not training and problem.dtype == 'float64':
     problem = dataclasses.replace(problem, dtype='float32')
-  layer = norms.BatchNorm(axis=problem.axis, frozen=True)
+  # Their momentum is the share of the new value, their variance the unbiased.
+  layer = norms.BatchNorm(
+    axis=problem.axis, momentum=0.9, unbiased=True, frozen=not training
+  )
 
   def function(x, state, scale, bias):
+    state = state['mean'], state['var']
     return functional.batch_norm(
-      x, state['mean'], state['var'], scale, bias, False, 0.1, EPSILON
+      x, *state, scale, bias, training, 1 - 0.9, EPSILON
     )
 
   assert_equal_torch(problem, layer, features_second(function, problem.axis))
