@@ -92,9 +92,7 @@ def steppers(
   """Both passes of 'floor', 'normlab', and where they have it flax and PyTorch.
 
   Args:
-    case: the norm.
     variables: those of our layer; all candidates are given them.
-    data: input and cotangent.
   """
   layer = case.layer(data.x.dtype)
   step = norms_jax.step_of(layer, use_running_average=False)
@@ -108,11 +106,11 @@ def steppers(
     found['flax'] = norms_jax.passes(step, variables, data)
   waits = dict.fromkeys(found, jax.block_until_ready)
   if importlib.util.find_spec('torch') is not None:
-    from benchmarks import norms_torch
+    from benchmarks import norms_torch, plain_torch
 
     layouts = norms_torch.passes(case.row, layer, variables, data)
     found |= {f'torch, {layout}': p for layout, p in layouts.items()}
-    waits |= {f'torch, {layout}': norms_torch.wait for layout in layouts}
+    waits |= {f'torch, {layout}': plain_torch.wait for layout in layouts}
   return {
     pass_: {who: Stepper(p[pass_], waits[who]) for who, p in found.items()}
     for pass_ in (FORWARD, BOTH)

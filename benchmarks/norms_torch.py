@@ -10,8 +10,8 @@ import torch
 from flax import linen as nn
 from torch.nn import functional
 
+from benchmarks import plain_torch
 from benchmarks.norms_jax import BOTH, FORWARD, Data
-from normlab.runtime import machine
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -57,19 +57,16 @@ def passes(
 
   Args:
     row: a key of `NORMS`, or a norm that PyTorch lacks.
-    layer: ours, whose fields are taken.
     variables: those of `layer`; copied.
-    data: copied to PyTorch's device.
 
   Returns:
     By layout, then by pass: 'forward' gives y, 'forward + backward' (y,
     (gradients of the parameters, by name, gradient of x)). Empty if PyTorch
     lacks the norm, or the device that JAX uses.
   """
-  device = device_of(data.x)
+  device = plain_torch.device()
   if row not in NORMS or device is None:
     return {}
-  torch.set_num_threads(len(machine.usable_cores()))
   x, cotangent = (tensor(a).to(device) for a in (data.x, data.cotangent))
   # PyTorch's kernels want weights in the input's precision, and BatchNorm's
   # want float32.
@@ -115,21 +112,6 @@ def both(
   inputs = [x, *(weights[name] for name in trained)]
   gradient, *others = torch.autograd.grad(y, inputs, cotangent)
   return y.detach(), (dict(zip(trained, others, strict=True)), gradient)
-
-
-def wait(result: object) -> None:
-  """Waits for the GPU; on the CPU a call returns when it is done."""
-  del result
-  if torch.cuda.is_initialized():
-    torch.cuda.synchronize()
-
-
-def device_of(x: jax.Array) -> str | None:
-  """PyTorch's name of the device that holds `x`; None if it has none."""
-  platform = next(iter(x.devices())).platform
-  if platform == 'cpu':
-    return 'cpu'
-  return 'cuda' if platform == 'gpu' and torch.cuda.is_available() else None
 
 
 def tensor(array: jax.Array) -> torch.Tensor:

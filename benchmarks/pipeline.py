@@ -50,8 +50,6 @@ def stream_rate(
 
   Args:
     data_dir: has the data set of `synthetic.write`.
-    workers: as for the stream.
-    batch_size: images per batch.
     batches: to wait for, after as many as may have been computed ahead.
     image_size: height and width, in pixels.
   """

@@ -95,7 +95,6 @@ def stepper(
     model: called as model(x, train).
     images: float32 [examples, height, width, channels], standardized.
     labels: int32 [examples].
-    batch_size: examples per step.
   """
   optimizer = optax.sgd(0.01, momentum=0.9)
   init = jax.jit(model.init, static_argnums=2)

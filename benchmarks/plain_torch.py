@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import jax
 import numpy as np
 import torch
 from torch import nn
@@ -9,6 +10,25 @@ from torch import nn
 from benchmarks.timing import Stepper
 from normlab.models import inception
 from normlab.runtime import machine
+
+
+def device() -> str | None:
+  """PyTorch's name of the device that JAX uses; None if it has none.
+
+  On a CPU, PyTorch is given the cores of this process.
+  """
+  if jax.default_backend() == 'cpu':
+    torch.set_num_threads(len(machine.usable_cores()))
+    return 'cpu'
+  is_gpu = jax.default_backend() == 'gpu' and torch.cuda.is_available()
+  return 'cuda' if is_gpu else None
+
+
+def wait(result: object) -> None:
+  """Waits for the GPU; on the CPU a call returns when it is done."""
+  del result
+  if torch.cuda.is_initialized():
+    torch.cuda.synchronize()
 
 
 def conv(
@@ -112,29 +132,26 @@ def stepper(
     model: maps [batch, channels, height, width] to logits.
     images: float32 [examples, height, width, channels], standardized.
     labels: int32 [examples].
-    batch_size: examples per step.
   """
-  device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+  where = device()
   # A view with the channels' axis moved is an array in channels-last layout.
   x = torch.from_numpy(images).permute(0, 3, 1, 2)
   model(x[:2])  # Shapes the lazy layers.
-  model = model.to(device, memory_format=torch.channels_last).train()
-  x, y = x.to(device), torch.from_numpy(labels).to(device).long()
+  model = model.to(where, memory_format=torch.channels_last).train()
+  x, y = x.to(where), torch.from_numpy(labels).to(where).long()
   optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-  forward, wait = model, lambda: None
-  if device.type == 'cuda':
+  forward = model
+  if where == 'cuda':
     torch.set_float32_matmul_precision('high')
     torch.backends.cudnn.allow_tf32 = True
-    forward, wait = torch.compile(model), torch.cuda.synchronize
-  else:
-    torch.set_num_threads(len(machine.usable_cores()))
+    forward = torch.compile(model)
 
   def call() -> torch.Tensor:
-    rows = torch.randint(0, len(y), (batch_size,), device=device)
+    rows = torch.randint(0, len(y), (batch_size,), device=where)
     optimizer.zero_grad(set_to_none=True)
     loss = nn.functional.cross_entropy(forward(x[rows]), y[rows])
     loss.backward()
     optimizer.step()
     return loss.detach()
 
-  return Stepper(call, lambda _: wait())
+  return Stepper(call, wait)

@@ -48,8 +48,6 @@ def side_by_side(
   """Median seconds per step of each, after one round that compiles.
 
   Args:
-    steppers: the candidates.
-    rounds: number of turns of each.
     steps: of a turn, at least.
   """
   times: dict[str, list[float]] = {who: [] for who in steppers}

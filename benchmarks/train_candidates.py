@@ -1,15 +1,16 @@
 """The networks that are timed, and the training loops that are compared."""
 
 import dataclasses
+import functools
+import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
 
-from benchmarks import plain_flax
 from benchmarks.timing import Stepper
 from configs import base
 from normlab import data, validation
@@ -21,20 +22,6 @@ from normlab.training.training_rows import TrainLog
 EXAMPLES = 1_024
 # More than any benchmark makes.
 TOTAL_STEPS = 1_000_000
-
-
-class Examples(NamedTuple):
-  """Random images, as our trainer has them and as a plain loop has them.
-
-  Attributes:
-    pixels: uint8 [examples, height, width, channels].
-    floats: float32 of that shape, standardized.
-    labels: int32 [examples].
-  """
-
-  pixels: np.ndarray
-  floats: np.ndarray
-  labels: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,12 +46,11 @@ class Case:
   steps: int = 1
   rounds: int = 7
 
-  def examples(self, count: int = EXAMPLES) -> Examples:
+  def examples(self, count: int = EXAMPLES) -> data.Examples:
     """Random pixels, with the labels in turn."""
     shape = (count, self.size, self.size, self.channels)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    floats = (pixels.astype(np.float32) / 255 - 0.5) / 0.29
-    return Examples(pixels, floats, (np.arange(count) % 10).astype(np.int32))
+    return data.Examples(pixels, (np.arange(count) % 10).astype(np.int32))
 
 
 CNN = {'widths': (32, 64, 128)}
@@ -103,8 +89,7 @@ def prepare(case: Case, batch_size: int) -> preparation.Run:
   """`preparation.prepare` of a run on the examples of the case."""
   config = validation.check(config_of(case, batch_size))
   run = preparation.prepare(config)
-  pixels, _, labels = case.examples()
-  splits = {'train': data.Examples(pixels, labels)}
+  splits = {'train': case.examples()}
   key = preparation.keys(config).order
   feed = feeds.MemoryFeed(splits, key, batch_size, run.mesh)
   return run._replace(
@@ -137,39 +122,31 @@ def trainer(case: Case, batch_size: int) -> Stepper:
   )
 
 
-def flax(case: Case, batch_size: int) -> Stepper:
-  """The loop that one writes with `flax.linen` and optax."""
-  network = plain_flax.NETWORKS[case.model](**case.fields)
-  _, floats, labels = case.examples()
-  return plain_flax.stepper(network, floats, labels, batch_size)
+def plain(module: str, case: Case, batch_size: int) -> Stepper:
+  """The loop that one writes without this library."""
+  loop = importlib.import_module(module)
+  network = loop.NETWORKS[case.model](**case.fields)
+  pixels, labels = case.examples()
+  return loop.stepper(network, standardized(pixels), labels, batch_size)
 
 
-def torch(case: Case, batch_size: int) -> Stepper:
-  """The loop that one writes with PyTorch."""
-  from benchmarks import plain_torch
-
-  network = plain_torch.NETWORKS[case.model](**case.fields)
-  _, floats, labels = case.examples()
-  return plain_torch.stepper(network, floats, labels, batch_size)
+def standardized(pixels: np.ndarray) -> np.ndarray:
+  """Random pixels as float32, with mean 0 and deviation 1."""
+  return (pixels.astype(np.float32) / 255 - 0.5) / 0.29
 
 
 CANDIDATES: dict[str, Callable[[Case, int], Stepper]] = {
   'normlab': trainer,
-  'flax': flax,
-  'torch': torch,
+  'flax': functools.partial(plain, 'benchmarks.plain_flax'),
+  'torch': functools.partial(plain, 'benchmarks.plain_torch'),
 }
 
 
 def available() -> list[str]:
   """All, without PyTorch if it is not installed or lacks JAX's device."""
-  found = [*CANDIDATES]
-  if importlib.util.find_spec('torch') is None or not _torch_has_device():
-    found.remove('torch')
-  return found
+  if importlib.util.find_spec('torch') is not None:
+    from benchmarks import plain_torch
 
-
-def _torch_has_device() -> bool:
-  import torch
-
-  backend = jax.default_backend()
-  return backend == 'cpu' or (backend == 'gpu' and torch.cuda.is_available())
+    if plain_torch.device() is not None:
+      return [*CANDIDATES]
+  return [who for who in CANDIDATES if who != 'torch']

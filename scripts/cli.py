@@ -10,7 +10,15 @@ from typing import Any
 
 # The checkout of this script, whichever the environment was made for.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-NEEDS_LAB = "the scripts need the extra lab: pip install -e '.[lab]'"
+OURS = ('normlab', 'configs', 'experiments', 'benchmarks')
+
+
+def missing_line(error: ModuleNotFoundError) -> str:
+  """The line of a missing module; no extra has those of this checkout."""
+  if error.name and error.name.split('.')[0] in OURS:
+    return str(error)
+  return f"{error}; the scripts need the extra lab: pip install -e '.[lab]'"
+
 
 try:
   import ml_collections
@@ -20,7 +28,7 @@ try:
   from normlab.commands import config_files
   from normlab.runtime import interruption
 except ModuleNotFoundError as missing:
-  sys.exit(f'{os.path.basename(sys.argv[0])}: {missing}; {NEEDS_LAB}')
+  sys.exit(f'{os.path.basename(sys.argv[0])}: {missing_line(missing)}')
 
 FLAGS = flags.FLAGS
 INPUT_ERROR, USAGE_ERROR, INTERRUPTED = 1, 2, 130
@@ -41,7 +49,6 @@ def run(
   Args:
     main: is given the positional arguments; behind them, with --config, path
       and text of each --config.FIELD=VALUE. Returns an exit status or None.
-    argv: the command line.
     arguments: the names of the positional arguments.
     required: the names of the flags that must be given.
 
@@ -71,7 +78,7 @@ def run(
   except errors.ConfigError as error:
     return fail(INPUT_ERROR, *error.problems)
   except ModuleNotFoundError as error:
-    return fail(INPUT_ERROR, f'{error}; {NEEDS_LAB}')
+    return fail(INPUT_ERROR, missing_line(error))
   except records.RecordError as error:
     return fail(INPUT_ERROR, error)
 

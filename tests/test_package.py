@@ -15,6 +15,7 @@ import normlab
 
 OF_THE_LAYERS = {'jax', 'flax', 'numpy'}
 OF_NORMLAB = {'norms', 'errors', 'registry'}
+NEEDS_LAB = "; the scripts need the extra lab: pip install -e '.[lab]'"
 USE = """
 import sys, jax, normlab
 x = jax.numpy.arange(6.0).reshape(3, 2)
@@ -64,13 +65,21 @@ def test_a_script_uses_its_own_checkout(checkout):
   assert found == str(checkout / 'normlab' / '__init__.py')
 
 
-@pytest.mark.parametrize('missing', ['ml_collections', 'tensorboard'])
-def test_a_script_without_the_laboratory_says_so_in_a_line(
-  root, tmp_path, missing
+@pytest.mark.parametrize(
+  'missing, imported, hint',
+  [
+    ('ml_collections', 'ml_collections', NEEDS_LAB),
+    ('tensorboard', 'tensorboard', NEEDS_LAB),
+    # A checkout that is not whole, which no extra mends.
+    ('normlab.nothing', 'tensorboard', ''),
+  ],
+)
+def test_a_script_without_a_module_says_so_in_a_line(
+  root, tmp_path, missing, imported, hint
 ):
   error = f'No module named {missing!r}'
-  (tmp_path / f'{missing}.py').write_text(
-    f'raise ModuleNotFoundError({error!r})'
+  (tmp_path / f'{imported}.py').write_text(
+    f'raise ModuleNotFoundError({error!r}, name={missing!r})'
   )
   found = run(
     sys.executable,
@@ -80,10 +89,7 @@ def test_a_script_without_the_laboratory_says_so_in_a_line(
     env={**os.environ, 'PYTHONPATH': str(tmp_path)},
   )
   assert found.returncode == 1
-  assert found.stderr == (
-    f'train.py: {error}; '
-    "the scripts need the extra lab: pip install -e '.[lab]'\n"
-  )
+  assert found.stderr == f'train.py: {error}{hint}\n'
   assert not (tmp_path / 'run').exists()
 
 

@@ -42,7 +42,6 @@ def config_of(module: ModuleType, *arguments: str) -> ml_collections.ConfigDict:
   """The locked config of a config file: what its `get_config` returns.
 
   Args:
-    module: the file.
     *arguments: of `get_config`: the text behind the colon of FILE:TEXT.
 
   Raises:

@@ -15,6 +15,7 @@ from normlab.norms.trained.recalibration import has_running_statistics
 from normlab.program import training_step
 from normlab.runtime import devices
 from normlab.training import evaluation, preparation
+from normlab.validation import rules
 
 
 class Evaluation(NamedTuple):
@@ -52,13 +53,10 @@ def evaluate_run(
   """Evaluates a checkpoint of a run, finished or not; changes nothing there.
 
   Args:
-    folder: the run's.
     split: of `evaluation.SPLITS`.
-    statistics: of `evaluation.STATISTICS`.
+    statistics: of `rules.STATISTICS`.
     batch_size: default: as in `evaluation.evaluate`.
-    ema: takes the moving average of the parameters.
     step: of the checkpoint; default: the last.
-    best: takes the checkpoint with the best validation accuracy.
     data_dir: where TFDS prepared the data; default: as in the run.
 
   Raises:
@@ -66,7 +64,7 @@ def evaluate_run(
       memory than there is.
     records.RecordError: no run, no such checkpoint, or a damaged one.
   """
-  registry.lookup('statistics', statistics, evaluation.STATISTICS)
+  registry.lookup('statistics', statistics, dict.fromkeys(rules.STATISTICS))
   registry.lookup('split', split, dict.fromkeys(evaluation.SPLITS))
   if batch_size is not None and batch_size < 1:
     raise refused('batch_size', batch_size, 'a whole number of at least 1')

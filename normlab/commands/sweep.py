@@ -33,14 +33,10 @@ def sweep(
   """Trains all runs without a result, writes the results of all, prints them.
 
   Args:
-    config: what the rows override.
     module: the config file, whose `get_hyper` says what is swept.
-    workdir: folder of the sweep, with one folder per run.
     runner: 'name' and the options of `choice.build`.
     target: accuracy in [0, 1] of the column 'steps_to_target'; None is the best
       of the first run that has a result.
-    dry_run: prints the runs instead; trains none.
-    stop: returns True to save all states and end.
 
   Returns:
     The exit status.

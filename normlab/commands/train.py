@@ -26,8 +26,6 @@ def join_processes(
   Args:
     multi_host: the cluster's environment says what the others do not.
     coordinator: 'host:port' of process 0.
-    num_processes: of the run.
-    process_id: of this process, from 0.
 
   Raises:
     errors.ConfigError: as `distributed.initialize`.

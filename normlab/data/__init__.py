@@ -25,25 +25,6 @@ from normlab.data.sets.sources import (
 if TYPE_CHECKING:
   from normlab.data.streaming.streams import TrainStream, eval_batches
 
-__all__ = [
-  'DATASETS',
-  'Augmentation',
-  'Description',
-  'Examples',
-  'Pixels',
-  'Shuffled',
-  'TrainStream',
-  'describe',
-  'eval_batches',
-  'is_streamed',
-  'load',
-  'ordered_rows',
-  'pixel_statistics',
-  'pixel_statistics_of',
-  'prepare',
-  'rows_of_step',
-]
-
 STREAMING = ('TrainStream', 'eval_batches')
 
 

@@ -113,7 +113,8 @@ def read(
         ),
       )
     tensors, extra = found['state'], found['position']
-    wrong = differing(extra.pop('checksums'), checksums(tensors))
+    differing = extra.pop('checksums').items() ^ checksums(tensors).items()
+    wrong = sorted({name for name, _ in differing})
     if extra.pop('checksum') != checksum(extra):
       wrong.append('the position')
     extra |= {'step': int(tensors['step']), 'window': tuple(extra['window'])}
@@ -207,15 +208,6 @@ def checksums(tensors: dict[str, jax.Array]) -> dict[str, int]:
 def checksum(values: dict[str, Any]) -> int:
   """CRC-32 of JSON values."""
   return zlib.crc32(json.dumps(values, sort_keys=True).encode())
-
-
-def differing(there: dict[str, int], here: dict[str, int]) -> list[str]:
-  """The names whose checksums are not the same."""
-  return [
-    name
-    for name in sorted({*there, *here})
-    if there.get(name) != here.get(name)
-  ]
 
 
 def write_problem(error: BaseException) -> str:

@@ -13,20 +13,6 @@ from normlab.models.inception import Inception
 from normlab.models.mlp import MLP
 from normlab.models.resnet import ResNet18, ResNet50
 
-__all__ = [
-  'ACTIVATIONS',
-  'CNN',
-  'DTYPES',
-  'MLP',
-  'MODELS',
-  'BNInception',
-  'Inception',
-  'ResNet18',
-  'ResNet50',
-  'build',
-  'fields_of',
-]
-
 MODELS: dict[str, type[nn.Module]] = {
   'mlp': MLP,
   'cnn': CNN,

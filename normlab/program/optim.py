@@ -110,11 +110,6 @@ def decayed(params: Any) -> Any:
   return jax.tree.map(lambda p: p.ndim > 1, params)
 
 
-def constant() -> optax.Schedule:
-  """The learning rate all the time."""
-  return optax.constant_schedule(1.0)
-
-
 def exponential(decay_rate: float, decay_steps: float) -> optax.Schedule:
   """learning rate * decay_rate ** (step / decay_steps)."""
   return optax.exponential_decay(1.0, decay_steps, decay_rate)
@@ -135,7 +130,7 @@ def cosine(decay_steps: int, final_fraction: float = 0.0) -> optax.Schedule:
 
 
 SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
-  'constant': constant,
+  'constant': lambda: optax.constant_schedule(1.0),
   'exponential': exponential,
   'step': step,
   'cosine': cosine,

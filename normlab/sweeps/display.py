@@ -32,7 +32,6 @@ class Display:
     Args:
       lengths: run folder to number of steps, of the runs to train.
       finished: number of runs that had a result before.
-      stop: returns True to save all states and end.
     """
     self.stop = stop
     self._lengths = dict(lengths)

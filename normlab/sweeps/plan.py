@@ -71,7 +71,6 @@ def members(
   """The runs of a sweep; rows with the same resolved config are one.
 
   Args:
-    config: what the rows override, as in `configs/base.py`.
     rows: of `rows_of`: keys, with or without 'config.' in front, to values.
 
   Raises:

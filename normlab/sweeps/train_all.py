@@ -28,7 +28,6 @@ def train_all(
 
   Args:
     configs: run folder to config.
-    runner: trains them.
     stop: returns True to save all states and end.
 
   Returns:

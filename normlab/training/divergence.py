@@ -77,7 +77,6 @@ def first_nonfinite(
 
   Args:
     run: the run, whose stream of examples stands at this step.
-    at: updates so far.
 
   Returns:
     As 'activation layer1/norm', 'loss', 'gradient layer1/conv/kernel',

@@ -4,24 +4,21 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
-from normlab import data, norms, registry
+from normlab import data, norms
 from normlab.program import metrics, training_step
 from normlab.training import preparation
 
 T = TypeVar('T')
 Variables = dict[str, Any]
+# Suffix of columns to their statistics, and whether they are of the moving
+# average of the parameters.
+Columns = Mapping[str, tuple[str, bool]]
 
-# Statistics that the norms use, by the name in `config.eval_statistics`.
-STATISTICS: dict[str, str] = {
-  'running': 'the averages that training kept',
-  'batch': 'those of each batch that is evaluated, without dropout',
-  'recalibrated': 'those of training examples, with the weights as they are',
-}
 SPLITS = ('train', 'validation', 'test')
 
 
@@ -38,7 +35,7 @@ def evaluate(
   Args:
     state: the parameters, their moving average, and the running statistics.
     split: of `SPLITS`.
-    statistics: of `STATISTICS`; default: `config.eval_statistics`.
+    statistics: of `rules.STATISTICS`; default: `config.eval_statistics`.
     batch_size: examples at a time; default: `config.eval_batch_size`, and for
       the statistics of each batch `config.batch_size`, as in training.
 
@@ -66,36 +63,19 @@ def evaluate(
   return summarized(totals)
 
 
-class Column(NamedTuple):
-  """The statistics and parameters behind some columns of a row.
-
-  Attributes:
-    statistics: of `STATISTICS`.
-    ema: whether with the moving average of the parameters.
-  """
-
-  statistics: str
-  ema: bool
-
-
-def columns_of(
-  statistics: Sequence[str], *, has_average: bool
-) -> dict[str, Column]:
-  """The columns of a row by their suffix, see `evaluate`."""
-  for name in statistics:
-    registry.lookup('statistics', name, STATISTICS)
+def columns_of(statistics: Sequence[str], *, has_average: bool) -> Columns:
+  """The columns of a row, see `evaluate`."""
   first, *others = statistics
-  columns = {'': Column(first, ema=False)}
-  columns |= {f'_{name}': Column(name, ema=False) for name in others}
-  if has_average:
-    columns['_ema'] = Column(first, ema=True)
-  return columns
+  columns = {'': (first, False)} | {
+    f'_{name}': (name, False) for name in others
+  }
+  return columns | ({'_ema': (first, True)} if has_average else {})
 
 
 def column_totals(
   run: preparation.Run,
   split: str,
-  columns: Mapping[str, Column],
+  columns: Columns,
   *,
   network_of: Callable[..., Variables],
   count: Callable[..., metrics.Totals],
@@ -115,9 +95,9 @@ def column_totals(
     (True, config.batch_size),
   ):
     networks = {
-      suffix: network_of(column.statistics, ema=column.ema)
-      for suffix, column in columns.items()
-      if (column.statistics == 'batch') == by_batch
+      suffix: network_of(statistics, ema=ema)
+      for suffix, (statistics, ema) in columns.items()
+      if (statistics == 'batch') == by_batch
     }
     if networks:
       batches = run.data.eval_batches(split, batch_size or default)

@@ -165,7 +165,6 @@ def steps(runs: Trainable, hooks: Sequence[Hook]) -> Iterator[None]:
   the device never waits for this loop.
 
   Args:
-    runs: in their states at the start.
     hooks: called in this order between calls, before the states are saved.
 
   Yields:

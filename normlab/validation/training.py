@@ -1,5 +1,8 @@
 """Relations between the numbers of training: steps, batches, devices."""
 
+import functools
+from collections.abc import Sequence
+
 from normlab import errors
 from normlab.runtime import devices
 from normlab.validation import rules
@@ -43,38 +46,18 @@ def checkpoint_comes(facts: Facts) -> str | None:
   return f'must be from 1 to {total}, config.total_steps, or None'
 
 
-def microbatches_divide(facts: Facts) -> str | None:
-  """The parts of a batch are equally large."""
-  size = facts.config.batch_size
-  divides = size % facts.config.microbatches == 0
-  return None if divides else f'must be a divisor of config.batch_size={size}'
-
-
 def devices_are_there(facts: Facts) -> None:
   """There are as many devices as are asked for."""
   if facts.config.num_devices is not None:
     devices.count(facts.config)
 
 
-def devices_divide(facts: Facts) -> str | None:
-  """Devices have equally many examples of a microbatch."""
-  return part_that_divides(facts, 'num_devices', 'microbatches')
-
-
-def ghosts_divide(facts: Facts) -> str | None:
-  """A ghost batch lies within a device: statistics cross no devices.
-
-  Where the number of devices is left open, it is chosen when the run starts.
-  """
-  parts = 'microbatches', 'num_devices'
-  return part_that_divides(facts, 'norm.ghost_batch_size', *parts)
-
-
-def part_that_divides(facts: Facts, field: str, *parts: str) -> str | None:
+def divides_its_part(
+  facts: Facts, *, field: str, parts: Sequence[str]
+) -> str | None:
   """A field, if it is set, divides a part of the batch.
 
   Args:
-    field: is to divide.
     parts: the fields that the batch is divided by.
   """
   number, value = facts.config.batch_size, facts.value(field)
@@ -88,6 +71,14 @@ def part_that_divides(facts: Facts, field: str, *parts: str) -> str | None:
   return f'must be a divisor of the {number} examples of {why}'
 
 
+# Parts of a batch are equally large. A ghost batch lies within a device:
+# statistics cross no devices, whose number, if it is left open, is chosen when
+# the run starts.
+DIVISORS = (
+  ('microbatches',),
+  ('num_devices', 'microbatches'),
+  ('norm.ghost_batch_size', 'microbatches', 'num_devices'),
+)
 RELATIONS: tuple[Relation, ...] = (
   Relation(
     ('optimizer.learning_rate', 'optimizer.learning_rate_multiplier'),
@@ -99,11 +90,12 @@ RELATIONS: tuple[Relation, ...] = (
     boundaries_are_reached,
   ),
   Relation(('checkpoint_every', 'total_steps'), checkpoint_comes),
-  Relation(('microbatches', 'batch_size'), microbatches_divide),
   Relation(('num_devices',), devices_are_there),
-  Relation(('num_devices', 'microbatches', 'batch_size'), devices_divide),
-  Relation(
-    ('norm.ghost_batch_size', 'num_devices', 'microbatches', 'batch_size'),
-    ghosts_divide,
+  *(
+    Relation(
+      (field, *parts, 'batch_size'),
+      functools.partial(divides_its_part, field=field, parts=parts),
+    )
+    for field, *parts in DIVISORS
   ),
 )

@@ -32,11 +32,14 @@ def parameter_count(tree):
   return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
+def images_of(case, count):
+  return train_candidates.standardized(case.examples(count).images)
+
+
 def plain_shapes(case):
   network = plain_flax.NETWORKS[case.model](**case.fields)
-  images = case.examples(1).floats
   init = functools.partial(network.init, train=False)
-  return jax.eval_shape(init, jax.random.key(0), images)
+  return jax.eval_shape(init, jax.random.key(0), images_of(case, 1))
 
 
 def test_the_networks_are_those_of_the_issue_at_both_sizes():
@@ -56,7 +59,7 @@ def test_the_networks_are_those_of_the_issue_at_both_sizes():
 def test_plain_models_are_the_same_networks(case):
   ready = train_candidates.prepare(case, BATCH)
   init = functools.partial(training_step.init_state, program=ready.program)
-  images = case.examples(1).floats
+  images = images_of(case, 1)
   ours = jax.eval_shape(init, ready.init_key, images, ready.hyper)
   plain = plain_shapes(case)
   assert parameter_count(ours.params) == parameter_count(plain['params'])
@@ -73,7 +76,8 @@ def test_torch_models_are_the_same_networks(case):
   from benchmarks import plain_torch
 
   network = plain_torch.NETWORKS[case.model](**case.fields)
-  plain_torch.stepper(network, *case.examples(2)[1:], batch_size=2)
+  labels = case.examples(2).labels
+  plain_torch.stepper(network, images_of(case, 2), labels, batch_size=2)
   count = sum(p.numel() for p in network.parameters())
   assert count == parameter_count(plain_shapes(case)['params'])
 
@@ -103,7 +107,7 @@ def test_plain_cnn_has_the_logits_of_ours():
   logits, plain = both(
     {'params': ours.params, **ours.model_state},
     variables,
-    TINY.examples(BATCH).floats,
+    images_of(TINY, BATCH),
   )
   np.testing.assert_allclose(logits, plain, rtol=1e-4, atol=1e-5)
 
@@ -145,7 +149,7 @@ def test_where_pytorch_is_faster_the_report_says_what_takes_the_time(
 
   monkeypatch.setattr(train, 'CASES', [TINY])
   monkeypatch.setattr(train, 'available', lambda: ['normlab', 'flax', 'torch'])
-  torch = {'torch': train_candidates.flax}
+  torch = {'torch': train_candidates.CANDIDATES['flax']}
   monkeypatch.setattr(train, 'CANDIDATES', train_candidates.CANDIDATES | torch)
   monkeypatch.setattr(train, 'side_by_side', side_by_side)
   report = train.report()

@@ -1,3 +1,5 @@
+import pathlib
+
 import pytest
 from absl import logging
 
@@ -60,10 +62,11 @@ def test_a_config_that_is_not_prepared_says_the_command(tmp_path):
 
 def test_default_data_dir_is_that_of_tfds(tmp_path, monkeypatch):
   monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
-  assert prepared.default_data_dir() == str(tmp_path)
+  assert prepared.folder_of(None) == tmp_path
   monkeypatch.delenv('TFDS_DATA_DIR')
   monkeypatch.setenv('HOME', '/home/somebody')
-  assert prepared.default_data_dir() == '/home/somebody/tensorflow_datasets'
+  expected = pathlib.Path('/home/somebody/tensorflow_datasets')
+  assert prepared.folder_of(None) == expected
 
 
 def test_quiet_silences_only_while_it_lasts(capsys):

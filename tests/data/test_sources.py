@@ -271,7 +271,6 @@ def test_describes_streamed_sets(streamed_dir):
     sizes={'train': 38, 'validation': 2, 'test': 16},
     image_shape=(224, 224, 3),
     num_classes=4,
-    streamed=True,
   )
   smaller = sources.describe('imagenette', streamed_dir, 64)
   expected = dataclasses.replace(described, image_shape=(64, 64, 3))
@@ -287,8 +286,7 @@ def test_streamed_sets_take_a_config_and_version(suffix, streamed_dir):
   assert described == sources.describe('imagenette', streamed_dir)
 
 
-def test_sets_in_memory_are_not_streamed(no_cache):
-  assert not sources.describe('digits').streamed
+def test_sets_in_memory_have_images_of_one_size(no_cache):
   assert sources.describe('digits', image_size=64).image_shape == (8, 8, 1)
 
 

@@ -6,7 +6,6 @@ import math
 import re
 
 import jax
-import jax.numpy as jnp
 import norms_reference as reference
 import numpy as np
 import pytest
@@ -55,20 +54,11 @@ def has_field(name, field):
 AVERAGING = [n for n in norms.ACTIVATION_NORMS if has_field(n, 'momentum')]
 
 
-def randomized(layer, x, seed=0):
-  """Variables of the layer's own shapes, with no value at its neutral one."""
-  shapes = jax.eval_shape(layer.init, jax.random.key(0), x)
-  generator = np.random.default_rng(seed)
-
-  def leaf(path, shape):
-    # Late enough for BatchRenorm to have corrections.
-    if not jnp.issubdtype(shape.dtype, jnp.floating):
-      return jnp.full(shape.shape, 30_000, shape.dtype)
-    signed = path[-1].key in ('mean', 'bias', 'kernel')
-    low, high = (-1, 1) if signed else (0.5, 2)
-    return jnp.asarray(generator.uniform(low, high, shape.shape), shape.dtype)
-
-  return jax.tree_util.tree_map_with_path(leaf, shapes)
+# Late enough for BatchRenorm to have corrections.
+randomized = functools.partial(reference.drawn, updates=30_000)
+SHAPE = (4, 3, 4)
+X = reference.normal(SHAPE, mean=1, std=2)
+COTANGENT = reference.normal(SHAPE, seed=9)
 
 
 def unequal_mask(shape, empty=2):
@@ -76,6 +66,16 @@ def unequal_mask(shape, empty=2):
   mask = reference.normal(shape, seed=1) > -0.5
   mask[:empty] = False
   return mask
+
+
+MASK = unequal_mask(SHAPE, empty=1)
+
+
+@functools.cache
+def ready(name):
+  """A norm, and its variables for `X`."""
+  layer = make(name)
+  return layer, randomized(layer, X)
 
 
 def train(layer, variables, x, mask=None, key=KEY):

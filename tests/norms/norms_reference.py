@@ -10,6 +10,13 @@ import numpy as np
 # Derandomized: a test that fails now and then is worth less than one that never
 # does. No deadline: the first example compiles.
 FEW = hypothesis.settings(max_examples=20, deadline=None, derandomize=True)
+# Of a result of about one; half precision is rounded on the way too.
+PRECISION = {
+  'float64': 1e-9,
+  'float32': 2e-5,
+  'float16': 4e-3,
+  'bfloat16': 3e-2,
+}
 
 
 def normal(shape, seed=0, mean=0.0, std=1.0):
@@ -50,16 +57,21 @@ def standardized(x, axes, *, epsilon, mask=None, center=True):
 
 
 def randomized(layer, x, seed=0):
-  """Variables of the layer's own shapes, with no value at its neutral one."""
-  init = functools.partial(layer.init, use_running_average=False)
-  shapes = jax.eval_shape(init, jax.random.key(0), x)
+  """`drawn` of a norm of activations, before its first update."""
+  return drawn(layer, x, seed=seed, use_running_average=False)
+
+
+def drawn(module, *args, seed=0, updates=0, **kwargs):
+  """Variables of the module's own shapes, with no value at its neutral one."""
+  init = functools.partial(module.init, **kwargs)
+  shapes = jax.eval_shape(init, jax.random.key(0), *args)
   generator = np.random.default_rng(seed)
 
   def leaf(path, shape):
-    name = path[-1].key
-    if name in ('step', 'updates'):
-      return jnp.zeros(shape.shape, shape.dtype)
-    low, high = (-1, 1) if name in ('mean', 'bias') else (0.5, 2)
+    if not jnp.issubdtype(shape.dtype, jnp.floating):
+      return jnp.full(shape.shape, updates, shape.dtype)
+    signed = path[-1].key in ('mean', 'bias', 'kernel')
+    low, high = (-1, 1) if signed else (0.5, 2)
     return jnp.asarray(generator.uniform(low, high, shape.shape), shape.dtype)
 
   return jax.tree_util.tree_map_with_path(leaf, shapes)
@@ -104,3 +116,14 @@ def assert_trees_close(actual, desired, **tolerance):
   for path, leaf in jax.tree_util.tree_leaves_with_path(actual):
     other = functools.reduce(lambda tree, key: tree[key.key], path, desired)
     np.testing.assert_allclose(leaf, other, err_msg=str(path), **tolerance)
+
+
+def assert_precise(actual, desired, precision):
+  """Equal arrays, in digits of each value or, where they are small, of one."""
+  desired = np.asarray(desired, np.float64)
+  np.testing.assert_allclose(
+    np.asarray(actual, np.float64),
+    desired,
+    rtol=precision,
+    atol=precision * max(1, abs(desired).max()),
+  )

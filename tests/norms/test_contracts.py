@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import norms_reference as reference
 import numpy as np
 import pytest
+from norms_layers import FIELDS, has_field
 
 from normlab import errors, norms
 from normlab.norms.core.running import BatchFields
 
 # One shape for nearly all: JAX compiles each operation once a shape.
 SHAPE = (4, 3, 8)
-FIELDS = {'group': {'num_groups': 2}, 'evonorm_s0': {'num_groups': 2}}
 
 every_norm = pytest.mark.parametrize('name', norms.ACTIVATION_NORMS)
 # Identity promises to change and to check nothing.
@@ -31,19 +31,9 @@ AVERAGING = [
 ]
 # Their inference takes statistics of the example too.
 MIXING = ['switchable', 'evonorm_b0']
-# Zero mean for each channel, and for all of these but one unit deviation.
-CENTRING_CHANNELS = [
-  'batch',
-  'batch_renorm',
-  'lp_batch',
-  'mean_only_batch',
-  'instance',
-]
-CENTRING = [*CENTRING_CHANNELS, 'layer', 'group', 'switchable']
-
-
-def has_field(name, field):
-  return field in norms.fields_of(name)
+# Zero mean, and for all of these but one unit deviation.
+CENTRING = ['batch', 'batch_renorm', 'lp_batch', 'mean_only_batch']
+CENTRING += ['instance', 'layer', 'group', 'switchable']
 
 
 with_epsilon = pytest.mark.parametrize(
@@ -310,7 +300,8 @@ def test_a_channel_that_is_all_masked_keeps_its_running_statistics(name):
 
 
 @normalizing
-@pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
+# The last one's square is infinite.
+@pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf, 1e30])
 def test_what_is_under_the_mask_does_not_matter(name, bad):
   layer, variables, x, mask = ready(name)
   poisoned = np.where(mask, x, np.float32(bad))
@@ -330,19 +321,6 @@ def test_what_is_under_the_mask_does_not_matter(name, bad):
   reference.assert_trees_close(params, desired[2][0], rtol=1e-6)
   np.testing.assert_allclose(gradient, desired[2][1], rtol=1e-6)
   assert not gradient[~mask].any()
-
-
-@normalizing
-def test_a_large_number_under_the_mask_does_not_matter(name):
-  _, variables, x, mask = ready(name)
-  padded = np.where(mask, x, np.float32(1e30))  # Its square is infinite.
-  valid = COTANGENT * mask
-  y, after, gradients = step(name)(variables, padded, valid, mask)
-  desired = step(name)(variables, x, valid, mask)
-  np.testing.assert_array_equal(y[mask], desired[0][mask])
-  reference.assert_trees_close(averages(after), averages(desired[1]), rtol=0)
-  reference.assert_trees_close(gradients[0], desired[2][0], rtol=1e-6)
-  np.testing.assert_allclose(gradients[1], desired[2][1], rtol=1e-6)
 
 
 @normalizing
@@ -624,35 +602,8 @@ def test_derivatives_agree_with_finite_differences_to_second_order(name):
     np.testing.assert_allclose(here['second'], second, rtol=1e-6, atol=1e-6)
 
 
-# Per-channel statistics take a bias away altogether; for the other norms that
-# replace it, their own bias takes its role.
-@pytest.mark.parametrize('name', CENTRING_CHANNELS)
-def test_a_bias_in_front_changes_nothing(name):
-  layer, variables, x, _ = ready(name)
-  bias = reference.normal((SHAPE[-1],), seed=3)
-  y, _ = reference.training(layer, variables, x)
-  shifted, _ = reference.training(layer, variables, x + bias)
-  np.testing.assert_allclose(shifted, y, atol=1e-4)
-
-
 @every_norm
 def test_a_norm_replaces_a_bias_only_by_one_of_its_own(name):
   layer, variables, _, _ = ready(name)
   if norms.build(name=name).replaces_bias:
     assert 'bias' in variables['params']
-
-
-def test_a_value_whose_square_overflows_is_nothing_under_a_mask():
-  x = np.ones((4, 3), np.float32)
-  x[3] = np.finfo(np.float32).max
-  mask = np.arange(4)[:, None] < 3
-  layer = norms.BatchNorm(use_running_average=False)
-  variables = layer.init(jax.random.key(0), x)
-
-  def total(x):
-    y, state = layer.apply(variables, x, mask=mask, mutable=['batch_stats'])
-    return jnp.square(y).sum(), state
-
-  gradient, state = jax.jit(jax.grad(total, has_aux=True))(x)
-  assert np.isfinite(gradient).all()
-  assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))

@@ -3,14 +3,9 @@
 import jax
 import jax.numpy as jnp
 import norms_layers as layers
-import norms_reference as reference
 import numpy as np
 import pytest
-
-SHAPE = (4, 3, 4)
-X = reference.normal(SHAPE, mean=1, std=2)
-COTANGENT = reference.normal(SHAPE, seed=9)
-MASK = layers.unequal_mask(SHAPE, empty=1)
+from norms_layers import COTANGENT, MASK, X
 
 
 @pytest.mark.slow
@@ -22,8 +17,7 @@ def test_derivatives_of_all_orders_and_modes_agree(name):
   its derivative H with its own transpose, <u, H v> = <H' u, v>. H need not be
   symmetric: what BatchRenorm and SpectralNorm stop is no gradient of anything.
   """
-  layer = layers.make(name)
-  variables = layers.randomized(layer, X)
+  layer, variables = layers.ready(name)
   point = (variables.get('params', {}), jnp.asarray(X))
 
   def loss(params, x):

@@ -4,19 +4,8 @@ import functools
 
 import jax
 import norms_layers as layers
-import norms_reference as reference
 import pytest
-
-SHAPE = (4, 3, 4)
-X = reference.normal(SHAPE, mean=1, std=2)
-COTANGENT = reference.normal(SHAPE, seed=9)
-MASK = layers.unequal_mask(SHAPE, empty=1)
-
-
-@functools.cache
-def ready(name):
-  layer = layers.make(name)
-  return layer, layers.randomized(layer, X)
+from norms_layers import COTANGENT, MASK, X, ready
 
 
 def exported(function, variables, *arrays):

@@ -50,14 +50,6 @@ CASES = {
 }
 # As in flax, but for its fast variance, which loses digits.
 ACCURATE = {'use_fast_variance': False}
-
-# Of a result of about one; half precision is rounded on the way too.
-PRECISION = {
-  'float64': 1e-9,
-  'float32': 2e-5,
-  'float16': 4e-3,
-  'bfloat16': 3e-2,
-}
 # Each draw is two programs to compile.
 DRAWN = hypothesis.settings(reference.FEW, max_examples=5)
 
@@ -214,7 +206,7 @@ def run(layer, variables, x, mask, cotangent):
 @hypothesis.given(data=st.data())
 def test_outputs_gradients_and_states_are_equal(name, data):
   shape, fields, reduced = data.draw(problems(name), 'problem')
-  dtype = data.draw(st.sampled_from(list(PRECISION)), 'dtype')
+  dtype = data.draw(st.sampled_from(list(reference.PRECISION)), 'dtype')
   offset = data.draw(st.sampled_from([0, 1, -5]), 'offset')
   share = data.draw(st.sampled_from([None, 0.7, 0.3]), 'share of the mask')
   x = reference.normal(shape, mean=offset, std=2)
@@ -240,13 +232,7 @@ def test_outputs_gradients_and_states_are_equal(name, data):
   assert jax.tree.structure(actual) == jax.tree.structure(desired)
   for a, b in zip(*map(jax.tree.leaves, (actual, desired)), strict=True):
     assert a.dtype == b.dtype
-    b = np.asarray(b, np.float64)
-    np.testing.assert_allclose(
-      np.asarray(a, np.float64),
-      b,
-      rtol=PRECISION[dtype],
-      atol=PRECISION[dtype] * max(1, abs(b).max()),
-    )
+    reference.assert_precise(a, b, reference.PRECISION[dtype])
   # In float32 always.
   reference.assert_trees_close(state, desired_state, rtol=1e-5, atol=1e-5)
 

@@ -70,21 +70,6 @@ def test_fields_that_would_do_nothing_are_none_of_its_own():
   assert fields < {field.name for field in dataclasses.fields(BatchNorm)}
 
 
-def test_is_batch_norm_without_the_division():
-  # With a channel's deviation and epsilon known, one follows from the other.
-  variables = reference.randomized(LAYER, X)
-  params = {**variables['params'], 'scale': np.sqrt(X.var(AXES) + 1e-5)}
-  stats = {**variables['batch_stats'], 'var': np.ones(3, np.float32)}
-  desired, after = reference.train(
-    BatchNorm(momentum=0.75), {'params': params, 'batch_stats': stats}, X
-  )
-  y, state = reference.train(LAYER, variables, X)
-  np.testing.assert_allclose(y, desired, rtol=1e-5, atol=1e-5)
-  np.testing.assert_array_equal(
-    state['batch_stats']['mean'], after['batch_stats']['mean']
-  )
-
-
 def test_a_large_mean_is_taken_away_without_loss():
   # Both are exact in float32: multiples of 2^-10 below 2^14.
   z = np.round(reference.normal(SHAPE) * 2**6) / 2**6

@@ -75,17 +75,6 @@ def test_steps_are_algorithm_1():
     assert not hits.all()
 
 
-def test_corrections_use_the_averages_before_the_update():
-  layer = BatchRenorm(momentum=0.0, r_max=100.0, d_max=100.0, epsilon=0.0)
-  x = reference.normal(SHAPE, mean=3)
-  y, _ = reference.train(layer, started(layer, x, mean=[0] * 3, std=[1] * 3), x)
-  # With those after the update it would be the batch, standardized.
-  params = reference.randomized(layer, x)['params']
-  np.testing.assert_allclose(
-    y, x * params['scale'] + params['bias'], rtol=1e-4, atol=1e-5
-  )
-
-
 def test_without_corrections_it_is_batch_norm_over_several_steps():
   renorm = BatchRenorm(r_max=1.0, d_max=0.0, momentum=0.7)
   batch = BatchNorm(momentum=0.7)
@@ -224,15 +213,6 @@ def test_limits_may_be_functions_of_the_step():
   scale = variables['params']['scale']
   np.testing.assert_allclose(np.std(y, AXES), 5 * scale, rtol=1e-4)
   np.testing.assert_allclose(np.mean(y, AXES), 4 * scale, rtol=1e-4)
-
-
-def test_inference_leaves_the_step_as_it_is():
-  layer = BatchRenorm()
-  x = reference.normal(SHAPE)
-  _, after = layer.apply(
-    started(layer, x, step=7), x, True, mutable=['batch_stats']
-  )
-  assert after['batch_stats']['step'] == 7
 
 
 @pytest.mark.parametrize(

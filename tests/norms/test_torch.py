@@ -20,13 +20,6 @@ torch = pytest.importorskip('torch')
 functional = torch.nn.functional
 
 EPSILON = 1e-3
-# Of a result of about one; half precision is rounded on the way too.
-PRECISION = {
-  'float64': 1e-9,
-  'float32': 2e-5,
-  'float16': 4e-3,
-  'bfloat16': 3e-2,
-}
 # Each draw is a program to compile.
 DRAWN = hypothesis.settings(reference.FEW, max_examples=8)
 
@@ -66,7 +59,7 @@ def problems(draw):
     draw(st.sampled_from([-1, 1])),
     groups,
     draw(st.integers(1, len(space) + 1)),
-    draw(st.sampled_from(list(PRECISION))),
+    draw(st.sampled_from(list(reference.PRECISION))),
     draw(st.integers(0, 99)),
   )
 
@@ -136,51 +129,36 @@ def assert_equal_torch(problem, layer, function):
   desired = function(input_, state, scale, bias)
   (desired.to(getattr(torch, full)) * tensor(cotangent, full)).sum().backward()
 
-  def assert_close(actual, desired, precision):
-    desired = array(desired)
-    np.testing.assert_allclose(
-      np.asarray(actual, np.float64),
-      desired,
-      rtol=precision,
-      atol=precision * max(1, abs(desired).max()),
-    )
+  def assert_close(actual, desired, precision=reference.PRECISION[dtype]):
+    reference.assert_precise(actual, array(desired), precision)
 
-  assert_close(y, desired, PRECISION[dtype])
-  assert_close(gradient, input_.grad, PRECISION[dtype])
-  assert_close(params['scale'], scale.grad, PRECISION[dtype])
+  assert_close(y, desired)
+  assert_close(gradient, input_.grad)
+  assert_close(params['scale'], scale.grad)
   if bias is not None:
-    assert_close(params['bias'], bias.grad, PRECISION[dtype])
+    assert_close(params['bias'], bias.grad)
   for key, value in state.items():
     # Of half precision too, and in float32 also for float64.
     assert_close(after['batch_stats'][key], value, 1e-5)
 
 
+@pytest.mark.parametrize('training', [True, False])
 @DRAWN
 @hypothesis.given(problem=problems())
-def test_batch_norm_trains_alike(problem):
-  # Their momentum is the share of the new value, their variance the unbiased.
-  layer = norms.BatchNorm(axis=problem.axis, momentum=0.9, unbiased=True)
-
-  def function(x, state, scale, bias):
-    return functional.batch_norm(
-      x, state['mean'], state['var'], scale, bias, True, 1 - 0.9, EPSILON
-    )
-
-  assert_equal_torch(problem, layer, features_second(function, problem.axis))
-
-
-@DRAWN
-@hypothesis.given(problem=problems())
-def test_batch_norm_infers_alike(problem):
+def test_batch_norm_is_alike(training, problem):
   # Frozen, a training call is inference. The running statistics are float32,
   # and so with them is what float64 is divided by.
-  if problem.dtype == 'float64':
+  if not training and problem.dtype == 'float64':
     problem = dataclasses.replace(problem, dtype='float32')
-  layer = norms.BatchNorm(axis=problem.axis, frozen=True)
+  # Their momentum is the share of the new value, their variance the unbiased.
+  layer = norms.BatchNorm(
+    axis=problem.axis, momentum=0.9, unbiased=True, frozen=not training
+  )
 
   def function(x, state, scale, bias):
+    state = state['mean'], state['var']
     return functional.batch_norm(
-      x, state['mean'], state['var'], scale, bias, False, 0.1, EPSILON
+      x, *state, scale, bias, training, 1 - 0.9, EPSILON
     )
 
   assert_equal_torch(problem, layer, features_second(function, problem.axis))
@@ -257,14 +235,3 @@ def test_averages_of_all_updates_are_alike():
     ):
       np.testing.assert_allclose(state[ours], other, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(state['updates'], theirs.num_batches_tracked)
-
-
-def test_the_default_running_variance_is_not_theirs_but_the_biased_one():
-  layer = norms.BatchNorm(momentum=0.0)
-  theirs = torch.nn.BatchNorm1d(3, momentum=1.0)
-  x = reference.normal((5, 3))
-  _, after = reference.train(layer, reference.randomized(layer, x), x)
-  theirs(torch.tensor(x))
-  np.testing.assert_allclose(
-    after['batch_stats']['var'] * 5 / 4, theirs.running_var, rtol=1e-5
-  )

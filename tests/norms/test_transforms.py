@@ -9,19 +9,9 @@ import norms_reference as reference
 import numpy as np
 import pytest
 from flax import linen as nn
+from norms_layers import COTANGENT, MASK, SHAPE, X, ready
 
 from normlab import norms
-
-SHAPE = (4, 3, 4)
-X = reference.normal(SHAPE, mean=1, std=2)
-COTANGENT = reference.normal(SHAPE, seed=9)
-MASK = layers.unequal_mask(SHAPE, empty=1)
-
-
-@functools.cache
-def ready(name):
-  layer = layers.make(name)
-  return layer, layers.randomized(layer, X)
 
 
 @layers.every_norm

@@ -27,15 +27,6 @@ class Model(nn.Module):
     return norm(nn.Dense(2, name='dense'), name='norm2')(x)
 
 
-def randomized(model, x, seed=0):
-  shapes = jax.eval_shape(model.init, jax.random.key(0), x)
-  generator = np.random.default_rng(seed)
-  return jax.tree.map(
-    lambda leaf: jnp.asarray(generator.normal(1, 1, leaf.shape), leaf.dtype),
-    shapes,
-  )
-
-
 @functools.partial(jax.jit, static_argnums=0)
 def output_and_gradients(model, variables, x):
   def loss(params):
@@ -67,7 +58,7 @@ def dense_kernel(v, scale, **fields):
 )
 def test_variables_outputs_and_gradients_are_flax(fields):
   model, oracle = Model(WeightNorm, fields), Model(nn.WeightNorm, fields)
-  variables = randomized(model, X)
+  variables = reference.drawn(model, X)
   shapes = jax.eval_shape(oracle.init, jax.random.key(0), X)
   assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, shapes)
   (_, y), gradients = output_and_gradients(model, variables, X)

@@ -5,7 +5,6 @@ import functools
 import jax
 import jax.numpy as jnp
 import norms_reference as reference
-import numpy as np
 from flax import linen as nn
 
 from normlab import models
@@ -22,21 +21,7 @@ def build(name, **fields):
   return models.build(name, num_classes=3, **FIELDS[name], **fields)
 
 
-def randomized(model, *args, **kwargs):
-  init = functools.partial(model.init, **kwargs)
-  shapes = jax.eval_shape(init, jax.random.key(0), *args)
-  generator = np.random.default_rng(1)
-
-  def leaf(path, shape):
-    name = path[-1].key
-    if name in ('step', 'updates'):
-      return jnp.full(shape.shape, 7, shape.dtype)
-    low, high = (0.5, 2) if name in ('scale', 'var', 'std') else (-1, 1)
-    if name == 'deviation':
-      low = 0.5
-    return jnp.asarray(generator.uniform(low, high, shape.shape), shape.dtype)
-
-  return jax.tree_util.tree_map_with_path(leaf, shapes)
+randomized = functools.partial(reference.drawn, updates=7)
 
 
 @functools.partial(jax.jit, static_argnums=0)

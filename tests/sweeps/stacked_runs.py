@@ -5,14 +5,14 @@ import json
 
 import jax
 import numpy as np
+from stopped_runs import final_tensors
 
 from configs import base
-from normlab import records, validation
-from normlab.journal import checkpoint_files, checkpoints
+from normlab import records
 from normlab.runtime import progress_bar
 from normlab.runtime.interruption import Interrupted
 from normlab.sweeps.runners.stacked.vectorized import Vectorized
-from normlab.training import loop, preparation
+from normlab.training import loop
 
 # What the members of one group differ in: together, all kinds of numbers.
 NUMBERS = (
@@ -108,7 +108,9 @@ def assert_is_as_alone(path, folder, fields):
   assert_equal_rows(ours.metrics(), theirs.metrics())
   made = config(**fields)
   if ours.status['status'] == 'done':
-    assert_equal_trees(newest(path, made), newest(theirs.path, made))
+    assert_equal_trees(
+      final_tensors(path, made), final_tensors(theirs.path, made)
+    )
 
 
 def without_time(status):
@@ -142,12 +144,3 @@ def assert_equal_trees(ours, theirs):
     np.testing.assert_allclose(
       one, other, rtol=2e-4, atol=1e-5, err_msg=jax.tree_util.keystr(path)
     )
-
-
-def newest(path, config):
-  """The tensors of the newest checkpoint, by name."""
-  like = preparation.initial_state(
-    preparation.prepare(validation.check(config))
-  )
-  state, _ = checkpoints.restore(records.Record(path), like)
-  return checkpoint_files.named(jax.device_get(state))

@@ -82,7 +82,7 @@ def test_a_divergence_ends_a_member_and_no_other(tmp_path, lone):
     stacked.assert_is_as_alone(path, lone, numbers)
   status = records.Record(first).status
   assert status['status'] == 'diverged' and status['split'] == 'train'
-  kept = stacked.newest(first, runs[first])
+  kept = stacked.final_tensors(first, runs[first])
   assert kept['step'] == status['last_finite_step']
   assert all(np.isfinite(tensor).all() for tensor in kept.values())
 
@@ -101,7 +101,7 @@ def test_a_state_that_was_not_finite_before_its_loss_is_not_kept(tmp_path):
   stacked.train(runs)
   status = records.Record(first).status
   assert status['last_finite_step'] < status['step'] - 1
-  kept = stacked.newest(first, runs[first])
+  kept = stacked.final_tensors(first, runs[first])
   assert all(np.isfinite(tensor).all() for tensor in kept.values())
   assert statuses(runs) == ['diverged'] + ['done'] * 4
 

@@ -195,17 +195,12 @@ def states(diverging):
   return found
 
 
-def assert_same(ours, theirs):
-  for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-    np.testing.assert_array_equal(a, b)
-
-
 def test_last_finite_state_is_the_one_before_the_divergence(diverging, states):
   most = len(states) + 2
   at, state = divergence.last_finite(diverging, Journal(), most)
   assert at == len(states) - 2 and state.step == at
   assert is_finite(state)
-  assert_same(state, states[at])
+  jax.tree.map(np.testing.assert_array_equal, state, states[at])
   # The examples stand at the step that was not finite.
   assert diverging.data.given == at
   tensor = divergence.first_nonfinite(diverging, state, at)
@@ -217,7 +212,7 @@ def test_last_finite_state_is_no_later_than_asked(diverging, states, most):
   assert len(states) > 2
   at, state = divergence.last_finite(diverging, Journal(), most)
   assert at == most == diverging.data.given
-  assert_same(state, states[most])
+  jax.tree.map(np.testing.assert_array_equal, state, states[most])
 
 
 @pytest.mark.parametrize('most', [1, 9])
@@ -227,4 +222,4 @@ def test_steps_are_made_again_from_the_newest_checkpoint(
   found = copied(states[1]), Position(1, stream={'given': 1})
   at, state = divergence.last_finite(diverging, Journal(found), most)
   assert at == min(most, len(states) - 2) == diverging.data.given
-  assert_same(state, states[at])
+  jax.tree.map(np.testing.assert_array_equal, state, states[at])

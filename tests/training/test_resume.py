@@ -376,23 +376,19 @@ def test_a_stop_in_an_evaluation_saves_the_state_before_it(
   config = stopped_runs.config(**FULL)
   config.eval_batch_size = 100
   train(config, tmp_path / 'whole')
-  told = itertools.count(1)
+  given = itertools.count()
 
-  def until_told(feed, given):
-    for batch in given:
-      stop_at(next(told), batches)
-      yield batch
+  def until_stopped(feed, items):
+    for item in items:
+      if next(given) == batches:
+        raise feeds.Stopped
+      yield item
 
-  monkeypatch.setattr(feeds.Stoppable, '_until_stopped', until_told)
-  with pytest.raises(Interrupted):
-    loop.train(config, str(tmp_path / 'cut'), progress=lambda _: Watched())
-  monkeypatch.undo()
+  with monkeypatch.context() as patch:
+    patch.setattr(feeds.Stoppable, '_until_stopped', until_stopped)
+    with pytest.raises(Interrupted):
+      loop.train(config, str(tmp_path / 'cut'), progress=lambda _: Watched())
   status = records.Record(tmp_path / 'cut').status
   assert status['status'] == 'interrupted' and status['step'] == step
   train(config, tmp_path / 'cut')
   assert_same(tmp_path / 'cut', tmp_path / 'whole', config)
-
-
-def stop_at(batch, last):
-  if batch > last:
-    raise feeds.Stopped

@@ -96,7 +96,7 @@ ONE = [
   # Batches and devices: there are eight.
   (
     {'microbatches': 5},
-    f'config.microbatches=5 is not allowed: {DIVISOR} config.batch_size=32',
+    f'config.microbatches=5 is not allowed: {DIVISOR} the 32 examples of',
   ),
   (
     {'num_devices': 9},

@@ -10,8 +10,6 @@ from config_cases import changed, problems
 
 from configs import base
 from normlab import data, errors, records, validation
-from normlab.training import evaluation
-from normlab.validation import rules
 
 INF = math.inf
 
@@ -98,7 +96,7 @@ def photographs(monkeypatch):
 
   def describe(name, data_dir=None, image_size=None):
     shape = (image_size or 224,) * 2 + (3,)
-    return data.Description({'train': 40}, shape, 10, streamed=True)
+    return data.Description({'train': 40}, shape, 10)
 
   monkeypatch.setattr(data, 'describe', describe)
   return {'data.name': 'imagenette', 'data.image_size': 16}
@@ -132,10 +130,6 @@ def test_a_streamed_set_has_the_fields_of_its_images(photographs):
 )
 def test_a_streamed_set_has_its_own_limits(photographs, fields, line):
   assert problems(changed(photographs | fields)) == [line]
-
-
-def test_statistics_are_those_of_the_evaluation():
-  assert set(rules.STATISTICS) == set(evaluation.STATISTICS)
 
 
 def test_nothing_is_written_or_changed(tmp_path, monkeypatch):

@@ -13,15 +13,13 @@ from absl import logging
 from normlab import errors
 
 
-def default_data_dir() -> str:
-  """TFDS_DATA_DIR, else ~/tensorflow_datasets: where TFDS itself looks."""
-  default = os.path.join('~', 'tensorflow_datasets')
-  return os.path.expanduser(os.environ.get('TFDS_DATA_DIR') or default)
-
-
 def folder_of(data_dir: str | None) -> pathlib.Path:
-  """The folder of prepared data sets; None is `default_data_dir()`."""
-  return pathlib.Path(os.path.expanduser(data_dir or default_data_dir()))
+  """The folder of prepared data sets; None is where TFDS itself looks.
+
+  That is TFDS_DATA_DIR, else ~/tensorflow_datasets.
+  """
+  default = os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
+  return pathlib.Path(os.path.expanduser(data_dir or default))
 
 
 def prepared_builder(
@@ -32,7 +30,7 @@ def prepared_builder(
   Args:
     name: NAME, NAME/CONFIG, NAME/VERSION or NAME/CONFIG/VERSION; what is left
       open is the first of TFDS's configs that is there, and its newest version.
-    data_dir: where TFDS prepared it; None is `default_data_dir()`.
+    data_dir: where TFDS prepared it; None as for `folder_of`.
 
   Raises:
     errors.ConfigError: not prepared, in another format, or damaged.

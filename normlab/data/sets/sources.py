@@ -72,13 +72,11 @@ class Description:
     sizes: number of examples of 'train', 'validation' and 'test'.
     image_shape: (height, width, channels).
     num_classes: number of labels.
-    streamed: whether it stays on disk.
   """
 
   sizes: dict[str, int]
   image_shape: tuple[int, int, int]
   num_classes: int
-  streamed: bool = False
 
 
 def is_streamed(name: str) -> bool:
@@ -132,7 +130,7 @@ def describe(
   if streamed:
     shape = (image_size or images.SIZE,) * 2 + (3,)
   classes = info.features['label'].num_classes
-  return Description(sizes, shape, classes, streamed)
+  return Description(sizes, shape, classes)
 
 
 def slices(name: str, info: tfds.core.DatasetInfo) -> dict[str, str]:

@@ -47,7 +47,6 @@ def moments(
   all-reduce joins the statistics (see `_over_batch`).
 
   Args:
-    x: the values.
     axes: the axes to reduce, non-negative; none gives each value its own.
     mask: boolean, broadcastable to `x`; values where it is False do not count.
       An entry without any value has mean 0, variance 1, count 0, which leaves

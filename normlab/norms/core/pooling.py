@@ -1,5 +1,6 @@
 """Statistics of parts joined to those of the whole; pure functions."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -49,9 +50,7 @@ def pool(parts: Moments, axes: Sequence[int]) -> Moments:
   var = (weights * spread).sum(axes, keepdims=True)
   if isinstance(parts.count, jax.Array):
     return neutral_where_empty(Moments(mean, var, total))
-  size = 1
-  for axis in axes:
-    size *= parts.var.shape[axis]
+  size = math.prod(parts.var.shape[axis] for axis in axes)
   return Moments(mean, var, number(parts.count * size, mean.shape))
 
 

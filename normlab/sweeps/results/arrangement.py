@@ -57,7 +57,6 @@ def layout(table: pd.DataFrame, fields: Iterable[str]) -> Layout:
   """Arranges the runs, one per row; seeds are the bands.
 
   Args:
-    table: of `outcomes.table`.
     fields: the columns that were swept.
   """
   varied = [f for f in fields if f != SEED and distinct(table, [f]) > 1]

@@ -121,12 +121,8 @@ def draw_line(
   """A line with a band, broken where there is nothing.
 
   Args:
-    axes: of one panel.
-    line: with style and label.
     by_place: values by x.
     hollow: by x, whether some of the runs are missing.
-    connected: draws a line through the marks.
-    named: adds it to the legend.
   """
   low, mean, high = by_place.min(), by_place.mean(), by_place.max()
   style = line.style if connected else {**line.style, 'linestyle': 'none'}

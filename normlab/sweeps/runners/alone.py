@@ -43,11 +43,6 @@ def train_run(
 ) -> str | None:
   """Trains a run, as a member of a sweep.
 
-  Args:
-    config: as in `configs/base.py`.
-    path: the run's folder.
-    stop: returns True to save the state and end.
-
   Returns:
     What went wrong, in one line; None where the run has its result.
 

@@ -33,7 +33,6 @@ def build(name: str | None, runs: Sized, **options: Any) -> Runner:
 
   Args:
     name: a key of `RUNNERS`; None is `default`.
-    runs: what it will train.
     **options: keys of `OPTIONS`; None is the runner's own default.
 
   Raises:

@@ -10,31 +10,18 @@ import ml_collections
 from normlab import data, records
 from normlab.sweeps.runners.interface import Runs
 from normlab.sweeps.runners.processes import dealt
+from normlab.validation import fields
 
-# Numbers that are computed outside the compiled step, or are arguments of it.
+# Numbers that are computed outside the compiled step, or are arguments of it,
+# as all numbers of the optimizer are.
 OUTSIDE = (
   'seed',
   'ema_decay',
   'label_smoothing',
-  'optimizer.learning_rate',
-  'optimizer.learning_rate_multiplier',
-  'optimizer.weight_decay',
-  'optimizer.clip_norm',
-  'optimizer.momentum',
-  'optimizer.decay',
-  'optimizer.beta1',
-  'optimizer.beta2',
-  'optimizer.epsilon',
+  *(f for f in fields.of_section('optimizer') if f != 'optimizer.name'),
 )
 # The learning rate follows from these: schedules may differ in a stack.
-SCHEDULE = (
-  'schedule.name',
-  'schedule.warmup_steps',
-  'schedule.decay_rate',
-  'schedule.decay_steps',
-  'schedule.boundaries',
-  'schedule.final_fraction',
-)
+SCHEDULE = tuple(fields.of_section('schedule'))
 # Numbers that are constants of the program of a lone run, and become arguments
 # where the members of a stack differ in them.
 ARGUMENTS = (
@@ -63,7 +50,6 @@ def groups(runs: Runs, *, most: int | None = None) -> list[Runs]:
   """The runs in groups that can each be one program, by their first runs.
 
   Args:
-    runs: run folder to config.
     most: runs in a group; None is any number.
   """
   found: dict[Any, dict[str, Config]] = {}
@@ -106,14 +92,5 @@ def kind(config: Config) -> str:
 
 def arguments(configs: Sequence[Config]) -> tuple[str, ...]:
   """The constants of the members' programs that must be arguments of theirs."""
-  return tuple(
-    path
-    for path in ARGUMENTS
-    if len({value(config, path) for config in configs}) > 1
-  )
-
-
-def value(config: Config, path: str) -> Any:
-  """The value of a field in a section, by its path."""
-  section, name = path.split('.')
-  return config[section][name]
+  flat = [records.flatten(config) for config in configs]
+  return tuple(p for p in ARGUMENTS if len({values[p] for values in flat}) > 1)

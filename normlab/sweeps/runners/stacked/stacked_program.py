@@ -115,7 +115,6 @@ def over_members(
   Args:
     function: of arrays; called while tracing only.
     in_axes: 0 for each stacked argument, None for each shared one.
-    mesh: the devices that share the members.
   """
   vectorized = jax.vmap(function, in_axes=in_axes)
   if mesh.size == 1:

@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import Iterator, Sequence
 
+from normlab import records
 from normlab.data import feeds
 from normlab.journal.checkpoints import Position
 from normlab.program import training_step
@@ -55,7 +56,7 @@ def opened(
     member = StackedMember(path, config)
     stack.push(member.files)
     # Initial parameters are compiled once for all members that share them.
-    key = stackable.value(config, stackable.INITIAL)
+    key = records.flatten(config)[stackable.INITIAL]
     member.open(first, initializers.get(key))
     if not member.ended:
       first = first or member.run

@@ -37,7 +37,6 @@ class Stack:
 
     Args:
       runs: of a group of `stackable.groups`, prepared for one device each.
-      states: of each, before the next step.
     """
     self._runs = list(runs)
     configs = [r.config for r in runs]
