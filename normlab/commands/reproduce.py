@@ -1,7 +1,6 @@
 """The reproduce command: trains, reads the records, writes the results."""
 
 import pathlib
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -103,7 +102,6 @@ class Trainer:
     Raises:
       records.RecordError: a run that has no result, or a damaged one.
     """
-    start = time.monotonic()
     labels, configs = {}, {}
     for run in runs:
       run.config.data.data_dir = self._data_dir
@@ -113,13 +111,15 @@ class Trainer:
     train_all(
       configs, runner=choice.build(**options, runs=configs), stop=self._stop
     )
-    self._seconds += time.monotonic() - start
     found = {path: records.Record(path) for path in configs}
     missing = [record for record in found.values() if not record.is_finished]
     if missing:
       raise records.RecordError(missing_runs(missing, len(found)))
     for record in found.values():
       record.check_whole()
+    # Of the runs, whenever they were trained: a resumed experiment took longer
+    # than its last call.
+    self._seconds = sum(r.status.get('seconds', 0) for r in found.values())
     return tables.evaluations(
       ({**labels[path], 'run': record.path.name}, record)
       for path, record in found.items()

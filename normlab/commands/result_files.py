@@ -115,7 +115,7 @@ def tuned_text(tuning: pd.DataFrame) -> pd.DataFrame:
 def made_text(made: Mapping[str, Any]) -> str:
   """The command, and where and how long it ran."""
   return (
-    f'`{made["command"]}`\n\n{made["seconds"]:,} seconds of training on '
+    f'`{made["command"]}`\n\n{len(made["runs"])} runs, {made["seconds"]:,} seconds in all, on '
     f'{made["machine"]}; {made["versions"]}.'
   )
 
@@ -166,7 +166,8 @@ def measured_time(folder: pathlib.Path, scale: str) -> str:
   if not path.is_file():
     return 'not measured yet'
   made = read_made(path)
-  return f'{made["seconds"] / 60:.1f} minutes on {made["machine"]}'
+  minutes = made['seconds'] / 60
+  return f'{minutes:.1f} minutes of one process ({made["machine"]})'
 
 
 def read_made(path: pathlib.Path) -> dict[str, Any]:
