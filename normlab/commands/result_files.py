@@ -115,8 +115,8 @@ def tuned_text(tuning: pd.DataFrame) -> pd.DataFrame:
 def made_text(made: Mapping[str, Any]) -> str:
   """The command, and where and how long it ran."""
   return (
-    f'`{made["command"]}`\n\n{len(made["runs"])} runs, {made["seconds"]:,} seconds in all, on '
-    f'{made["machine"]}; {made["versions"]}.'
+    f'`{made["command"]}`\n\n{len(made["runs"])} runs, {made["seconds"]:,.0f} '
+    f'seconds in all, on {made["machine"]}; {made["versions"]}.'
   )
 
 
