@@ -17,7 +17,7 @@ from normlab import data, validation
 from normlab.data import feeds
 from normlab.runtime import devices
 from normlab.training import preparation
-from normlab.training.training_rows import TrainLog
+from normlab.training.training_rows import PendingMetrics
 
 EXAMPLES = 1_024
 # More than any benchmark makes.
@@ -93,7 +93,8 @@ def prepare(case: Case, batch_size: int) -> preparation.Run:
   key = preparation.keys(config).order
   feed = feeds.MemoryFeed(splits, key, batch_size, run.mesh)
   return run._replace(
-    data=feed, pixels=devices.replicate(feed.pixels, run.mesh)
+    data=feed,
+    standardizer=devices.replicate(feed.standardizer, run.mesh),
   )
 
 
@@ -101,10 +102,10 @@ def trainer(case: Case, batch_size: int) -> Stepper:
   """Our loop between evaluations; it fetches the metrics too."""
   run = prepare(case, batch_size)
   state = preparation.initial_state(run)
-  log = TrainLog(
+  log = PendingMetrics(
     run.config,
     norms_of=lambda: preparation.parameter_norms(state.params, each=False),
-    take=lambda *_: None,
+    on_fetched=lambda *_: None,
   )
   calls = preparation.calls(run.config)
 

@@ -1,4 +1,4 @@
-"""Tables of runs, read from their records."""
+"""Tables of the evaluations of runs; training rows stay in the records."""
 
 import math
 from collections.abc import Iterable, Mapping

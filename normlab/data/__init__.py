@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from normlab.data.augmentation import Augmentation
 from normlab.data.batching import (
   Examples,
-  Pixels,
   Shuffled,
+  Standardizer,
   ordered_rows,
   pixel_statistics,
   rows_of_step,

@@ -1,4 +1,4 @@
-"""Batches of a split on the device: shuffled for training, else in order."""
+"""Batches of a split, shuffled or in order, and what standardizes pixels."""
 
 import functools
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ class Examples(NamedTuple):
     return Examples(self.images[rows], self.labels[rows])
 
 
-class Pixels(NamedTuple):
-  """Statistics of the training pixels, in [0, 1].
+class Standardizer(NamedTuple):
+  """Mean and standard deviation of the training pixels, in [0, 1].
 
   Both are float32 [channels].
   """
@@ -39,7 +39,7 @@ class Pixels(NamedTuple):
     return (images.astype(jnp.float32) / 255 - self.mean) / self.std
 
 
-def pixel_statistics(images: np.ndarray) -> Pixels:
+def pixel_statistics(images: np.ndarray) -> Standardizer:
   """Mean and standard deviation of each channel, of pixels in [0, 1].
 
   From counts of the 256 values: exact, and without a copy of the images in
@@ -55,7 +55,7 @@ def pixel_statistics(images: np.ndarray) -> Pixels:
     share = np.bincount(channel.ravel(), minlength=256) / channel.size
     mean.append(share @ values)
     std.append(np.sqrt(share @ (values - mean[-1]) ** 2) or 1)
-  return Pixels(np.array(mean, np.float32), np.array(std, np.float32))
+  return Standardizer(np.array(mean, np.float32), np.array(std, np.float32))
 
 
 @functools.partial(jax.jit, static_argnames='num_examples')

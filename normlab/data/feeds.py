@@ -70,7 +70,7 @@ class MemoryFeed:
 
     The key is that of the order of the training examples.
     """
-    self.pixels = data.pixel_statistics(splits['train'].images)
+    self.standardizer = data.pixel_statistics(splits['train'].images)
     self._mesh = mesh
     self._batch_size = batch_size
     self._sharding = devices.sharded(mesh) if mesh.size > 1 else None
@@ -163,7 +163,7 @@ class StreamFeed:
 
   def __init__(self, config: ml_collections.ConfigDict, mesh: Mesh):
     """Opens the stream of training batches; reads nothing yet."""
-    self.pixels = data.pixel_statistics_of(config.data.name)
+    self.standardizer = data.pixel_statistics_of(config.data.name)
     self._mesh = mesh
     self._section = section = config.data
     self._read = {

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from normlab.data import Examples, Pixels
+from normlab.data import Examples, Standardizer
 from normlab.program import optim
 from normlab.program.metrics import per_example, smoothed
 from normlab.program.programs import Hyper, Program
@@ -74,7 +74,7 @@ def init_state(
 def train_step(
   state: TrainState,
   batch: Examples,
-  pixels: Pixels,
+  standardizer: Standardizer,
   hyper: Hyper,
   key: jax.Array,
   *,
@@ -92,7 +92,7 @@ def train_step(
   program = program.with_numbers(hyper)
   augment_key, model_key = keys_of_step(key, state.step)
   images = program.augmentation(augment_key, batch.images)
-  examples = pixels.standardize(images), batch.labels
+  examples = standardizer.standardize(images), batch.labels
   gradient, metrics, model_state = accumulated_gradient(
     state.params,
     state.model_state,
@@ -120,7 +120,7 @@ def train_step(
 def train_steps(
   state: TrainState,
   inputs: Inputs,
-  pixels: Pixels,
+  standardizer: Standardizer,
   hyper: Hyper,
   key: jax.Array,
   *,
@@ -134,7 +134,7 @@ def train_steps(
 
   def one(state: TrainState, i: int | jax.Array):
     batch, numbers = inputs.batch(i), hyper.of_step(i)
-    return train_step(state, batch, pixels, numbers, key, program=program)
+    return train_step(state, batch, standardizer, numbers, key, program=program)
 
   return repeated(one, state, len(hyper.rates))
 

@@ -98,7 +98,7 @@ def _tensors_of_step(
   batch = inputs.batch(0)
   augment_key, model_key = training_step.keys_of_step(run.key, state.step)
   images = program.augmentation(augment_key, batch.images)
-  images = run.pixels.standardize(images)
+  images = run.standardizer.standardize(images)
   paths = []
 
   def forward(params: Any) -> tuple[jax.Array, list[Any]]:

@@ -56,7 +56,7 @@ def evaluate(
     columns,
     network_of=functools.partial(variables, run, state),
     count=functools.partial(
-      batch_totals, pixels=run.pixels, model=run.program.model
+      batch_totals, standardizer=run.standardizer, model=run.program.model
     ),
     batch_size=batch_size,
   )
@@ -136,7 +136,7 @@ def variables(
   count = run.config.recalibration_examples
   size = min(count, run.config.eval_batch_size)
   batches = list(run.data.training_batches(count, size))
-  images = StandardizedImages(batches, run.pixels)
+  images = StandardizedImages(batches, run.standardizer)
   return norms.recalibrate(run.program.model, network, images)
 
 
@@ -151,18 +151,20 @@ class StandardizedImages:
   """
 
   batches: Sequence[data.Examples]
-  pixels: data.Pixels
+  standardizer: data.Standardizer
 
   def __iter__(self) -> Iterator[jax.Array]:
     """Yields float32 [batch, height, width, channels]."""
     for batch in self.batches:
-      yield standardized(self.pixels, batch.images)
+      yield standardized(self.standardizer, batch.images)
 
 
 @jax.jit
-def standardized(pixels: data.Pixels, images: jax.Array) -> jax.Array:
+def standardized(
+  standardizer: data.Standardizer, images: jax.Array
+) -> jax.Array:
   """The images as the model takes them."""
-  return pixels.standardize(images)
+  return standardizer.standardize(images)
 
 
 def add_up(
@@ -197,7 +199,7 @@ def totals_of(
   network: Variables,
   batch: data.Examples,
   valid: jax.Array,
-  pixels: data.Pixels,
+  standardizer: data.Standardizer,
   *,
   model: Any,
   by_batch: bool,
@@ -209,7 +211,7 @@ def totals_of(
     by_batch: normalizes with the statistics of the batch, and not with those
       in `network`.
   """
-  x = pixels.standardize(batch.images)
+  x = standardizer.standardize(batch.images)
   if by_batch:
     logits = norms.apply_with_mixed_statistics(
       model, network, x, source_count=0

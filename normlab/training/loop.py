@@ -1,4 +1,9 @@
-"""The loop of a run, or of several in step, and its hooks between calls."""
+"""The loop of a run, or of several in step, and its hooks between calls.
+
+Examples come from `data.feeds` through `data.batching` into
+`program.training_step`; metrics go from there through `training_rows` into
+`journal.journals`.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +20,7 @@ from normlab.runtime import distributed, progress_bar, thread_noise
 from normlab.runtime.profiling import Profiler
 from normlab.training import claiming, endings, preparation
 from normlab.training.single_run import SingleRun
-from normlab.training.training_rows import TrainLog, is_due
+from normlab.training.training_rows import PendingMetrics, is_due
 
 
 def train(
@@ -105,14 +110,14 @@ class Trainable(Protocol):
   def parameter_norms(self) -> training_step.Metrics:
     """Dispatches the norms of the parameters."""
 
-  def take(
+  def write_rows(
     self,
     first: int,
     metrics: preparation.CallMetrics,
     norms: training_step.Metrics,
     rate: float,
   ) -> None:
-    """Writes the training rows; see `TrainRows.take`."""
+    """Writes the training rows; see `TrainRows.write`."""
 
   def evaluate(self, step: int, split: str) -> None:
     """Writes the evaluation of a split.
@@ -172,24 +177,28 @@ def steps(runs: Trainable, hooks: Sequence[Hook]) -> Iterator[None]:
   """
   config, start = runs.config, runs.start
 
-  def take(first: int, metrics: preparation.CallMetrics, *row: Any) -> None:
-    runs.take(first, metrics, *row)
+  def on_fetched(
+    first: int, metrics: preparation.CallMetrics, *row: Any
+  ) -> None:
+    runs.write_rows(first, metrics, *row)
     for hook in hooks:
       hook.fetched(first, metrics)
 
-  log = TrainLog(config, norms_of=runs.parameter_norms, take=take)
-  between_calls(runs, log, hooks, start.step, saving=False)
+  pending = PendingMetrics(
+    config, norms_of=runs.parameter_norms, on_fetched=on_fetched
+  )
+  between_calls(runs, pending, hooks, start.step, saving=False)
   yield
   for first, count in preparation.calls(config, start.step):
     if runs.is_over():
       return
-    log.add(first, runs.run_steps(first, count))
+    pending.add(first, runs.run_steps(first, count))
     step = first + count
     last = step == config.total_steps
     stopping = runs.stop() and not last
     saves = is_due(step, preparation.checkpoint_every(config))
     saving = last or stopping or saves
-    between_calls(runs, log, hooks, step, saving=saving)
+    between_calls(runs, pending, hooks, step, saving=saving)
     if stopping:
       runs.interrupt(step)
     yield
@@ -199,7 +208,7 @@ def steps(runs: Trainable, hooks: Sequence[Hook]) -> Iterator[None]:
 
 def between_calls(
   runs: Trainable,
-  log: TrainLog,
+  pending: PendingMetrics,
   hooks: Sequence[Hook],
   step: int,
   *,
@@ -209,8 +218,8 @@ def between_calls(
   due = [hook for hook in hooks if hook.is_due(step)]
   if not (due or saving):
     return
-  log.flush()
-  with log.paused():
+  pending.flush()
+  with pending.paused():
     positions = runs.positions(step)
     try:
       for hook in due:

@@ -60,7 +60,7 @@ class CallMetrics(struct.PyTreeNode):
 def train_steps(
   state: training_step.TrainState,
   inputs: training_step.Inputs,
-  pixels: data.Pixels,
+  standardizer: data.Standardizer,
   hyper: programs.Hyper,
   key: jax.Array,
   *,
@@ -68,7 +68,7 @@ def train_steps(
 ) -> tuple[training_step.TrainState, CallMetrics]:
   """`training_step.train_steps`, compiled; the state is donated."""
   state, metrics = training_step.train_steps(
-    state, inputs, pixels, hyper, key, program=program
+    state, inputs, standardizer, hyper, key, program=program
   )
   return state, as_call_metrics(metrics)
 
@@ -98,7 +98,7 @@ class Run(NamedTuple):
 
   Attributes:
     start: where their stream starts.
-    pixels: what standardizes them.
+    standardizer: of their pixels.
     learning_rates: of all steps.
     hyper: the numbers of a step.
     init_key: of the initial parameters.
@@ -110,7 +110,7 @@ class Run(NamedTuple):
   mesh: jax.sharding.Mesh
   data: feeds.Feed
   start: dict[str, Any]
-  pixels: data.Pixels
+  standardizer: data.Standardizer
   learning_rates: optim.LearningRates
   hyper: programs.Hyper
   init_key: jax.Array
@@ -145,8 +145,8 @@ def prepare(config: CheckedConfig, beside: Run | None = None) -> Run:
     mesh, feed = beside.mesh, beside.data.reordered(order_key)
   description = data.describe(config.data.name, config.data.data_dir)
   hyper = programs.hyperparameters(config)
-  pixels, hyper, step_key = devices.replicate(
-    (feed.pixels, hyper, step_key), mesh
+  standardizer, hyper, step_key = devices.replicate(
+    (feed.standardizer, hyper, step_key), mesh
   )
   return Run(
     config=config,
@@ -154,7 +154,7 @@ def prepare(config: CheckedConfig, beside: Run | None = None) -> Run:
     mesh=mesh,
     data=feed,
     start=feed.state(),
-    pixels=pixels,
+    standardizer=standardizer,
     learning_rates=programs.learning_rates(config),
     hyper=hyper,
     init_key=init_key,
@@ -202,7 +202,7 @@ def run_inputs(
   return train_steps(
     state,
     inputs,
-    run.pixels,
+    run.standardizer,
     run.hyper.with_rates(run.learning_rates.of(first, count)),
     run.key,
     program=run.program,
@@ -217,7 +217,7 @@ def compiled_step(
   traced = train_steps.lower(
     state,
     run.data.inputs(0, count),
-    run.pixels,
+    run.standardizer,
     run.hyper.with_rates(run.learning_rates.of(0, count)),
     run.key,
     program=run.program,

@@ -37,7 +37,6 @@ class SingleRun:
     self._rows = TrainRows(
       self.config, journal, run.learning_rates, self.start.window
     )
-    self.take = self._rows.take
     self.stop = distributed.Agreement(stop)
     self._evaluated = run
     if distributed.is_alone():
@@ -53,6 +52,16 @@ class SingleRun:
       self._run, self._state, first, count
     )
     return metrics
+
+  def write_rows(
+    self,
+    first: int,
+    metrics: preparation.CallMetrics,
+    norms: training_step.Metrics,
+    rate: float,
+  ) -> None:
+    """Writes the training rows; see `TrainRows.write`."""
+    self._rows.write(first, metrics, norms, rate)
 
   def parameter_norms(self) -> training_step.Metrics:
     """Dispatches the norms of the parameters."""

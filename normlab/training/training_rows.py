@@ -33,7 +33,7 @@ class DivergedError(Exception):
     self.details: dict[str, Any] = {}
 
 
-class TrainLog:
+class PendingMetrics:
   """The metrics of calls, fetched at least one call behind the device."""
 
   def __init__(
@@ -41,17 +41,18 @@ class TrainLog:
     config: ml_collections.ConfigDict,
     *,
     norms_of: Callable[[], training_step.Metrics],
-    take: Callable[..., None],
+    on_fetched: Callable[..., None],
   ):
     """Has fetched nothing yet.
 
     Args:
       norms_of: computes the norms of the parameters as they are now.
-      take: is given what was fetched of each call; see `TrainRows.take`.
+      on_fetched: called with what was fetched of each call; see
+        `TrainRows.write`.
     """
     self._config = config
     self._norms_of = norms_of
-    self._take = take
+    self._on_fetched = on_fetched
     self._pending: list[
       tuple[int, preparation.CallMetrics, training_step.Metrics]
     ] = []
@@ -85,7 +86,7 @@ class TrainLog:
       metrics, norms = metrics.on_host(), jax.device_get(norms)
       end = first + metrics.count
       rate = self._steps_per_second(end) if norms else 0.0
-      self._take(first, metrics, norms, rate)
+      self._on_fetched(first, metrics, norms, rate)
     self._fetched = time.monotonic()
 
   @contextlib.contextmanager
@@ -104,7 +105,7 @@ class TrainLog:
 
 
 class TrainRows:
-  """Writes the training rows of a run, from the metrics of its steps.
+  """Writes training rows: each is the mean over the steps since the last.
 
   Attributes:
     window: metrics of the steps since the last row.
@@ -123,7 +124,7 @@ class TrainRows:
     self._learning_rates = learning_rates
     self.window = window
 
-  def take(
+  def write(
     self,
     first: int,
     metrics: preparation.CallMetrics,

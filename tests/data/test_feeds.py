@@ -66,8 +66,8 @@ def test_training_batch_is_shared_by_the_devices():
 
 def test_pixels_are_those_of_the_training_examples():
   expected = data.pixel_statistics(SPLITS['train'].images)
-  np.testing.assert_array_equal(feed(1).pixels.mean, expected.mean)
-  np.testing.assert_array_equal(feed(1).pixels.std, expected.std)
+  np.testing.assert_array_equal(feed(1).standardizer.mean, expected.mean)
+  np.testing.assert_array_equal(feed(1).standardizer.std, expected.std)
   assert feed(1).image_shape == (2, 2, 1)
 
 

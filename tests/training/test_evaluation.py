@@ -82,19 +82,23 @@ class Ready(NamedTuple):
   config: ml_collections.ConfigDict
   program: Program
   data: feeds.MemoryFeed
-  pixels: data.Pixels
+  standardizer: data.Standardizer
   state: training_step.TrainState
 
 
 def make(model, num_devices=1, **fields):
   mesh, examples = devices.mesh(num_devices), feed(num_devices)
-  state, pixels = devices.replicate((randomized(model), examples.pixels), mesh)
+  state, standardizer = devices.replicate(
+    (randomized(model), examples.standardizer), mesh
+  )
   built = Program(model, 'sgd')
-  return Ready(config(**fields), built, examples, pixels, state)
+  return Ready(config(**fields), built, examples, standardizer, state)
 
 
 def inputs(ready, split='test', rows=slice(None)):
-  return ready.pixels.standardize(jnp.asarray(splits()[split].images[rows]))
+  return ready.standardizer.standardize(
+    jnp.asarray(splits()[split].images[rows])
+  )
 
 
 @functools.partial(jax.jit, static_argnames=('model', 'train'))

@@ -37,7 +37,7 @@ class Runs:
   def parameter_norms(self):
     return {'parameter_norm': np.float32(1)}
 
-  def take(self, first, metrics, norms, rate):
+  def write_rows(self, first, metrics, norms, rate):
     self.events.append(('rows', first + metrics.count))
     self._over = first + metrics.count == self._ends_at
 

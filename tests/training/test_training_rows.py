@@ -10,7 +10,7 @@ from normlab.training import preparation, training_rows
 from normlab.training.preparation import CallMetrics
 from normlab.training.training_rows import (
   DivergedError,
-  TrainLog,
+  PendingMetrics,
   TrainRows,
 )
 
@@ -58,16 +58,16 @@ def make(log_every=4, window=(), log_layer_norms=False):
   return Log(config, TrainRows(config, journal, RATES, window)), journal
 
 
-class Log(TrainLog):
+class Log(PendingMetrics):
   """The metrics of a run whose parameters are its number of updates."""
 
   def __init__(self, config, rows):
-    super().__init__(config, norms_of=self.norms, take=self.taken)
+    super().__init__(config, norms_of=self.norms, on_fetched=self.taken)
     self.rows, self.updates, self.each = rows, 0, config.log_layer_norms
     self.steps = 0
 
   def taken(self, first, metrics, norms, rate):
-    self.rows.take(first, metrics, norms, rate)
+    self.rows.write(first, metrics, norms, rate)
     self.steps = first + metrics.count
 
   def norms(self):

@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 
 from normlab import errors, registry
 from normlab.data import images
-from normlab.data.batching import Examples, Pixels
+from normlab.data.batching import Examples, Standardizer
 from normlab.data.sets import digits, digits_affine
 from normlab.data.sets.prepared import (
   find,
@@ -146,14 +146,14 @@ def slices(name: str, info: tfds.core.DatasetInfo) -> dict[str, str]:
   }
 
 
-def pixel_statistics_of(name: str) -> Pixels:
+def pixel_statistics_of(name: str) -> Standardizer:
   """The usual mean and deviation of a streamed set, without reading it.
 
   Raises:
     errors.ConfigError: not a streamed set.
   """
   check_name(name, streamed=True)
-  return Pixels(np.float32(IMAGENET_MEAN), np.float32(IMAGENET_STD))
+  return Standardizer(np.float32(IMAGENET_MEAN), np.float32(IMAGENET_STD))
 
 
 # One data set stays in memory: the runs of a sweep mostly share it.

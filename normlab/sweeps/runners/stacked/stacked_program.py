@@ -42,7 +42,7 @@ class Stacked(struct.PyTreeNode):
 def train_steps(
   members: Stacked,
   inputs: Resident,
-  pixels: data.Pixels,
+  standardizer: data.Standardizer,
   hyper: Hyper,
   keys: jax.Array,
   *,
@@ -54,10 +54,10 @@ def train_steps(
   The states are donated.
   """
 
-  def member_steps(member, inputs, pixels, hyper, key):
+  def member_steps(member, inputs, standardizer, hyper, key):
     def one(old: Stacked, i: int | jax.Array):
       new, means = training_step.train_step(
-        *(old.state, inputs.batch(i), pixels, hyper.of_step(i), key),
+        *(old.state, inputs.batch(i), standardizer, hyper.of_step(i), key),
         program=program,
       )
       alive = old.alive & jnp.isfinite(means['loss'])
@@ -69,7 +69,7 @@ def train_steps(
 
   axes = (0, inputs.replace(split=None, orders=0, first=None), None, 0, 0)
   every = over_members(member_steps, axes, mesh)
-  return every(members, inputs, pixels, hyper, keys)
+  return every(members, inputs, standardizer, hyper, keys)
 
 
 @functools.partial(jax.jit, static_argnames=('program', 'by_batch', 'mesh'))
@@ -77,7 +77,7 @@ def batch_totals(
   networks: evaluation.Variables,
   batch: data.Examples,
   valid: jax.Array,
-  pixels: data.Pixels,
+  standardizer: data.Standardizer,
   hyper: Hyper,
   *,
   program: Program,
@@ -86,14 +86,14 @@ def batch_totals(
 ) -> metrics.Totals:
   """`evaluation.totals_of` of each member's network on the same batch."""
 
-  def one(network, batch, valid, pixels, hyper):
+  def one(network, batch, valid, standardizer, hyper):
     model = program.with_numbers(hyper).model
     return evaluation.totals_of(
-      network, batch, valid, pixels, model=model, by_batch=by_batch
+      network, batch, valid, standardizer, model=model, by_batch=by_batch
     )
 
   every = over_members(one, (0, None, None, None, 0), mesh)
-  return every(networks, batch, valid, pixels, hyper)
+  return every(networks, batch, valid, standardizer, hyper)
 
 
 @functools.partial(jax.jit, static_argnames='each')

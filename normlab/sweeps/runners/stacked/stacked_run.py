@@ -123,7 +123,7 @@ class StackedRun:
     params = self._stack.state.state.params
     return parameter_norms(params, each=self.config.log_layer_norms)
 
-  def take(
+  def write_rows(
     self,
     first: int,
     metrics: preparation.CallMetrics,
@@ -134,7 +134,7 @@ class StackedRun:
     for i in self._live():
       own = {name: norm[i] for name, norm in norms.items()}
       with self._guarded(i):
-        self._members[i].rows.take(first, metrics.of_member(i), own, rate)
+        self._members[i].rows.write(first, metrics.of_member(i), own, rate)
 
   def stop(self) -> bool:
     """Polls the caller, and returns True to save and stop."""

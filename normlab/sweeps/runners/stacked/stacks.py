@@ -53,7 +53,7 @@ class Stack:
     orders = [preparation.keys(r.config).order for r in self._padded(runs)]
     feed = runs[0].data.on_mesh(self._mesh)
     self._data = feed.reordered(self._put(jnp.stack(orders)))
-    self._pixels = devices.replicate(runs[0].pixels, self._mesh)
+    self._standardizer = devices.replicate(runs[0].standardizer, self._mesh)
     self._program = runs[0].program
 
   def run_steps(self, first: int, count: int) -> preparation.CallMetrics:
@@ -66,7 +66,7 @@ class Stack:
     self.state, means = train_steps(
       self.state,
       self._data.inputs(first, count),
-      self._pixels,
+      self._standardizer,
       self._hyper.with_rates(np.stack(self._padded(rates))),
       self._keys,
       program=self._program,
@@ -134,7 +134,7 @@ class Stack:
       networks,
       batch,
       valid,
-      self._pixels,
+      self._standardizer,
       self._hyper,
       program=self._program,
       by_batch=by_batch,
