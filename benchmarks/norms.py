@@ -45,7 +45,7 @@ FLAX: Mapping[str, Callable[..., nn.Module]] = {
 }
 
 
-class Case(NamedTuple):
+class LayerCase(NamedTuple):
   """A norm to time.
 
   Attributes:
@@ -66,7 +66,7 @@ class Case(NamedTuple):
     return norms.build(name=self.name, **fields)()
 
 
-def cases(only: Sequence[str] | None = None) -> list[Case]:
+def cases(only: Sequence[str] | None = None) -> list[LayerCase]:
   """The norms to time.
 
   Args:
@@ -80,14 +80,16 @@ def cases(only: Sequence[str] | None = None) -> list[Case]:
   found = []
   for name in known if only is None else only:
     registry.lookup('norm', name, known)
-    found.append(Case(name, name, {}))
+    found.append(LayerCase(name, name, {}))
     if name == 'layer':
-      found.append(Case('layer, example', name, {'reduction_axes': (1, 2, 3)}))
+      found.append(
+        LayerCase('layer, example', name, {'reduction_axes': (1, 2, 3)})
+      )
   return found
 
 
 def steppers(
-  case: Case, variables: norms_jax.Variables, data: Data
+  case: LayerCase, variables: norms_jax.Variables, data: Data
 ) -> dict[str, dict[str, Stepper]]:
   """Both passes of 'floor', 'normlab', and where they have it flax and PyTorch.
 
@@ -117,7 +119,7 @@ def steppers(
   }
 
 
-def row(case: Case, data: Data, rounds: int = 9) -> list[str]:
+def row(case: LayerCase, data: Data, rounds: int = 9) -> list[str]:
   """The cells of one norm, as `HEADER` has them."""
   layer = case.layer(data.x.dtype)
   init = functools.partial(layer.init, use_running_average=False)

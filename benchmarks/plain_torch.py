@@ -62,7 +62,7 @@ class Branches(nn.Module):
     return torch.cat([branch(x) for branch in self.branches], dim=1)
 
 
-class ResidualBlock(nn.Module):
+class TorchResidualBlock(nn.Module):
   """y = relu(branch(x) + x), x projected where the shapes differ."""
 
   def __init__(self, channels: int, strides: int, project: bool):
@@ -106,7 +106,7 @@ def resnet18(small_images: bool) -> nn.Module:
   """`models.ResNet18` for small images, the only ones here."""
   assert small_images
   blocks = [
-    ResidualBlock(64 * 2**stage, 2 if first else 1, project=first)
+    TorchResidualBlock(64 * 2**stage, 2 if first else 1, project=first)
     for stage in range(4)
     for first in (stage > 0, False)
   ]

@@ -85,7 +85,7 @@ def config_of(case: Case, batch_size: int) -> ml_collections.ConfigDict:
   return config
 
 
-def prepare(case: Case, batch_size: int) -> preparation.Run:
+def prepare(case: Case, batch_size: int) -> preparation.PreparedRun:
   """`preparation.prepare` of a run on the examples of the case."""
   config = validation.check(config_of(case, batch_size))
   run = preparation.prepare(config)

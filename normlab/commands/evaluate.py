@@ -130,7 +130,7 @@ def with_tuples(value: Any) -> Any:
 
 
 def check_statistics(
-  run: preparation.Run, state: training_step.TrainState, statistics: str
+  run: preparation.PreparedRun, state: training_step.TrainState, statistics: str
 ) -> None:
   """Refuses statistics that no norm of the model has.
 

@@ -14,7 +14,7 @@ from normlab import records
 from normlab.analysis import tables
 from normlab.commands.train import without_cache
 from normlab.sweeps import display, plan, sweep_folder, train_all
-from normlab.sweeps.results import outcomes
+from normlab.sweeps.results import sweep_table
 from normlab.sweeps.runners import choice
 
 DONE, INCOMPLETE = 0, 1
@@ -67,10 +67,10 @@ def sweep(
     problems = train_all.carry_out(work, stop)
     overrides = [member.overrides for member in planned]
     runs = list(zip(overrides, work.found.values(), strict=True))
-    table = outcomes.table(runs, target=target, problems=problems)
-    outcomes.write(table, folder)
-  print(outcomes.markdown(table))
-  for name in outcomes.FILES:
+    table = sweep_table.table(runs, target=target, problems=problems)
+    sweep_table.write(table, folder)
+  print(sweep_table.markdown(table))
+  for name in sweep_table.FILES:
     print(f'wrote {folder / name}')
   return DONE if table['status'].isin(records.FINISHED).all() else INCOMPLETE
 
@@ -78,12 +78,12 @@ def sweep(
 def forecast(planned: Sequence[plan.Member], work: train_all.Work) -> str:
   """One row per run, what is left to train, and the runner."""
   paths = dict.fromkeys(path for m in planned for path in m.overrides)
-  headers = outcomes.headers(list(paths))
+  headers = sweep_table.headers(list(paths))
   rows = [
     {
       'row': ', '.join(map(str, member.rows)),
       **{
-        headers[path]: outcomes.override_text(value)
+        headers[path]: sweep_table.override_text(value)
         for path, value in member.overrides.items()
       },
       'steps': member.config.total_steps,
@@ -94,7 +94,7 @@ def forecast(planned: Sequence[plan.Member], work: train_all.Work) -> str:
   steps = sum(config.total_steps for config in work.waiting.values())
   return '\n\n'.join(
     [
-      tables.markdown(pd.DataFrame(rows).fillna(outcomes.NOTHING)),
+      tables.markdown(pd.DataFrame(rows).fillna(sweep_table.NOTHING)),
       *(f'left out: {problem}' for problem in work.problems.values()),
       f'{display.count_of(len(planned), "run")}, {len(work.waiting)} of them '
       f'to train, {work.runner.describe()}: {steps:,} steps in all\n'

@@ -7,7 +7,7 @@ from typing import Any
 
 from normlab import errors, records
 from normlab.sweeps.plan import Member
-from normlab.sweeps.results import outcomes
+from normlab.sweeps.results import sweep_table
 
 
 def check_usable(folder: pathlib.Path, planned: Sequence[Member]) -> None:
@@ -18,7 +18,7 @@ def check_usable(folder: pathlib.Path, planned: Sequence[Member]) -> None:
   """
   stored = stored_plan(folder)
   if stored is None:
-    ours = (records.CONFIG, *outcomes.FILES)
+    ours = (records.CONFIG, *sweep_table.FILES)
     strangers = [name for name in ours if (folder / name).exists()]
     if strangers:
       raise records.RecordError(

@@ -14,7 +14,9 @@ from normlab.training import preparation
 MOST_ROWS = 60
 
 
-def describe(run: preparation.Run, state: training_step.TrainState) -> str:
+def describe(
+  run: preparation.PreparedRun, state: training_step.TrainState
+) -> str:
   """The parameters as a table, the devices, and the size of the data."""
   config = run.config
   sizes = data.describe(config.data.name, config.data.data_dir).sizes

@@ -19,7 +19,7 @@ from normlab.training import preparation, training_rows
 
 
 def keep_last_finite(
-  run: preparation.Run,
+  run: preparation.PreparedRun,
   journal: Journal,
   error: training_rows.DivergedError,
   frozen: training_step.TrainState | None = None,
@@ -45,7 +45,7 @@ def keep_last_finite(
 
 
 def last_finite(
-  run: preparation.Run, journal: Journal, most: int
+  run: preparation.PreparedRun, journal: Journal, most: int
 ) -> tuple[int, training_step.TrainState]:
   """The newest state whose tensors are all finite.
 
@@ -71,7 +71,7 @@ def last_finite(
 
 
 def first_nonfinite(
-  run: preparation.Run, state: training_step.TrainState, at: int
+  run: preparation.PreparedRun, state: training_step.TrainState, at: int
 ) -> str | None:
   """The first tensor of a step that is not finite.
 
@@ -92,7 +92,10 @@ def first_nonfinite(
 
 
 def _tensors_of_step(
-  run: preparation.Run, state: training_step.TrainState, inputs: Any, at: int
+  run: preparation.PreparedRun,
+  state: training_step.TrainState,
+  inputs: Any,
+  at: int,
 ) -> Iterator[tuple[str, Iterable[tuple[str, jax.Array]]]]:
   program = run.program
   batch = inputs.batch(0)

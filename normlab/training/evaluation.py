@@ -23,7 +23,7 @@ SPLITS = ('train', 'validation', 'test')
 
 
 def evaluate(
-  run: preparation.Run,
+  run: preparation.PreparedRun,
   state: training_step.TrainState,
   split: str,
   *,
@@ -73,7 +73,7 @@ def columns_of(statistics: Sequence[str], *, has_average: bool) -> Columns:
 
 
 def column_totals(
-  run: preparation.Run,
+  run: preparation.PreparedRun,
   split: str,
   columns: Columns,
   *,
@@ -118,7 +118,7 @@ def summarized(
 
 
 def variables(
-  run: preparation.Run,
+  run: preparation.PreparedRun,
   state: training_step.TrainState,
   statistics: str,
   *,

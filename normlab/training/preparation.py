@@ -93,7 +93,7 @@ DEFAULT_CHECKPOINT_EVERY = 500
 STEPS_PER_CALL = 25
 
 
-class Run(NamedTuple):
+class PreparedRun(NamedTuple):
   """A run that is ready to start.
 
   Attributes:
@@ -130,7 +130,9 @@ def keys(config: ml_collections.ConfigDict) -> Keys:
   return Keys(*jax.random.split(jax.random.key(config.seed), 3))
 
 
-def prepare(config: CheckedConfig, beside: Run | None = None) -> Run:
+def prepare(
+  config: CheckedConfig, beside: PreparedRun | None = None
+) -> PreparedRun:
   """Opens the data, and puts what fits on the devices.
 
   Args:
@@ -148,7 +150,7 @@ def prepare(config: CheckedConfig, beside: Run | None = None) -> Run:
   standardizer, hyper, step_key = devices.replicate(
     (feed.standardizer, hyper, step_key), mesh
   )
-  return Run(
+  return PreparedRun(
     config=config,
     program=programs.build(config, description.num_classes),
     mesh=mesh,
@@ -174,7 +176,7 @@ def open_feed(
   return feeds.MemoryFeed(splits, key, config.batch_size, mesh)
 
 
-def initial_state(run: Run) -> training_step.TrainState:
+def initial_state(run: PreparedRun) -> training_step.TrainState:
   """The state before the first step, on all devices."""
   images = np.zeros((1, *run.data.image_shape), np.float32)
   state = _init_state(run.init_key, images, run.hyper, program=run.program)
@@ -182,7 +184,7 @@ def initial_state(run: Run) -> training_step.TrainState:
 
 
 def run_steps(
-  run: Run, state: training_step.TrainState, first: int, count: int
+  run: PreparedRun, state: training_step.TrainState, first: int, count: int
 ) -> tuple[training_step.TrainState, CallMetrics]:
   """Makes `count` updates from step `first` (from 0) in one compiled call.
 
@@ -192,7 +194,7 @@ def run_steps(
 
 
 def run_inputs(
-  run: Run,
+  run: PreparedRun,
   state: training_step.TrainState,
   first: int,
   inputs: training_step.Inputs,
@@ -210,7 +212,7 @@ def run_inputs(
 
 
 def compiled_step(
-  run: Run, state: training_step.TrainState
+  run: PreparedRun, state: training_step.TrainState
 ) -> jax.stages.Compiled:
   """The compiled call of the run, as `run_steps` makes it."""
   count = min(steps_per_call(run.config), run.config.total_steps)

@@ -19,7 +19,7 @@ class SingleRun:
 
   def __init__(
     self,
-    run: preparation.Run,
+    run: preparation.PreparedRun,
     journal: Journal,
     display: progress_bar.Progress,
     stop: Callable[[], bool],

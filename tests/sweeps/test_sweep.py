@@ -9,7 +9,7 @@ from swept_configs import tiny_config
 from normlab import errors, records
 from normlab.commands import config_files, sweep
 from normlab.sweeps import plan, sweep_folder
-from normlab.sweeps.results import outcomes
+from normlab.sweeps.results import sweep_table
 from normlab.training import loop
 
 FILE = """
@@ -64,7 +64,7 @@ def test_a_sweep_is_trained_written_and_not_trained_again(
     *table['run']
   }
   assert '| diverged |' in printed.out and 'sweep.png' in printed.out
-  for name in outcomes.FILES:
+  for name in sweep_table.FILES:
     assert (workdir / name).stat().st_size
   before = contents(workdir)
   assert run(file, workdir) == sweep.DONE

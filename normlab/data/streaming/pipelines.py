@@ -16,7 +16,7 @@ from normlab.data.streaming.decoding import Augment, Centre
 from normlab.data.streaming.examples import ExampleSource, WhileOpen
 
 
-class Share(NamedTuple):
+class ProcessShare(NamedTuple):
   """Part `index` of each batch, of `count` parts with `size` examples each."""
 
   size: int
@@ -24,7 +24,7 @@ class Share(NamedTuple):
   count: int
 
 
-def share_of(batch_size: int, index: int, count: int) -> Share:
+def share_of(batch_size: int, index: int, count: int) -> ProcessShare:
   """The part that process `index` of `count` gets.
 
   Raises:
@@ -35,7 +35,7 @@ def share_of(batch_size: int, index: int, count: int) -> Share:
       f'batch_size={batch_size} is not allowed: the number of processes that '
       f'share it is {count}; must be a multiple of {count}, at least {count}'
     )
-  return Share(batch_size // count, index, count)
+  return ProcessShare(batch_size // count, index, count)
 
 
 def training(
@@ -43,7 +43,7 @@ def training(
   mark: str,
   *,
   batch_size: int,
-  share: Share,
+  share: ProcessShare,
   seed: int,
   first: int,
 ) -> grain.MapDataset:
@@ -68,7 +68,7 @@ def training(
 
 
 def evaluation(
-  examples: ExampleSource, count: int, size: int, share: Share, mark: str
+  examples: ExampleSource, count: int, size: int, share: ProcessShare, mark: str
 ) -> grain.MapDataset:
   """Batches in order, with bool [share.size], False for the filling at the end.
 

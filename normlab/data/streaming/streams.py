@@ -190,7 +190,7 @@ def eval_batches(
     ahead.close()
 
 
-def _element_bytes(share: pipelines.Share, image_size: int) -> int:
+def _element_bytes(share: pipelines.ProcessShare, image_size: int) -> int:
   return share.size * image_size**2 * 3
 
 

@@ -1,6 +1,6 @@
 """The figure of a sweep: accuracy and steps to a target by swept field.
 
-Pure functions of the table of `outcomes`.
+Pure functions of the table of `sweep_table`.
 """
 
 import math
@@ -28,7 +28,7 @@ MOST_TICKS = 18
 def plot(table: pd.DataFrame) -> Figure:
   """Best accuracy, and steps to the target, of every norm of the sweep.
 
-  The table, with its `attrs`, is that of `outcomes.table`.
+  The table, with its `attrs`, is that of `sweep_table.table`.
   """
   figure, (accuracy, steps) = plotting.panels(2)
   draw(table, accuracy=accuracy, steps=steps)

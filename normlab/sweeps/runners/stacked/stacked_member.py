@@ -44,7 +44,9 @@ class StackedMember:
     self.unsaved_best: Position | None = None
 
   def open(
-    self, beside: preparation.Run | None, initializer: programs.Program | None
+    self,
+    beside: preparation.PreparedRun | None,
+    initializer: programs.Program | None,
   ) -> None:
     """Takes the folder and reads the newest checkpoint.
 

@@ -30,7 +30,7 @@ class Stack:
 
   def __init__(
     self,
-    runs: Sequence[preparation.Run],
+    runs: Sequence[preparation.PreparedRun],
     states: Sequence[training_step.TrainState],
   ):
     """Puts the members on the devices.

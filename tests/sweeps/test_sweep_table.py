@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from normlab.records import METRICS, STATUS, Record, RecordError
-from normlab.sweeps.results import outcomes
+from normlab.sweeps.results import sweep_table
 
 MULTIPLIER = 'optimizer.learning_rate_multiplier'
 
@@ -48,7 +48,7 @@ def runs(make_run):
 
 
 def test_one_row_a_run_with_its_overrides_in_front(runs):
-  table = outcomes.table(runs)
+  table = sweep_table.table(runs)
   assert list(table.columns[:3]) == ['norm.name', MULTIPLIER, 'status']
   assert table['norm.name'].tolist() == ['none', 'batch', 'none', 'rms']
   assert table['status'].tolist() == ['done', 'done', 'diverged', 'failed']
@@ -57,7 +57,7 @@ def test_one_row_a_run_with_its_overrides_in_front(runs):
 
 
 def test_outcomes_are_those_of_the_validations(runs):
-  table = outcomes.table(runs)
+  table = sweep_table.table(runs)
   assert table['steps'].tolist() == [30, 30, 13, 0]
   assert table['best_accuracy'].tolist()[:3] == [0.75, 0.875, 0.25]
   assert table['final_accuracy'].tolist()[:3] == [0.625, 0.875, 0.25]
@@ -67,21 +67,21 @@ def test_outcomes_are_those_of_the_validations(runs):
 
 
 def test_the_target_is_the_best_of_the_first_run_that_has_one(runs):
-  table = outcomes.table(runs)
+  table = sweep_table.table(runs)
   assert (table.attrs['target'], table.attrs['target_of']) == (0.75, 'run0')
   assert table['steps_to_target'].tolist()[:3] == [20, 10, math.inf]
-  later = outcomes.table([runs[3], runs[1], runs[0]])
+  later = sweep_table.table([runs[3], runs[1], runs[0]])
   assert (later.attrs['target'], later.attrs['target_of']) == (0.875, 'run1')
 
 
 def test_a_target_can_be_given(runs):
-  table = outcomes.table(runs, target=0.8)
+  table = sweep_table.table(runs, target=0.8)
   assert (table.attrs['target'], table.attrs['target_of']) == (0.8, None)
   assert table['steps_to_target'].tolist()[:3] == [math.inf, 20, math.inf]
 
 
 def test_whether_an_unfinished_run_gets_there_is_not_known(make_run):
-  table = outcomes.table(
+  table = sweep_table.table(
     [
       make_run({}, [0.5, 0.75], 'running'),
       make_run({}, [0.25], 'interrupted'),
@@ -95,17 +95,17 @@ def test_whether_an_unfinished_run_gets_there_is_not_known(make_run):
 
 def test_an_unfinished_run_is_no_baseline(make_run):
   runs = [make_run({}, [0.9], 'running'), make_run({}, [0.5])]
-  assert outcomes.table(runs).attrs['target'] == 0.5
+  assert sweep_table.table(runs).attrs['target'] == 0.5
 
 
 @pytest.mark.parametrize('place', ['nowhere', 'file'])
 def test_runs_that_are_absent_are_rows(tmp_path, place):
   (tmp_path / 'file').touch()
-  table = outcomes.table([({'seed': 0}, Record(tmp_path / place))])
+  table = sweep_table.table([({'seed': 0}, Record(tmp_path / place))])
   assert table['status'].tolist() == ['absent']
   assert math.isnan(table.attrs['target'])
   assert table['steps_to_target'].isna().all()
-  assert 'no target' in outcomes.markdown(table)
+  assert 'no target' in sweep_table.markdown(table)
 
 
 def damage_status(path):
@@ -124,7 +124,7 @@ def cut_metrics(path):
 @pytest.mark.parametrize('damage', [damage_status, damage_row, cut_metrics])
 def test_a_damaged_run_has_failed_and_the_others_are_there(runs, damage):
   damage(runs[0][1].path)
-  table = outcomes.table(runs)
+  table = sweep_table.table(runs)
   assert table['status'].tolist() == ['failed', 'done', 'diverged', 'failed']
   assert 'is damaged' in table['error'][0] and '\n' not in table['error'][0]
   assert table.attrs['target_of'] == 'run1'
@@ -132,13 +132,13 @@ def test_a_damaged_run_has_failed_and_the_others_are_there(runs, damage):
 
 @pytest.mark.parametrize('value', [None, 'x', True])
 def test_an_accuracy_that_is_no_number_is_damage(make_run, value):
-  table = outcomes.table([make_run({}, [0.5, value])])
+  table = sweep_table.table([make_run({}, [0.5, value])])
   assert table['status'].tolist() == ['failed']
   assert 'line 3 has the accuracy' in table['error'][0]
 
 
 def test_an_override_that_a_run_lacks_is_none(make_run):
-  table = outcomes.table(
+  table = sweep_table.table(
     [
       make_run({'batch_size': 8}, [0.5]),
       make_run({'model.widths': (4,)}, [0.5]),
@@ -149,7 +149,7 @@ def test_an_override_that_a_run_lacks_is_none(make_run):
 
 
 def test_markdown_is_for_people(runs):
-  text = outcomes.markdown(outcomes.table(runs))
+  text = sweep_table.markdown(sweep_table.table(runs))
   header, _, first, second, third, fourth, _, target = text.splitlines()
   assert 'learning rate multiplier' in header and 'norm ' in header
   assert '75.00%' in first and '20' in first
@@ -161,31 +161,31 @@ def test_markdown_is_for_people(runs):
 
 
 def test_markdown_leaves_out_what_no_run_has(runs):
-  text = outcomes.markdown(outcomes.table(runs[:2]))
+  text = sweep_table.markdown(sweep_table.table(runs[:2]))
   assert 'error' not in text and 'diverged' not in text
 
 
 def test_fields_of_the_same_name_keep_their_path(make_run):
   overrides = {'norm.momentum': 0.9, 'optimizer.momentum': 0.5}
-  text = outcomes.markdown(outcomes.table([make_run(overrides, [0.5])]))
+  text = sweep_table.markdown(sweep_table.table([make_run(overrides, [0.5])]))
   assert 'norm.momentum' in text and 'optimizer.momentum' in text
 
 
 def test_files_are_written_with_full_precision(make_run, tmp_path):
   runs = [make_run({MULTIPLIER: 0.1 + 0.2, 'seed': 0}, [1 / 3])]
-  table = outcomes.table(runs)
-  outcomes.write(table, tmp_path / 'sweep')
+  table = sweep_table.table(runs)
+  sweep_table.write(table, tmp_path / 'sweep')
   written = {path.name for path in (tmp_path / 'sweep').iterdir()}
-  assert written == set(outcomes.FILES)
+  assert written == set(sweep_table.FILES)
   csv = pd.read_csv(tmp_path / 'sweep' / 'sweep.csv')
   assert csv[MULTIPLIER][0] == 0.1 + 0.2
   assert csv['best_accuracy'][0] == 1 / 3
   text = (tmp_path / 'sweep' / 'sweep.md').read_text()
-  assert text == f'{outcomes.markdown(table)}\n'
+  assert text == f'{sweep_table.markdown(table)}\n'
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(runs, tmp_path):
   (tmp_path / 'file').touch()
   with pytest.raises(RecordError, match='cannot be written') as error:
-    outcomes.write(outcomes.table(runs), tmp_path / 'file')
+    sweep_table.write(sweep_table.table(runs), tmp_path / 'file')
   assert '\n' not in str(error.value)
