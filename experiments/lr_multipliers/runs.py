@@ -7,6 +7,7 @@ from configs.lr_multipliers import (
   cifar10_cpu,
   digits,
   digits_again,
+  digits_full,
 )
 from experiments.base import Run, Scale
 
@@ -29,6 +30,13 @@ SCALES: dict[str, Scale] = {
     seeds=(5, 6, 7, 8, 9),
     fewer_seeds=(5, 6, 7),
     target_seeds=(120, 121, 122),
+    tuned_at='digits',
+  ),
+  'digits_full': Scale(
+    digits_full.get_config,
+    seeds=tuple(range(10)),
+    fewer_seeds=(0, 1, 2, 5, 6, 7),
+    target_seeds=(100, 101, 102, 120, 121, 122),
     tuned_at='digits',
   ),
   'cifar10_cpu': Scale(cifar10_cpu.get_config),

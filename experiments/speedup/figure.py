@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.base import Experiment
-from experiments.speedup.runs import ARMS, BASELINE
+from experiments.speedup.runs import ARMS, BASELINE, CONTROLS
 from normlab.analysis import claim_plots, plotting
 
 REFERENCE = pathlib.Path(__file__).parents[1] / 'published' / 'curves.json'
@@ -34,7 +34,9 @@ def plot(experiment: Experiment, table: pd.DataFrame, scale: str) -> Figure:
   for name, arm in ARMS.items():
     style = plotting.style(arm.norm, arm.multiplier, arm.activation)
     own = arms[arms['arm'] == name]
-    plotting.band(ours, own, label=name, **style)
+    # The range of a control that sometimes trains would hide the arms.
+    draw = plotting.seeds if name in CONTROLS else plotting.band
+    draw(ours, own, label=name, **style)
     steps = outcomes.loc[name, 'steps_to_match']
     middle = float(np.median(steps))
     if math.isfinite(middle):
@@ -56,6 +58,7 @@ def plot(experiment: Experiment, table: pd.DataFrame, scale: str) -> Figure:
   strip.axhline(target, color='0.2', linewidth=0.8)
   draw_paper(paper)
   plotting.legend_outside(figure, ours, title=finding(experiment.judge(table)))
+  figure.subplots_adjust(left=0.07, right=0.99, bottom=0.2, wspace=0.2)
   return figure
 
 

@@ -9,6 +9,7 @@ from configs.speedup import (
   cifar10_cpu,
   digits,
   digits_again,
+  digits_full,
   digits_redrawn,
   lesson,
 )
@@ -59,6 +60,13 @@ SCALES: dict[str, Scale] = {
     tuned_at='digits',
   ),
   'digits_redrawn': Scale(digits_redrawn.get_config, tuned_at='digits'),
+  'digits_full': Scale(
+    digits_full.get_config,
+    seeds=tuple(range(10)),
+    fewer_seeds=(0, 1, 2, 5, 6, 7),
+    target_seeds=(100, 101, 102, 120, 121, 122),
+    tuned_at='digits',
+  ),
   'cifar10_cpu': Scale(cifar10_cpu.get_config, seeds=(0, 1, 2)),
   'cifar10': Scale(cifar10.get_config),
 }

@@ -154,6 +154,17 @@ def band(axes: Axes, curves: pd.DataFrame, *, label: str, **style: Any) -> None:
   )
 
 
+def seeds(
+  axes: Axes, curves: pd.DataFrame, *, label: str, **style: Any
+) -> None:
+  """Accuracy against steps: a thin line for each seed."""
+  thin = style | {'linewidth': style['linewidth'] / 2}
+  for number, (_, run) in enumerate(curves.groupby('seed')):
+    axes.plot(
+      run['step'], run['accuracy'], label=None if number else label, **thin
+    )
+
+
 def diamond(axes: Axes, x: float, y: float, style: dict[str, Any]) -> None:
   """Marks where a network matches the target; hollow where its line is dots."""
   hollow = style['linestyle'] == DOTS
