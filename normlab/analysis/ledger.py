@@ -43,12 +43,15 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     ['claim', 'experiment'], sort=False
   ):
     by_scale = own.groupby('scale', sort=False)['verdict'].first()
+    by_verdict = by_scale.reset_index().groupby('verdict', sort=False)['scale']
     rows.append(
       {
         'claim': f'{claim}: {own["text"].iloc[0]}',
         'source': own['source'].iloc[0],
         'experiment': experiment,
-        'verdicts': ', '.join(f'{k}: {v}' for k, v in by_scale.items()),
+        'verdicts': '; '.join(
+          f'{verdict} ({", ".join(scales)})' for verdict, scales in by_verdict
+        ),
       }
     )
   return pd.DataFrame(rows)

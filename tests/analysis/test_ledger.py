@@ -65,7 +65,7 @@ def test_every_comparison_of_every_result_is_a_row_by_claim(table):
 
 def test_the_document_has_verdicts_by_scale_links_and_commands(table):
   text = ledger.markdown(table)
-  assert f'large: {FAILS}, small: {HOLDS}' in text
+  assert f'{FAILS} (large); {HOLDS} (small)' in text
   assert '[speed, large](speed/large.md) ([figure](speed/large.png))' in text
   assert text.count('`python run`') == len(table)
   assert '1: text 1' in text and 'a paper' in text and '](claims.png)' in text
