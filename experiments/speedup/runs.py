@@ -50,7 +50,9 @@ CONTROLS = ('Inception-x5',)
 # Three seeds do not tell neighbours of the grid apart.
 TEN = tuple(range(103, 113))
 SCALES: dict[str, Scale] = {
-  'lesson': Scale(lesson.get_config, seeds=(0, 1, 2)),
+  'lesson': Scale(
+    lesson.get_config, seeds=(0, 1, 2), rates=(0.04, 0.08, 0.16, 0.32)
+  ),
   'digits': Scale(digits.get_config, tuning_seeds=TEN),
   'digits_again': Scale(
     digits_again.get_config,
