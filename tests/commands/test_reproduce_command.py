@@ -415,7 +415,9 @@ def test_the_list_has_questions_claims_scales_and_measured_times(
     {'speed': ('How fast?', EXPERIMENT)}, tmp_path / 'runs' / 'results'
   ).splitlines()
   assert lines[:2] == ['speed: How fast?', '  claim 1: normalizing is as fast']
-  assert lines[2].startswith('  --scale=small: 9 runs, 0.0 minutes on ')
+  assert re.fullmatch(
+    r'  --scale=small: 9 runs, [0-9.]+ minutes of one process \(.*\)', lines[2]
+  )
   assert lines[3] == '  --scale=again: 9 runs, not measured yet'
 
 
