@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import re
 import shutil
 
 import pandas as pd
