@@ -65,8 +65,9 @@ def judge(
   Returns:
     One row a comparison: 'claim', its number; 'text'; 'source'; the fields of
     the comparison; 'estimate', 'low', 'high'; 'seeds' and 'seeds_against',
-    their numbers; 'part', the verdict on the comparison; 'verdict', that on the
-    claim, the same in all its rows.
+    their numbers; 'part', the verdict on the comparison; 'grid_decides',
+    whether only the grid puts the margin inside the interval; 'verdict', that
+    on the claim, the same in all its rows.
   """
   rows = []
   for claim in claims:
@@ -85,17 +86,19 @@ def measured(
     [] if name is None else outcomes.loc[name][comparison.outcome].tolist()
     for name in (comparison.arm, comparison.against)
   )
-  interval = MEASURES[comparison.measure](arm, against, grid)
+  measure = MEASURES[comparison.measure]
+  interval, exact = measure(arm, against, grid), measure(arm, against, 0)
+  published, margin = comparison.published, comparison.margin
   return {
     **comparison._asdict(),
     # Of any type but this, a column of nothing else could not be drawn.
-    'published': math.nan
-    if comparison.published is None
-    else comparison.published,
+    'published': math.nan if published is None else published,
     **interval._asdict(),
     'seeds': len(arm),
     'seeds_against': len(against),
-    'part': interval.verdict(comparison.relation, comparison.margin),
+    'part': interval.verdict(comparison.relation, margin),
+    'grid_decides': interval.low < margin < interval.high
+    and not exact.low < margin < exact.high,
   }
 
 
@@ -198,6 +201,11 @@ def settling(row: NamedTuple) -> str:
 
   Intervals shrink with the root of the number of seeds.
   """
+  if row.grid_decides:
+    return (
+      'The interval reaches the other side only because times are known up to '
+      'the distance between two evaluations: more of these would settle it.'
+    )
   scale = _log if row.measure == RATIO else float
   to_margin = scale(row.margin) - scale(row.estimate)
   end = row.high if to_margin > 0 else row.low

@@ -187,3 +187,21 @@ def test_a_conclusion_says_what_was_compared_and_what_would_settle_it(
 def test_conclusions_are_one_a_claim():
   (line,) = claims.conclusions(judged(ratio('fast'), difference('fast')))
   assert 'times the steps' in line and 'points of accuracy' in line
+
+
+def test_a_conclusion_says_when_more_evaluations_would_settle_it():
+  outcomes = pd.DataFrame(
+    {'steps_to_match': [400.0] * 3 + [800.0] * 3},
+    index=pd.MultiIndex.from_product(
+      [['fast', 'slow'], range(3)], names=['arm', 'seed']
+    ),
+  )
+  comparison = claims.Comparison(
+    claims.RATIO, 'steps_to_match', 'fast', '<', 0.52, 'slow'
+  )
+  claim = claims.Claim(1, 'fast is fast', 'nowhere', (comparison,))
+  coarse = claims.judge([claim], outcomes, grid=100)
+  assert coarse['verdict'].tolist() == ['inconclusive']
+  assert 'more of these would settle it' in claims.conclusions(coarse)[0]
+  fine = claims.judge([claim], outcomes, grid=1)
+  assert fine['verdict'].tolist() == ['holds']
