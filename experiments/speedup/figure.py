@@ -66,11 +66,13 @@ def finding(judged: pd.DataFrame) -> str:
   """The figure's title: what came out, in numbers."""
   ratios = judged.set_index('claim')['estimate']
   first, second = ratios.loc[1], ratios.loc[2]
-  parts = [
-    f'BatchNorm reaches the accuracy of {BASELINE} in {first:.2f} of the steps'
-    if math.isfinite(first)
-    else f'BatchNorm and {BASELINE}: too few seeds match to say a ratio',
-  ]
+  if first == 0:
+    text = f'BatchNorm gets where most seeds of {BASELINE} never arrive'
+  elif math.isfinite(first):
+    text = f'BatchNorm gets where {BASELINE} ends in {first:.2f} of the steps'
+  else:
+    text = f'BatchNorm and {BASELINE}: too few seeds match to say a ratio'
+  parts = [text]
   if math.isfinite(first) and math.isfinite(second):
     parts.append(f'with five times the learning rate in {second:.2f} of those')
   return '; '.join(parts)

@@ -177,8 +177,7 @@ def conclusion(row: NamedTuple) -> str:
   what = row.outcome.replace('_', ' ')
   asked = f'{WORDS[row.relation]} {number(row, row.margin)}'
   text = {
-    RATIO: f'{row.arm} takes {value} times the {what} of {row.against} '
-    f'{interval}; the claim needs {asked}.',
+    RATIO: f'{ratio_text(row)} {interval}; the claim needs {asked}.',
     DIFFERENCE: f'{row.arm} minus {row.against} is {value} of {what} '
     f'{interval}; the claim needs {asked}.',
     SHARE: f'{row.arm} {what} in {seeds_text(row)} (a share of {ends(row)}); '
@@ -194,6 +193,17 @@ def conclusion(row: NamedTuple) -> str:
 
 
 WORDS = {'<': 'less than', '>': 'more than'}
+
+
+def ratio_text(row: NamedTuple) -> str:
+  """How the times of two arms compare, also where one mostly is never."""
+  if row.estimate == 0:
+    return f'{row.arm} gets where {row.against} mostly does not arrive'
+  if math.isinf(row.estimate):
+    return f'{row.arm} mostly does not arrive where {row.against} does'
+  what = row.outcome.replace('_', ' ')
+  times = number(row, row.estimate)
+  return f'{row.arm} takes {times} times the {what} of {row.against}'
 
 
 def settling(row: NamedTuple) -> str:
@@ -234,7 +244,7 @@ def number(row: NamedTuple, value: float) -> str:
   if math.isinf(value):
     return '\N{INFINITY}' if value > 0 else '\N{MINUS SIGN}\N{INFINITY}'
   if row.measure == RATIO:
-    return f'{value:.2f}'
+    return f'{value:.2f}' if value else '0'
   if row.measure == SHARE:
     return f'{100 * value:.0f}%'
   if 'accuracy' in row.outcome:
