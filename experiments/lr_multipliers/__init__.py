@@ -6,7 +6,7 @@ training stop working?
 
 | in the figure and tables | means |
 |---|---|
-| line, band | mean and range over seeds |
+| line, band | median and range over seeds |
 | grey line | the target: where `none` at x1 ends, on seeds of its own |
 | accuracy | mean of the last three evaluations; 0 for a run that diverged |
 | cross | divergence: thin of some seeds, bold of all |

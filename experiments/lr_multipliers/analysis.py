@@ -22,10 +22,10 @@ def cells(outcomes: pd.DataFrame) -> pd.DataFrame:
     outcomes: one row a run, by arm and seed.
 
   Returns:
-    By 'norm' and 'multiplier': 'accuracy', the mean, and 'low', 'high', the
-    range over seeds; 'diverged', how many; 'seeds'; 'loss', the mean, bounded
-    by that of guessing; 'steps', the median to match, infinite if most never
-    do.
+    By 'norm' and 'multiplier': 'accuracy', the median, 0 if a seed diverged;
+    'low' and 'high', the range over seeds; 'diverged', how many; 'seeds';
+    'loss', the mean, bounded by that of guessing; 'steps', the median to match,
+    infinite if most never do.
   """
   arms = outcomes.index.get_level_values('arm')
   keys = [arm.rsplit(' x', 1) for arm in arms]
@@ -34,12 +34,14 @@ def cells(outcomes: pd.DataFrame) -> pd.DataFrame:
     multiplier=[float(multiplier) for _, multiplier in keys],
     loss=outcomes['loss'].clip(upper=CHANCE_LOSS).fillna(CHANCE_LOSS),
   ).groupby(['norm', 'multiplier'], sort=False)
+  diverged = runs['diverged_at'].count()
   return pd.DataFrame(
     {
-      'accuracy': runs['accuracy'].mean(),
+      # One seed that diverges takes the multiplier out of every range.
+      'accuracy': runs['accuracy'].median().where(diverged == 0, 0.0),
       'low': runs['accuracy'].min(),
       'high': runs['accuracy'].max(),
-      'diverged': runs['diverged_at'].count(),
+      'diverged': diverged,
       'seeds': runs.size(),
       'loss': runs['loss'].mean(),
       'steps': runs['steps_to_match'].median(),
@@ -54,7 +56,7 @@ def ranges(outcomes: pd.DataFrame) -> pd.DataFrame:
     outcomes: one row a run, by arm and seed.
 
   Returns:
-    By norm: 'best' and 'best_multiplier', of the highest mean accuracy;
+    By norm: 'best' and 'best_multiplier', of the highest median accuracy;
     'usable_low' and 'usable_high', the multipliers around it within `TOLERANCE`
     of it; 'beats_low' and 'beats_high', those around it at which the norm is
     above the best of the network without one, NaN where it is nowhere;

@@ -65,7 +65,7 @@ def finding(by_norm: pd.DataFrame) -> str:
 def draw_accuracy(
   axes: Axes, own: pd.DataFrame, norm: str, style: dict
 ) -> None:
-  """Mean and range over seeds, by multiplier."""
+  """Median and range over seeds, by multiplier."""
   low, high = (own[name].clip(upper=plotting.TOP) for name in ('low', 'high'))
   axes.plot(own.index, own['accuracy'], label=norm, **style)
   axes.fill_between(
