@@ -74,7 +74,9 @@ def finding(judged: pd.DataFrame) -> str:
     text = f'BatchNorm and {BASELINE}: too few seeds match to say a ratio'
   parts = [text]
   if math.isfinite(first) and math.isfinite(second):
-    parts.append(f'with five times the learning rate in {second:.2f} of those')
+    parts.append(
+      f'at five times the learning rate in {second:.2f} of its steps'
+    )
   return '; '.join(parts)
 
 

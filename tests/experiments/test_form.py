@@ -11,6 +11,7 @@ import experiments
 from experiments import base
 from normlab import records, validation
 from normlab.analysis import claims, verdicts
+from normlab.commands import result_files
 
 NAMES = list(experiments.EXPERIMENTS)
 SCALES = [
@@ -63,20 +64,24 @@ def test_seeds_of_target_tuning_and_arms_are_disjoint(name, experiment):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_the_tuned_rate_is_of_a_grid_with_factors_of_at_most_two(
-  name, experiment
+  name, experiment, root
 ):
-  for scale, settings in experiment.scales.items():
+  for scale, own in experiment.scales.items():
+    tuned_at = own.tuned_at or scale
+    settings = experiment.scales[tuned_at]
+    assert settings.tuned_at is None
     factors = [b / a for a, b in itertools.pairwise(settings.rates)]
     assert factors and all(1 < factor <= 2 + 1e-9 for factor in factors)
-    tuned = settings.config().optimizer.learning_rate
-    assert settings.rates[0] < tuned < settings.rates[-1]
-    assert tuned in settings.rates
-    assert settings.tuned_at in (None, *experiment.scales)
-    runs = experiment.tuning_runs(scale)
+    rate = own.config().optimizer.learning_rate
+    assert rate in settings.rates[1:-1]
+    runs = experiment.tuning_runs(tuned_at)
     assert {run.labels['arm'] for run in runs} == {experiment.baseline}
     assert {
       (run.config.optimizer.learning_rate, run.config.seed) for run in runs
     } == {*itertools.product(settings.rates, settings.tuning_seeds)}
+    tuning = result_files.read_tuning([root / 'results' / name], tuned_at)
+    if tuning is not None:
+      assert tuning.groupby('rate')['accuracy'].mean().idxmax() == rate
 
 
 @pytest.mark.parametrize(('name', 'scale'), SCALES)

@@ -152,8 +152,8 @@ def test_the_figure_has_curves_diamonds_crosses_strip_and_the_paper(tmp_path):
   names = [text.get_text() for text in strip.get_xticklabels()]
   assert names == ['1', '2', '3']
   assert figure.get_suptitle() == (
-    'BatchNorm gets where Inception ends in 0.38 of the steps; with '
-    'five times the learning rate in 0.50 of those'
+    'BatchNorm gets where Inception ends in 0.38 of the steps; at '
+    'five times the learning rate in 0.50 of its steps'
   )
   plotting.save(figure, tmp_path / 'figure')
   assert '<svg' in (tmp_path / 'figure.svg').read_text()
