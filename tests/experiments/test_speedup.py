@@ -165,7 +165,7 @@ def test_a_figure_of_arms_that_are_all_alike_is_drawn(curve):
   table = fabricate(dict.fromkeys(PAPER_LIKE, curve))
   figure = EXPERIMENT.plot(EXPERIMENT, table, 'digits')
   figure.draw_without_rendering()
-  assert 'in 1.00 of the steps; with five' in figure.get_suptitle()
+  assert 'in 1.00 of the steps; at five' in figure.get_suptitle()
 
 
 @pytest.mark.filterwarnings('error')
