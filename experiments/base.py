@@ -19,6 +19,8 @@ from normlab.analysis.claims import Claim
 # The first seed of the runs that only set the target, so that no arm is
 # compared with its own luck, and of those that only tune.
 FIRST_OTHER_SEED = 100
+# Seeds to tune with where three do not tell neighbours of the grid apart.
+TEN = tuple(range(103, 113))
 # Accuracy of guessing: ten classes, about as frequent.
 CHANCE = 0.1
 

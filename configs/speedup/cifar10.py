@@ -17,6 +17,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.label = 'speedup_cifar10'
   config.data.name = 'cifar10'
   config.model.width = 1.0
+  # The learning rate is that of the digits, until it is tuned here: --tune.
   config.total_steps = 20_000
   config.eval_every = 250
   config.log_every = 250

@@ -9,7 +9,7 @@ from configs.lr_multipliers import (
   digits_again,
   digits_full,
 )
-from experiments.base import Run, Scale
+from experiments.base import TEN, Run, Scale
 
 BASELINE = 'none x1'
 # The arms that claims compare.
@@ -23,8 +23,6 @@ CLAIMED = (
 )
 # The plain network wants higher rates than Inception.
 RATES = (0.04, 0.08, 0.16, 0.32, 0.64)
-# Three seeds do not tell neighbours of the grid apart.
-TEN = tuple(range(103, 113))
 SCALES: dict[str, Scale] = {
   'digits': Scale(digits.get_config, tuning_seeds=TEN, rates=RATES),
   'digits_again': Scale(

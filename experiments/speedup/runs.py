@@ -13,7 +13,7 @@ from configs.speedup import (
   digits_redrawn,
   lesson,
 )
-from experiments.base import Run, Scale
+from experiments.base import TEN, Run, Scale
 
 
 class Arm(NamedTuple):
@@ -47,8 +47,6 @@ ARMS: dict[str, Arm] = {
 }
 # Three seeds are enough to see that it does not train.
 CONTROLS = ('Inception-x5',)
-# Three seeds do not tell neighbours of the grid apart.
-TEN = tuple(range(103, 113))
 SCALES: dict[str, Scale] = {
   'lesson': Scale(
     lesson.get_config, seeds=(0, 1, 2), rates=(0.04, 0.08, 0.16, 0.32)

@@ -12,11 +12,11 @@ from matplotlib.patches import Patch
 from normlab.analysis import claims
 from normlab.analysis.verdicts import Verdict
 
-# Of Okabe & Ito; with a sign each, for a print without colours.
+# Colour and mark; the colours differ in lightness, for a print without colours.
 VERDICTS = {
-  Verdict.HOLDS: ('#009e73', '\N{BLACK CIRCLE}'),
-  Verdict.INCONCLUSIVE: ('#8c8c8c', '?'),
-  Verdict.FAILS: ('#d55e00', '\N{MULTIPLICATION SIGN}'),
+  Verdict.HOLDS: ('#00664b', 'o'),
+  Verdict.INCONCLUSIVE: ('#b8b8b8', 's'),
+  Verdict.FAILS: ('#e07b39', 'X'),
 }
 MEASURES = {
   claims.RATIO: 'ratio of times',
@@ -68,66 +68,13 @@ def forest(ledger: pd.DataFrame) -> Figure:
   height = 1.9 + 0.3 * len(ledger)
   figure = Figure(figsize=(11, height), dpi=150)
   panels = figure.subplots(1, len(MEASURES), sharey=True)
-  for axes, (measure, title) in zip(panels, MEASURES.items(), strict=True):
-    axes.set_title(title, fontsize=10)
-    axes.spines[['top', 'right', 'left']].set_visible(False)
-    axes.tick_params('y', length=0)
-    axes.grid(axis='x', color='0.92')
-    axes.set_axisbelow(True)
-    own = ledger['measure'] == measure
-    if measure == claims.RATIO:
-      axes.set_xscale('log', base=2)
-      axes.xaxis.set_major_formatter('{x:.3g}')
-    rows = list(ledger[own].itertuples())
-    places = np.flatnonzero(own)
-    limits = spans(rows, is_log=measure == claims.RATIO)
-    if measure != claims.RATIO:
-      axes.xaxis.set_major_formatter(lambda x, _: f'{100 * x:.4g}')
-    axes.set_xlim(*limits)
-    for place, row in zip(places, rows, strict=True):
-      draw_interval(axes, place, row, limits)
-    axes.xaxis.set_major_locator(
-      ticker.LogLocator(base=2)
-      if measure == claims.RATIO
-      else ticker.MaxNLocator(5)
-    )
-  panels[0].set_yticks(
-    range(len(ledger)),
-    [
-      f'{row.claim}  {row.experiment}, {row.scale}'
-      for row in ledger.itertuples()
-    ],
-    fontsize=8,
-  )
+  for axes, measure in zip(panels, MEASURES, strict=True):
+    draw_measure(axes, ledger, measure)
+  names = [f'{r.claim}  {r.experiment}, {r.scale}' for r in ledger.itertuples()]
+  panels[0].set_yticks(range(len(ledger)), names, fontsize=8)
   panels[0].set_ylim(len(ledger) - 0.4, -0.6)
-  held = ledger.groupby(['experiment', 'scale', 'claim'])['verdict'].first()
-  counts = [
-    f'{(held == verdict).sum()} {text}'
-    for verdict, text in (
-      (Verdict.HOLDS, 'hold'),
-      (Verdict.FAILS, 'do not'),
-      (Verdict.INCONCLUSIVE, 'are inconclusive'),
-    )
-  ]
-  figure.suptitle(
-    f'Of {len(held)} verdicts, {", ".join(counts[:2])} and {counts[2]}',
-    y=1 - 0.15 / height,
-  )
-  handles = [
-    panels[0].plot([], [], color=color, lw=2.5, marker='o', label=verdict.value)
-    for verdict, (color, _) in VERDICTS.items()
-  ]
-  handles += [
-    panels[0].plot([], [], 'D', color='0.2', mfc='white', label='the paper'),
-    panels[0].plot([], [], '|', color='0.2', ms=11, label='margin'),
-  ]
-  figure.legend(
-    handles=[handle for (handle,) in handles],
-    loc='lower center',
-    ncols=5,
-    frameon=False,
-    fontsize=8,
-  )
+  figure.suptitle(finding(ledger), y=1 - 0.15 / height)
+  add_legend(figure, panels[0])
   figure.subplots_adjust(
     left=0.24,
     right=0.98,
@@ -136,6 +83,56 @@ def forest(ledger: pd.DataFrame) -> Figure:
     wspace=0.12,
   )
   return figure
+
+
+def draw_measure(axes: Axes, ledger: pd.DataFrame, measure: str) -> None:
+  """The intervals of one measure, on an axis of their own."""
+  is_ratio = measure == claims.RATIO
+  axes.set_title(MEASURES[measure], fontsize=10)
+  axes.spines[['top', 'right', 'left']].set_visible(False)
+  axes.tick_params('y', length=0)
+  axes.grid(axis='x', color='0.92')
+  axes.set_axisbelow(True)
+  own = ledger['measure'] == measure
+  rows = list(ledger[own].itertuples())
+  limits = spans(rows, is_log=is_ratio)
+  if is_ratio:
+    axes.set_xscale('log', base=2)
+    axes.xaxis.set_major_formatter('{x:.3g}')
+  else:
+    axes.xaxis.set_major_formatter(lambda x, _: f'{100 * x:.4g}')
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
+  axes.set_xlim(*limits)
+  for place, row in zip(np.flatnonzero(own), rows, strict=True):
+    draw_interval(axes, place, row, limits)
+
+
+def finding(ledger: pd.DataFrame) -> str:
+  """The title: how many verdicts there are of each kind."""
+  verdicts = ledger.groupby(['experiment', 'scale', 'claim'])['verdict'].first()
+  holds, fails, open_ = (
+    (verdicts == kind).sum()
+    for kind in (Verdict.HOLDS, Verdict.FAILS, Verdict.INCONCLUSIVE)
+  )
+  return (
+    f'Of {len(verdicts)} verdicts, {holds} hold, {fails} do not and {open_} '
+    'are inconclusive'
+  )
+
+
+def add_legend(figure: Figure, axes: Axes) -> None:
+  """What marks and colours mean, below the panels."""
+  handles = [
+    *axes.plot([], [], 'D', color='0.2', mfc='white', label='the paper'),
+    *axes.plot([], [], '|', color='0.2', ms=11, label='margin'),
+  ]
+  for verdict, (color, mark) in VERDICTS.items():
+    handles += axes.plot(
+      [], [], color=color, lw=2.5, marker=mark, label=verdict.value
+    )
+  figure.legend(
+    handles=handles, loc='lower center', ncols=5, frameon=False, fontsize=8
+  )
 
 
 def spans(rows: list, *, is_log: bool) -> tuple[float, float]:
@@ -159,7 +156,7 @@ def draw_interval(
   axes: Axes, place: int, row: tuple, limits: tuple[float, float]
 ) -> None:
   """The interval with its estimate, clipped with arrows; margin and paper."""
-  color = VERDICTS[Verdict(row.part)][0]
+  color, shape = VERDICTS[Verdict(row.part)]
   low, high = np.clip([row.low, row.high], *limits)
   axes.plot([low, high], [place] * 2, color=color, lw=2.5)
   for end, clipped in ((row.low, low), (row.high, high)):
@@ -167,7 +164,7 @@ def draw_interval(
       mark = '<' if end < clipped else '>'
       axes.plot(clipped, place, mark, color=color, ms=5, clip_on=False)
   if math.isfinite(row.estimate):
-    axes.plot(np.clip(row.estimate, *limits), place, 'o', color=color, ms=5)
+    axes.plot(np.clip(row.estimate, *limits), place, shape, color=color, ms=5)
   axes.plot(row.margin, place, '|', color='0.2', ms=11)
   if math.isfinite(row.published):
     axes.plot(row.published, place, 'D', color='0.2', mfc='white', ms=5)

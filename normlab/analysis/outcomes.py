@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -14,24 +14,21 @@ LAST = 3
 NOTHING = '\N{EN DASH}'
 
 
-def outcomes(
-  table: pd.DataFrame, *, target: float, by: Sequence[str] = ('arm', 'seed')
-) -> pd.DataFrame:
+def outcomes(table: pd.DataFrame, *, target: float) -> pd.DataFrame:
   """What came of each run.
 
   Args:
     table: one row an evaluation, from `tables.evaluations`.
     target: accuracy in [0, 1] that steps are counted to.
-    by: the columns that identify a run.
 
   Returns:
-    One row a run, in the order of the table, by `by`: 'steps_to_match', the
-    first evaluated step with at least the target, infinite if there is none or
-    the run diverged; 'accuracy' and 'loss', means of the last three
-    evaluations, 0 and infinite of a run that diverged; 'diverged_at', NaN if it
-    did not.
+    One row a run, by 'arm' and 'seed', in the order of the table:
+    'steps_to_match', the first evaluated step with at least the target,
+    infinite if there is none or the run diverged; 'accuracy' and 'loss', means
+    of the last three evaluations, 0 and infinite of a run that diverged;
+    'diverged_at', NaN if it did not.
   """
-  runs = table.groupby(list(by), sort=False)
+  runs = table.groupby(['arm', 'seed'], sort=False)
   found = {
     key: {
       'steps_to_match': math.inf
@@ -43,7 +40,9 @@ def outcomes(
     }
     for key, run in runs
   }
-  return pd.DataFrame.from_dict(found, orient='index').rename_axis(list(by))
+  return pd.DataFrame.from_dict(found, orient='index').rename_axis(
+    ['arm', 'seed']
+  )
 
 
 def final_accuracy(run: pd.DataFrame) -> float:
@@ -92,7 +91,7 @@ def spread(values: Iterable[float], form: str = '{:,.0f}') -> str:
 
   ordered = sorted(values)
   low, middle, high = map(
-    text, (ordered[0], statistics.median_high(ordered), ordered[-1])
+    text, (ordered[0], statistics.median(ordered), ordered[-1])
   )
   if low == high:
     return middle
