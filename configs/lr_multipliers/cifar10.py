@@ -1,8 +1,8 @@
 """How far can the learning rate be turned up, with each norm? On CIFAR-10.
 
-The baseline and the grid of the experiment `lr_multipliers` at full width, for one
-GPU: the norms and multipliers of `lr_multipliers/digits.py`, the network and
-length of `speedup/cifar10.py`.
+The baseline and the grid of the experiment `lr_multipliers` at full width, for
+one GPU: the norms and multipliers of `lr_multipliers/digits.py`, the network
+and length of `speedup/cifar10.py`.
 
   python scripts/sweep.py --config=configs/lr_multipliers/cifar10.py \
       --config.data.data_dir=DIR
