@@ -9,6 +9,7 @@ top down, each part imports from parts below it (docs/imports.svg):
   validation  what a config may be: fields, and rules between them
   journal     what a run writes: rows, events and checkpoints, kept consistent
   analysis    tables of runs, curves, intervals, verdicts, plots
+  probes      what is measured inside a network while it trains
   program     the compiled step: state, optimizer, metrics; pure functions
   records     a run on disk: its name, config, rows and status
   data        data sets in memory (sets/) or from disk (streaming/), batches

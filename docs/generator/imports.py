@@ -11,7 +11,7 @@ FLOORS = (
   ('registry', 'runtime'),
   ('norms', 'models', 'data'),
   ('program', 'records'),
-  ('validation', 'journal', 'analysis'),
+  ('validation', 'journal', 'analysis', 'probes'),
   ('training',),
   ('sweeps', 'configs'),
   ('commands', 'benchmarks', 'experiments'),

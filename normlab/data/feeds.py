@@ -107,6 +107,10 @@ class MemoryFeed:
       sharding=self._sharding,
     )
 
+  def upcoming(self, step: int) -> Examples:
+    """The batch of a step (from 0), not augmented."""
+    return self.inputs(step, 1).batch(0)
+
   @property
   def image_shape(self) -> tuple[int, ...]:
     """[height, width, channels]."""
