@@ -14,10 +14,11 @@ import numpy as np
 from benchmarks.timing import Stepper
 from configs import base
 from normlab import data, validation
-from normlab.data import feeds
+from normlab.data.memory_feed import MemoryFeed
+from normlab.program import programs
 from normlab.runtime import devices
-from normlab.training import preparation
-from normlab.training.training_rows import PendingMetrics
+from normlab.training import compiled_calls, preparation
+from normlab.training.compiled_calls import PendingMetrics
 
 EXAMPLES = 1_024
 # More than any benchmark makes.
@@ -91,7 +92,7 @@ def prepare(case: Case, batch_size: int) -> preparation.PreparedRun:
   run = preparation.prepare(config)
   splits = {'train': case.examples()}
   key = preparation.keys(config).order
-  feed = feeds.MemoryFeed(splits, key, batch_size, run.mesh)
+  feed = MemoryFeed(splits, key, batch_size, run.mesh)
   return run._replace(
     data=feed,
     standardizer=devices.replicate(feed.standardizer, run.mesh),
@@ -104,22 +105,22 @@ def trainer(case: Case, batch_size: int) -> Stepper:
   state = preparation.initial_state(run)
   log = PendingMetrics(
     run.config,
-    norms_of=lambda: preparation.parameter_norms(state.params, each=False),
+    norms_of=lambda: compiled_calls.parameter_norms(state.params, each=False),
     on_fetched=lambda *_: None,
   )
-  calls = preparation.calls(run.config)
+  calls = compiled_calls.calls(run.config)
 
-  def call() -> preparation.CallMetrics:
+  def call() -> compiled_calls.CallMetrics:
     nonlocal state
     first, count = next(calls)
-    state, metrics = preparation.run_steps(run, state, first, count)
+    state, metrics = compiled_calls.run_steps(run, state, first, count)
     log.add(first, metrics)
     return metrics
 
   return Stepper(
     call,
-    steps=preparation.steps_per_call(run.config),
-    program_text=lambda: preparation.compiled_step(run, state).as_text(),
+    steps=programs.steps_per_call(run.config),
+    program_text=lambda: compiled_calls.compiled_step(run, state).as_text(),
   )
 
 

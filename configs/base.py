@@ -194,4 +194,17 @@ def get_config() -> ml_collections.ConfigDict:
   # Share of the learning rate left at the end (cosine).
   config.schedule.final_fraction = config_dict.placeholder(float)
 
+  config.probes = ml_collections.ConfigDict()
+  # What is measured inside the network while it trains, as ('outputs',): see
+  # docs/probes.md. None measures nothing. Training has the same numbers.
+  config.probes.names = config_dict.placeholder(tuple)
+  # Steps between measurements, the first before the first step; None is 100.
+  config.probes.every = config_dict.placeholder(int)
+  # Paths of the layers that are measured one by one, as ('layer2',)
+  # (covariate_shift); None is all.
+  config.probes.layers = config_dict.placeholder(tuple)
+  # Lengths of the steps along the gradient, as multiples of the learning rate
+  # (landscape); None is those of the paper.
+  config.probes.step_lengths = config_dict.placeholder(tuple)
+
   return config.lock()

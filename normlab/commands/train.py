@@ -11,7 +11,13 @@ import ml_collections
 
 from normlab import errors, records, validation
 from normlab.runtime import devices, distributed, interruption
-from normlab.training import description, endings, loop, preparation
+from normlab.training import (
+  compiled_calls,
+  description,
+  endings,
+  loop,
+  preparation,
+)
 
 
 def join_processes(
@@ -80,7 +86,7 @@ def dry_run(config: ml_collections.ConfigDict) -> str:
     run = preparation.prepare(validation.check(config))
     with contextlib.closing(run.data):
       state = preparation.initial_state(run)
-      compiled = preparation.compiled_step(run, state)
+      compiled = compiled_calls.compiled_step(run, state)
   memory = memory_text(compiled.memory_analysis())
   return f'{description.describe(run, state)}\nmemory of a device: {memory}'
 

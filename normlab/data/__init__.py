@@ -3,14 +3,11 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from normlab.data.augmentation import Augmentation
-from normlab.data.batching import (
+from normlab.data.pixels import (
+  Augmentation,
   Examples,
-  Shuffled,
   Standardizer,
-  ordered_rows,
   pixel_statistics,
-  rows_of_step,
 )
 from normlab.data.sets.sources import (
   DATASETS,

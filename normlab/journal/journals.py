@@ -95,6 +95,13 @@ class Journal:
       self._timing.write(step, 'train', metrics)
       self._events.write(step, 'train', metrics)
 
+  def write_probe(
+    self, step: int, name: str, arrays: Mapping[str, Any]
+  ) -> None:
+    """Writes what a probe measured after `step` updates."""
+    if self._writes:
+      self._record.write_probe(step, name, arrays)
+
   def is_best(self, step: int) -> bool:
     """Whether no evaluation before that of `step` was as good."""
     return self._best == step

@@ -19,6 +19,11 @@ from normlab import registry
 
 # Name to what is measured; each is a module of this package.
 PROBES: dict[str, str] = {}
+# Fields of `config.probes`, and the probes that read them.
+READERS: dict[str, tuple[str, ...]] = {
+  'layers': ('covariate_shift',),
+  'step_lengths': ('landscape',),
+}
 Measure = Callable[..., dict[str, jax.Array]]
 
 

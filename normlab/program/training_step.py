@@ -45,7 +45,7 @@ class TrainState(struct.PyTreeNode):
 
 
 class Inputs(Protocol):
-  """The examples of a call, a pytree: see `feeds`."""
+  """The examples of a call, a pytree: see `memory_feed`."""
 
   def batch(self, i: int | jax.Array) -> Examples:
     """The i-th batch of the call."""
@@ -115,28 +115,6 @@ def train_step(
   )
   each = program.log_layer_norms
   return new, metrics | euclidean_norms('gradient_norm', gradient, each=each)
-
-
-def train_steps(
-  state: TrainState,
-  inputs: Inputs,
-  standardizer: Standardizer,
-  hyper: Hyper,
-  key: jax.Array,
-  *,
-  program: Program,
-) -> tuple[TrainState, Metrics]:
-  """Some updates in one program, and the metrics of each: [steps].
-
-  More than one is for accelerators: XLA's CPU backend runs a convolution
-  inside a loop many times slower.
-  """
-
-  def one(state: TrainState, i: int | jax.Array):
-    batch, numbers = inputs.batch(i), hyper.of_step(i)
-    return train_step(state, batch, standardizer, numbers, key, program=program)
-
-  return repeated(one, state, len(hyper.rates))
 
 
 def repeated(

@@ -4,6 +4,7 @@
   metrics.jsonl   one object per line: step, split, values
   timing.jsonl    one object per line: step, images per second, seconds so far
   status.json     running, done, diverged at a step, failed or interrupted
+  probes/         NAME/STEP.npz: what was measured inside the network
   checkpoints/    the state at some steps
   events.out...   metrics and timing for TensorBoard
 
@@ -35,4 +36,5 @@ from normlab.records.record import (
   InUseError,
   Record,
   RecordError,
+  load,
 )

@@ -53,9 +53,15 @@ class _Encoder(config_dict.CustomJSONEncoder):
 
 
 def comparable(config: dict[str, Any]) -> dict[str, Any]:
-  """A resolved config, flat, without what does not change the result."""
+  """A resolved config, flat, without what does not change the result.
+
+  Fields that are None are left out too: a field that is added to all configs,
+  and is off in this one, does not make it another run.
+  """
   flat = flatten(config)
-  return {k: v for k, v in flat.items() if k not in WITHOUT_EFFECT}
+  return {
+    k: v for k, v in flat.items() if v is not None and k not in WITHOUT_EFFECT
+  }
 
 
 def differences(

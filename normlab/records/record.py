@@ -5,16 +5,19 @@ import errno
 import fcntl
 import os
 import pathlib
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ml_collections
+import numpy as np
 
 from normlab.records import json_files
 from normlab.records.identity import differences, resolved
 
 CONFIG, METRICS, STATUS = 'config.json', 'metrics.jsonl', 'status.json'
 TIMING, CHECKPOINTS = 'timing.jsonl', 'checkpoints'
+PROBES = 'probes'
 LOCK = '.lock'
 # Says which sweep a folder of runs holds.
 SWEEP = 'sweep.json'
@@ -84,6 +87,30 @@ class Record:
     """The rows of timing.jsonl."""
     return self._read_rows(TIMING)
 
+  def probe(self, name: str) -> dict[str, np.ndarray]:
+    """What a probe measured, with the measurements as the first axis.
+
+    Returns:
+      'step', int64 [measurements], rising, and the arrays of the probe by name:
+      [measurements, ...].
+
+    Raises:
+      RecordError: there is no such measurement, or a damaged one.
+    """
+    folder = self.path / PROBES / name
+    files = {int(p.stem): p for p in folder.glob('*.npz')}
+    if not files:
+      measured = sorted(p.name for p in (self.path / PROBES).glob('*'))
+      raise RecordError(
+        f'{str(self.path)!r} has no measurements of {name!r}; it has: '
+        f'{", ".join(measured) or "none"}'
+      )
+    rows = [_arrays(files[step]) for step in sorted(files)]
+    return {
+      'step': np.array(sorted(files)),
+      **{key: np.stack([row[key] for row in rows]) for key in rows[0]},
+    }
+
   def whole_rows(self) -> int:
     """The number of rows of metrics.jsonl in front of the first damaged one."""
     return len(json_files.parse(self._read(METRICS) or b'')[0])
@@ -93,7 +120,8 @@ class Record:
 
     Args:
       rows: of metrics.jsonl that remain.
-      step: of the last row of timing.jsonl that remains.
+      step: of the last row of timing.jsonl, and the last measurement of each
+        probe, that remain.
     """
     timing = 0
     with contextlib.suppress(RecordError):  # Without it, only a rate is lost.
@@ -103,6 +131,9 @@ class Record:
       if path.exists():
         with path.open('rb+') as file:
           file.truncate(sum(len(file.readline()) for _ in range(keep)))
+    for path in self.path.glob(f'{PROBES}/*/*.npz'):
+      if int(path.stem) > step:
+        path.unlink()
 
   def check_whole(self) -> None:
     """Refuses a finished run whose metrics are not all there.
@@ -188,6 +219,16 @@ class Record:
         f'{str(parent)!r}'
       )
 
+  def write_probe(
+    self, step: int, name: str, arrays: Mapping[str, np.ndarray]
+  ) -> None:
+    """Writes a measurement, at once and whole; the same arrays, same bytes."""
+    folder = self.path / PROBES / name
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f'{step}.npz'
+    with json_files.replacing(path) as hidden:
+      np.savez(hidden / path.name, **arrays)
+
   def create(self) -> None:
     """Creates the folder, or raises RecordError if it cannot be written."""
     with _writable(self.path):
@@ -258,6 +299,27 @@ class Record:
 
   def _damaged(self, name: str, problem: str) -> RecordError:
     return RecordError(f'{str(self.path / name)!r} is damaged: {problem}')
+
+
+def load(path: str | os.PathLike[str]) -> Record:
+  """The record of a run.
+
+  Raises:
+    RecordError: there is no run, or its config is damaged.
+  """
+  record = Record(path)
+  if record.config is None:
+    raise RecordError(f'{str(record.path)!r} holds no run: no {CONFIG}')
+  return record
+
+
+def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+  """The arrays of a measurement."""
+  try:
+    with np.load(path) as file:
+      return dict(file)
+  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    raise RecordError(f'{str(path)!r} is damaged: {error}') from error
 
 
 @contextlib.contextmanager

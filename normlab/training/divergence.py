@@ -15,7 +15,7 @@ from flax import linen as nn
 from normlab.journal.checkpoints import Position
 from normlab.journal.journals import Journal
 from normlab.program import training_step
-from normlab.training import preparation, training_rows
+from normlab.training import compiled_calls, preparation, training_rows
 
 
 def keep_last_finite(
@@ -62,7 +62,7 @@ def last_finite(
   run.data.restore(stream)
   while at < most:
     before = training_step.copied(state)
-    state, _ = preparation.run_steps(run, state, at, 1)
+    state, _ = compiled_calls.run_steps(run, state, at, 1)
     if not all_finite(state):
       run.data.restore(stream)
       return at, before
@@ -124,7 +124,11 @@ def _tensors_of_step(
   yield 'activation', list(zip(paths, outputs, strict=True))
   yield 'loss', [('', loss)]
   yield 'gradient', training_step.named_leaves(gradient)
-  new, _ = preparation.run_inputs(run, training_step.copied(state), at, inputs)
+  new, _ = compiled_calls.train_steps(
+    training_step.copied(state),
+    *compiled_calls.arguments_of(run, at, inputs, 1),
+    program=program,
+  )
   yield 'parameter', training_step.named_leaves(new.params)
   yield 'model_state', training_step.named_leaves(new.model_state)
   yield 'opt_state', training_step.named_leaves(new.opt_state)

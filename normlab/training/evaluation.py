@@ -223,3 +223,34 @@ def totals_of(
 
 # Jitted once for the process: runs with equal models share what is compiled.
 batch_totals = jax.jit(totals_of, static_argnames=('model', 'by_batch'))
+
+
+class Stopped(Exception):
+  """An evaluation was asked to stop."""
+
+
+class Stoppable:
+  """A feed whose batches end in `Stopped` once `stop` returns True."""
+
+  def __init__(self, feed: preparation.Feed, stop: Callable[[], bool]):
+    """Asks `stop` before each batch of the feed."""
+    self._feed = feed
+    self._stop = stop
+
+  def eval_batches(
+    self, split: str, batch_size: int
+  ) -> Iterator[tuple[data.Examples, jax.Array]]:
+    """As of the feed."""
+    return self._until_stopped(self._feed.eval_batches(split, batch_size))
+
+  def training_batches(
+    self, count: int, batch_size: int
+  ) -> Iterator[data.Examples]:
+    """As of the feed."""
+    return self._until_stopped(self._feed.training_batches(count, batch_size))
+
+  def _until_stopped(self, batches: Iterator[Any]) -> Iterator[Any]:
+    for batch in batches:
+      if self._stop():
+        raise Stopped
+      yield batch

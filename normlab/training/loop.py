@@ -1,8 +1,9 @@
 """The loop of a run, or of several in step, and its hooks between calls.
 
-Examples come from `data.feeds` through `data.batching` into
-`program.training_step`; metrics go from there through `training_rows` into
-`journal.journals`.
+Where a batch comes from: `single_run`, `data.memory_feed`, `compiled_calls`,
+`program.training_step`, `data.pixels`. Where a metric goes: `program.metrics`,
+`training_step`, `compiled_calls`, `single_run`, `training_rows`,
+`journal.journals`, `journal.writers`.
 """
 
 import contextlib
@@ -12,15 +13,25 @@ from typing import Any, NamedTuple, Protocol
 import ml_collections
 
 from normlab import records
-from normlab.data import feeds
 from normlab.journal.checkpoints import Position
 from normlab.journal.journals import Journal
-from normlab.program import training_step
+from normlab.program import programs, training_step
 from normlab.runtime import distributed, progress_bar, thread_noise
 from normlab.runtime.profiling import Profiler
-from normlab.training import claiming, endings, preparation
+from normlab.training import (
+  claiming,
+  compiled_calls,
+  endings,
+  evaluation,
+  preparation,
+)
+from normlab.training.compiled_calls import (
+  CallMetrics,
+  FetchedCall,
+  PendingMetrics,
+  is_due,
+)
 from normlab.training.single_run import SingleRun
-from normlab.training.training_rows import PendingMetrics, is_due
 
 
 def train(
@@ -77,9 +88,10 @@ def train(
       )
       # A trace has no evaluations in it.
       hooks = [
-        shown_on(display),
+        showing(display),
         Hook(profiler.ends, profiler.close),
-        evaluation(run),
+        evaluating(run),
+        measuring(run),
         Hook(profiler.starts, profiler.start),
       ]
       with contextlib.closing(profiler), run.last_finite_kept():
@@ -104,26 +116,20 @@ class Trainable(Protocol):
   def is_over(self) -> bool:
     """Whether every run has ended."""
 
-  def run_steps(self, first: int, count: int) -> preparation.CallMetrics:
+  def run_steps(self, first: int, count: int) -> CallMetrics:
     """Dispatches `count` updates from step `first` (from 0)."""
 
   def parameter_norms(self) -> training_step.Metrics:
     """Dispatches the norms of the parameters."""
 
-  def write_rows(
-    self,
-    first: int,
-    metrics: preparation.CallMetrics,
-    norms: training_step.Metrics,
-    rate: float,
-  ) -> None:
-    """Writes the training rows; see `TrainRows.write`."""
+  def write_rows(self, fetched: FetchedCall) -> None:
+    """Writes the training rows that end with a call."""
 
   def evaluate(self, step: int, split: str) -> None:
     """Writes the evaluation of a split.
 
     Raises:
-      feeds.Stopped: `stop` returned True.
+      evaluation.Stopped: `stop` returned True.
     """
 
   def positions(self, step: int) -> Any:
@@ -153,14 +159,14 @@ class Hook(NamedTuple):
   Attributes:
     is_due: whether to act, given the number of updates so far.
     act: is given the same, between calls, when all updates so far are computed
-      and logged; raises `feeds.Stopped` if the runs are to stop.
-    fetched: is given the metrics of each call and its first step (from 0), when
-      they are on the host and logged; the device is calls ahead.
+      and logged; raises `evaluation.Stopped` if the runs are to stop.
+    fetched: is given each call when its metrics are on the host and logged; the
+      device is calls ahead.
   """
 
   is_due: Callable[[int], bool] = lambda step: False
   act: Callable[[int], None] = lambda step: None
-  fetched: Callable[[int, preparation.CallMetrics], None] = lambda *_: None
+  fetched: Callable[[FetchedCall], None] = lambda call: None
 
 
 def steps(runs: Trainable, hooks: Sequence[Hook]) -> Iterator[None]:
@@ -177,26 +183,24 @@ def steps(runs: Trainable, hooks: Sequence[Hook]) -> Iterator[None]:
   """
   config, start = runs.config, runs.start
 
-  def on_fetched(
-    first: int, metrics: preparation.CallMetrics, *row: Any
-  ) -> None:
-    runs.write_rows(first, metrics, *row)
+  def on_fetched(fetched: FetchedCall) -> None:
+    runs.write_rows(fetched)
     for hook in hooks:
-      hook.fetched(first, metrics)
+      hook.fetched(fetched)
 
   pending = PendingMetrics(
     config, norms_of=runs.parameter_norms, on_fetched=on_fetched
   )
   between_calls(runs, pending, hooks, start.step, saving=False)
   yield
-  for first, count in preparation.calls(config, start.step):
+  for first, count in compiled_calls.calls(config, start.step):
     if runs.is_over():
       return
     pending.add(first, runs.run_steps(first, count))
     step = first + count
     last = step == config.total_steps
     stopping = runs.stop() and not last
-    saves = is_due(step, preparation.checkpoint_every(config))
+    saves = is_due(step, compiled_calls.checkpoint_every(config))
     saving = last or stopping or saves
     between_calls(runs, pending, hooks, step, saving=saving)
     if stopping:
@@ -224,23 +228,23 @@ def between_calls(
     try:
       for hook in due:
         hook.act(step)
-    except feeds.Stopped:
+    except evaluation.Stopped:
       runs.interrupt(step, positions)
     else:
       runs.save(step, best_only=not saving)
 
 
-def shown_on(display: progress_bar.Progress) -> Hook:
+def showing(display: progress_bar.Progress) -> Hook:
   """Shows every step of a run alone."""
 
-  def show(first: int, metrics: preparation.CallMetrics) -> None:
-    for step, of_step in enumerate(metrics.rows(), start=first + 1):
+  def show(fetched: FetchedCall) -> None:
+    for step, of_step in fetched.rows():
       display.step(step, of_step)
 
   return Hook(fetched=show)
 
 
-def evaluation(runs: Trainable) -> Hook:
+def evaluating(runs: Trainable) -> Hook:
   """Evaluates on the validation split, at the end on the test split too."""
   config, start = runs.config, runs.start
 
@@ -255,3 +259,17 @@ def evaluation(runs: Trainable) -> Hook:
       runs.evaluate(step, split)
 
   return Hook(evaluation_due, evaluate)
+
+
+def measuring(run: SingleRun) -> Hook:
+  """Measures what the config asks for, from before the first step on."""
+  every = programs.measure_every(run.config)
+
+  def measurement_due(step: int) -> bool:
+    if every is None:
+      return False
+    # A run that resumes has measured before it was saved.
+    again = step == run.start.step and not run.start.evaluation_due
+    return is_due(step, every) and (step == 0 or not again)
+
+  return Hook(measurement_due, run.measure)

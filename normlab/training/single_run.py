@@ -4,13 +4,22 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator
 
-from normlab.data import feeds
+import jax
+
+from normlab import probes
 from normlab.journal.checkpoints import Position
 from normlab.journal.journals import Journal
 from normlab.program import training_step
 from normlab.runtime import distributed, progress_bar
 from normlab.runtime.interruption import Interrupted
-from normlab.training import description, divergence, evaluation, preparation
+from normlab.training import (
+  compiled_calls,
+  description,
+  divergence,
+  evaluation,
+  preparation,
+)
+from normlab.training.compiled_calls import CallMetrics, FetchedCall
 from normlab.training.training_rows import DivergedError, TrainRows
 
 
@@ -40,32 +49,26 @@ class SingleRun:
     self.stop = distributed.Agreement(stop)
     self._evaluated = run
     if distributed.is_alone():
-      self._evaluated = run._replace(data=feeds.Stoppable(run.data, stop))
+      self._evaluated = run._replace(data=evaluation.Stoppable(run.data, stop))
 
   def is_over(self) -> bool:
     """Never: a run alone ends by an exception."""
     return False
 
-  def run_steps(self, first: int, count: int) -> preparation.CallMetrics:
+  def run_steps(self, first: int, count: int) -> CallMetrics:
     """Dispatches `count` updates from step `first` (from 0)."""
-    self._state, metrics = preparation.run_steps(
+    self._state, metrics = compiled_calls.run_steps(
       self._run, self._state, first, count
     )
     return metrics
 
-  def write_rows(
-    self,
-    first: int,
-    metrics: preparation.CallMetrics,
-    norms: training_step.Metrics,
-    rate: float,
-  ) -> None:
-    """Writes the training rows; see `TrainRows.write`."""
-    self._rows.write(first, metrics, norms, rate)
+  def write_rows(self, fetched: FetchedCall) -> None:
+    """Writes the training rows that end with a call."""
+    self._rows.write(fetched)
 
   def parameter_norms(self) -> training_step.Metrics:
     """Dispatches the norms of the parameters."""
-    return preparation.parameter_norms(
+    return compiled_calls.parameter_norms(
       self._state.params, each=self.config.log_layer_norms
     )
 
@@ -74,13 +77,19 @@ class SingleRun:
 
     Raises:
       DivergedError: a loss that is not finite.
-      feeds.Stopped: `stop` returned True.
+      evaluation.Stopped: `stop` returned True.
     """
     metrics = evaluation.evaluate(self._evaluated, self._state, split)
     self._journal.write(step, split, metrics)
     self._display.evaluated(step, split, metrics)
     if not math.isfinite(metrics['loss']):
       raise DivergedError(step, split)
+
+  def measure(self, step: int) -> None:
+    """Writes what each probe of the config measures."""
+    for name in self.config.probes.names:
+      measured = probes.find(name)(self._run, self._state, step)
+      self._journal.write_probe(step, name, jax.device_get(measured))
 
   def positions(self, step: int) -> Position:
     """Where the run stands."""

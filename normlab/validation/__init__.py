@@ -1,8 +1,9 @@
 """Checks a whole config before anything compiles or is written.
 
-`fields` has the rule of each field; `owners`, `training` and `inputs` have the
-rules between fields. The checks of the parts (names, fields, shapes) are called
-from here. Every problem is one line: field, value, what is allowed.
+`fields` has the rule of each field; `owners`, `training`, `inputs` and
+`measuring` have the rules between fields. The checks of the parts (names,
+fields, shapes) are called from here. Every problem is one line: field, value,
+what is allowed.
 """
 
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import ml_collections
 
 from normlab.errors import ConfigError
-from normlab.validation import fields, inputs, owners, training
+from normlab.validation import fields, inputs, measuring, owners, training
 from normlab.validation.facts import Facts
 from normlab.validation.relation import Relation, ask_all
 
@@ -21,6 +22,7 @@ RELATIONS: tuple[Relation, ...] = (
   *owners.RELATIONS,
   *training.RELATIONS,
   *inputs.RELATIONS,
+  *measuring.RELATIONS,
 )
 
 

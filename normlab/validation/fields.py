@@ -91,6 +91,10 @@ FIELDS: dict[str, Rule] = {
   'schedule.decay_steps': optional(rules.AT_LEAST_ONE),
   'schedule.boundaries': optional(rules.BOUNDARIES),
   'schedule.final_fraction': optional(rules.MOMENTUM),
+  'probes.names': optional(rules.NAMES),
+  'probes.every': optional(rules.AT_LEAST_ONE),
+  'probes.layers': optional(rules.NAMES),
+  'probes.step_lengths': optional(rules.STEP_LENGTHS),
 }
 SECTIONS = tuple(
   dict.fromkeys(field.split('.')[0] for field in FIELDS if '.' in field)

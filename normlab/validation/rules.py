@@ -143,6 +143,14 @@ BOUNDARIES = Rule(
   ),
   'rising whole numbers of at least 1, as (400, 800)',
 )
+NAMES = Rule(
+  lambda v: several(TEXT.holds)(v) and len(v) == len({*v}),
+  "texts, none twice, as ('outputs', 'affine')",
+)
+STEP_LENGTHS = Rule(
+  several(NOT_NEGATIVE.holds),
+  'finite numbers of at least 0, in float32, as (0.5, 1.0, 2.0)',
+)
 STATISTICS_NAMES = Rule(
   lambda v: (
     several(lambda name: isinstance(name, str) and name in STATISTICS)(v)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from normlab.data import Augmentation, augmentation
+from normlab.data import Augmentation, pixels
 
 BATCH, HEIGHT, WIDTH, CHANNELS = 48, 4, 5, 2
 KEY = jax.random.key(0)
@@ -85,8 +85,8 @@ def test_flip_mirrors_left_to_right_or_not_at_all(images):
 def test_crop_and_flip_together_change_each_image_on_its_own(images):
   both = augment(Augmentation(random_crop=1, random_flip=True), KEY, images)
   crop_key, flip_key = jax.random.split(KEY)
-  cropped = augmentation.random_crop(crop_key, images, 1)
-  expected = augmentation.random_flip(flip_key, cropped)
+  cropped = pixels.random_crop(crop_key, images, 1)
+  expected = pixels.random_flip(flip_key, cropped)
   np.testing.assert_array_equal(both, expected)
   places = corners(images, np.asarray(cropped), padding=1)
   pairs = set(zip(places, is_flipped(cropped, both), strict=True))

@@ -5,16 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from normlab import data
-from normlab.data import batching
+from normlab.data import memory_feed
 
 EXAMPLES, BATCH = 11, 3
 
 
 def shuffled(seed=0, examples=EXAMPLES, batch=BATCH):
-  return data.Shuffled(jax.random.key(seed), examples, batch)
+  return memory_feed.Shuffled(jax.random.key(seed), examples, batch)
 
 
-rows_of_step = jax.jit(data.rows_of_step, static_argnames='batch_size')
+rows_of_step = jax.jit(memory_feed.rows_of_step, static_argnames='batch_size')
 
 
 def rows(source, step, batch=BATCH):
@@ -95,7 +95,7 @@ def test_orders_are_those_of_the_epochs_of_a_call(first, count, batch, seed):
   begin = first // per_epoch
   assert begin + len(orders) > (first + count - 1) // per_epoch
   for i, order in enumerate(orders):
-    expected = batching.epoch_order(
+    expected = memory_feed.epoch_order(
       jax.random.key(seed % 100), begin + i, EXAMPLES
     )
     np.testing.assert_array_equal(order, expected)
@@ -124,7 +124,7 @@ def test_step_has_its_part_of_the_order_of_its_epoch(draw):
       for epoch in range(begin, number + 1)
     ]
   )
-  found = data.rows_of_step(orders, first, step, batch)
+  found = memory_feed.rows_of_step(orders, first, step, batch)
   start = (step - number * per_epoch) * batch
   np.testing.assert_array_equal(found, orders[-1, start : start + batch])
 
@@ -133,7 +133,7 @@ def test_step_has_its_part_of_the_order_of_its_epoch(draw):
 @settings(max_examples=20, deadline=None)
 def test_ordered_rows_cover_each_example_once(num_examples, batch_size):
   covered = []
-  for rows, valid in data.ordered_rows(num_examples, batch_size):
+  for rows, valid in memory_feed.ordered_rows(num_examples, batch_size):
     assert rows.shape == valid.shape == (batch_size,)
     assert rows.dtype == np.int32 and valid.dtype == bool
     # The filling are real examples: the first ones.

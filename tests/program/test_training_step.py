@@ -8,9 +8,10 @@ import pytest
 from flax import linen as nn
 
 from normlab import data, models, norms
-from normlab.data import feeds
+from normlab.data.stream_feed import Streamed
 from normlab.program import training_step
 from normlab.program.programs import Hyper, Program
+from normlab.training import compiled_calls
 
 RATE, DECAY, MOMENTUM, CLASSES = 0.1, 0.01, 0.9, 3
 KEY = jax.random.key(7)
@@ -25,7 +26,6 @@ jitted = functools.partial(jit, static_argnames='program')
 
 
 train_step = jitted(training_step.train_step)
-train_steps = jitted(training_step.train_steps)
 init_state = jitted(training_step.init_state)
 gradient_of = jitted(training_step.gradient_of)
 accumulated_gradient = jitted(training_step.accumulated_gradient)
@@ -174,9 +174,9 @@ def test_several_steps_are_repeated_single_steps(split, pixels, start):
   for rows, rate in zip(ROWS, rates, strict=True):
     state, mean = step_on(state, split.take(rows), pixels, program, rate)
     metrics.append(mean)
-  inputs = feeds.Streamed(split.take(ROWS))
-  scanned, scanned_means = train_steps(
-    start(program),
+  inputs = Streamed(split.take(ROWS))
+  scanned, called = compiled_calls.train_steps(
+    training_step.copied(start(program)),
     inputs,
     pixels,
     HYPER.with_rates(rates),
@@ -185,8 +185,11 @@ def test_several_steps_are_repeated_single_steps(split, pixels, start):
   )
   assert_trees_close(scanned, state, rtol=1e-4, atol=1e-6)
   stacked = jax.tree.map(lambda *values: jnp.stack(values), *metrics)
-  assert_trees_close(scanned_means, stacked, rtol=1e-4, atol=1e-6)
-  assert scanned_means['loss'].shape == (3,)
+  for i, name in enumerate(called.names):
+    np.testing.assert_allclose(
+      called.values[:, i], stacked[name], rtol=1e-4, atol=1e-6
+    )
+  assert called.values.shape == (3, len(stacked))
   assert scanned.step == 3
 
 
@@ -230,9 +233,9 @@ def test_any_collection_is_carried_along(split, pixels):
   program = Program(Counted(), 'momentum')
   images = split.images[:2].astype(jnp.float32)
   state = init_state(KEY, images, HYPER, program=program)
-  state, _ = train_steps(
+  state, _ = compiled_calls.train_steps(
     state,
-    feeds.Streamed(split.take(ROWS)),
+    Streamed(split.take(ROWS)),
     pixels,
     HYPER.with_rates(jnp.full(3, RATE)),
     KEY,

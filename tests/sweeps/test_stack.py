@@ -10,7 +10,7 @@ import stacked_runs as stacked
 
 from normlab import validation
 from normlab.sweeps.runners.stacked import stackable, stacks
-from normlab.training import evaluation, preparation
+from normlab.training import compiled_calls, evaluation, preparation
 
 STEPS = 3
 # What all tests share, so that they share its programs too.
@@ -112,7 +112,7 @@ def alone(fields):
   ready, before = prepared(json.dumps(fields))
   state, rows = jax.device_put(before), []
   for step in range(STEPS):
-    state, metrics = preparation.run_steps(ready, state, step, 1)
+    state, metrics = compiled_calls.run_steps(ready, state, step, 1)
     rows.extend(metrics.rows())
   return jax.device_get(state), rows
 

@@ -14,7 +14,7 @@ from normlab import models, norms, validation
 from normlab.journal.checkpoints import Position
 from normlab.program import training_step
 from normlab.runtime import devices
-from normlab.training import divergence, preparation
+from normlab.training import compiled_calls, divergence, preparation
 
 
 def prepare(norm, learning_rate=0.1):
@@ -189,7 +189,7 @@ def states(diverging):
   found = [preparation.initial_state(diverging)]
   while is_finite(found[-1]):
     before = copied(found[-1])
-    state, _ = preparation.run_steps(diverging, before, len(found) - 1, 1)
+    state, _ = compiled_calls.run_steps(diverging, before, len(found) - 1, 1)
     found.append(state)
     assert len(found) < 12
   return found

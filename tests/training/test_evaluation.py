@@ -12,7 +12,7 @@ import pytest
 
 from configs import base
 from normlab import data, models, norms
-from normlab.data import feeds
+from normlab.data.memory_feed import MemoryFeed
 from normlab.program import training_step
 from normlab.program.programs import Program
 from normlab.runtime import devices
@@ -73,7 +73,7 @@ def randomized(model, seed=1):
 
 @functools.cache
 def feed(num_devices=1):
-  return feeds.MemoryFeed(splits(), KEY, BATCH, devices.mesh(num_devices))
+  return MemoryFeed(splits(), KEY, BATCH, devices.mesh(num_devices))
 
 
 class Ready(NamedTuple):
@@ -81,7 +81,7 @@ class Ready(NamedTuple):
 
   config: ml_collections.ConfigDict
   program: Program
-  data: feeds.MemoryFeed
+  data: MemoryFeed
   standardizer: data.Standardizer
   state: training_step.TrainState
 

@@ -11,7 +11,7 @@ import pytest
 from configs import base
 from normlab import errors, norms, records, validation
 from normlab.runtime import progress_bar
-from normlab.training import loop, preparation
+from normlab.training import compiled_calls, loop, preparation
 
 
 class Recorder(progress_bar.Progress):
@@ -161,19 +161,19 @@ def test_nothing_is_written_for_a_bad_config(tmp_path):
 @pytest.mark.parametrize('per_call', [1, 3, 5, 100])
 def test_calls_cover_each_step_once_and_cross_no_stop(per_call):
   config = tiny_config(steps_per_call=per_call, checkpoint_every=7)
-  calls = list(preparation.calls(config))
+  calls = list(compiled_calls.calls(config))
   steps = [first + i for first, count in calls for i in range(count)]
   assert steps == list(range(12))
   assert all(count <= per_call for _, count in calls)
   ends = {first + count for first, count in calls}
   assert {4, 5, 7, 8, 10, 12} <= ends
   for i, (first, _) in enumerate(calls):
-    assert list(preparation.calls(config, first)) == calls[i:]
+    assert list(compiled_calls.calls(config, first)) == calls[i:]
 
 
 def test_runs_that_differ_in_numbers_share_what_is_compiled(tmp_path):
   train(tiny_config(), tmp_path / 'a')
-  compiled = preparation.train_steps._cache_size()
+  compiled = compiled_calls.train_steps._cache_size()
   changed = {
     'seed': 5,
     'optimizer.learning_rate_multiplier': 5.0,
@@ -181,13 +181,13 @@ def test_runs_that_differ_in_numbers_share_what_is_compiled(tmp_path):
     'schedule.name': 'cosine',
   }
   train(tiny_config(**changed), tmp_path / 'b')
-  assert preparation.train_steps._cache_size() == compiled
+  assert compiled_calls.train_steps._cache_size() == compiled
 
 
 def test_the_state_is_donated(tmp_path):
   config = tiny_config()
   ready = preparation.prepare(validation.check(config))
   state = preparation.initial_state(ready)
-  preparation.run_steps(ready, state, 0, 1)
+  compiled_calls.run_steps(ready, state, 0, 1)
   leaves = jax.tree.leaves(state.params)
   assert all(leaf.is_deleted() for leaf in leaves)

@@ -10,7 +10,7 @@ import pytest
 from configs import base
 from normlab import errors, validation
 from normlab.runtime import devices
-from normlab.training import preparation
+from normlab.training import compiled_calls, preparation
 
 
 def make_config(**fields):
@@ -115,7 +115,7 @@ def losses(num_devices, **fields):
   """Of the first steps, in one call."""
   ready = prepare(num_devices, **fields)
   state = devices.replicate(start(), ready.mesh)
-  state, metrics = preparation.run_steps(ready, state, 0, STEPS)
+  state, metrics = compiled_calls.run_steps(ready, state, 0, STEPS)
   used = {d for x in jax.tree.leaves(state) for d in x.sharding.device_set}
   assert len(used) == num_devices
   return np.array([of_step['loss'] for of_step in metrics.rows()])

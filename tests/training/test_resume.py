@@ -14,11 +14,10 @@ import stopped_runs
 from tensorboard.backend.event_processing import event_accumulator
 
 from normlab import records
-from normlab.data import feeds
 from normlab.journal import writers
 from normlab.runtime import progress_bar
 from normlab.runtime.interruption import STATUS, Interrupted
-from normlab.training import loop, preparation
+from normlab.training import compiled_calls, evaluation, loop
 
 # State of every kind: an optimizer's, a norm's, an average of the parameters,
 # dropout and augmentation by keys, a window of steps that is not written yet.
@@ -50,13 +49,13 @@ class Watched(progress_bar.Progress):
 def train(config, folder, *, calls=None):
   """Trains in this process, at most some calls of the compiled program."""
   made, display = [], Watched()
-  run_steps = preparation.run_steps
+  run_steps = compiled_calls.run_steps
 
   def counted(*args):
     made.append(args)
     return run_steps(*args)
 
-  with mock.patch.object(preparation, 'run_steps', counted):
+  with mock.patch.object(compiled_calls, 'run_steps', counted):
     try:
       loop.train(
         config,
@@ -381,11 +380,11 @@ def test_a_stop_in_an_evaluation_saves_the_state_before_it(
   def until_stopped(feed, items):
     for item in items:
       if next(given) == batches:
-        raise feeds.Stopped
+        raise evaluation.Stopped
       yield item
 
   with monkeypatch.context() as patch:
-    patch.setattr(feeds.Stoppable, '_until_stopped', until_stopped)
+    patch.setattr(evaluation.Stoppable, '_until_stopped', until_stopped)
     with pytest.raises(Interrupted):
       loop.train(config, str(tmp_path / 'cut'), progress=lambda _: Watched())
   status = records.Record(tmp_path / 'cut').status

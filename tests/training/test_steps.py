@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from configs import base
-from normlab.data import feeds
 from normlab.journal.checkpoints import Position
-from normlab.training import loop
-from normlab.training.preparation import CallMetrics
+from normlab.training import evaluation, loop
+from normlab.training.compiled_calls import CallMetrics
 
 
 class Runs:
@@ -37,9 +36,9 @@ class Runs:
   def parameter_norms(self):
     return {'parameter_norm': np.float32(1)}
 
-  def write_rows(self, first, metrics, norms, rate):
-    self.events.append(('rows', first + metrics.count))
-    self._over = first + metrics.count == self._ends_at
+  def write_rows(self, fetched):
+    self.events.append(('rows', fetched.end))
+    self._over = fetched.end == self._ends_at
 
   def evaluate(self, step, split):
     self.events.append((split, step))
@@ -63,7 +62,7 @@ class Runs:
 
 def events(runs, hooks=None):
   """What happens, from the start to the end of the loop."""
-  for _ in loop.steps(runs, hooks or [loop.evaluation(runs)]):
+  for _ in loop.steps(runs, hooks or [loop.evaluating(runs)]):
     pass
   return runs.events
 
@@ -101,7 +100,7 @@ def test_hooks_act_in_their_order_once_the_rows_so_far_are_written():
   runs = Runs(Position(8))
   hooks = [
     noting(runs, 'first', (8, 10)),
-    loop.evaluation(runs),
+    loop.evaluating(runs),
     noting(runs, 'last', (10,)),
   ]
   assert events(runs, hooks) == [
@@ -132,7 +131,7 @@ def test_runs_that_are_told_to_stop_are_saved_first():
 
 def test_hook_that_is_stopped_interrupts_with_the_positions_before_it():
   runs = Runs(Position(4))
-  hooks = [noting(runs, 'stopped', (5,), feeds.Stopped())]
+  hooks = [noting(runs, 'stopped', (5,), evaluation.Stopped())]
   assert events(runs, hooks) == [
     ('steps', 5),
     ('rows', 5),
@@ -144,8 +143,8 @@ def test_hook_that_is_stopped_interrupts_with_the_positions_before_it():
 def test_hooks_get_the_metrics_of_each_call_when_its_rows_are_written():
   runs = Runs(Position(4))
 
-  def fetched(first, metrics):
-    runs.events.append(('fetched', first, metrics.count))
+  def fetched(call):
+    runs.events.append(('fetched', call.first, call.metrics.count))
 
   assert events(runs, [loop.Hook(fetched=fetched)]) == [
     ('steps', 5),

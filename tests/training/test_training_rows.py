@@ -6,13 +6,9 @@ import numpy as np
 import pytest
 
 from configs import base
-from normlab.training import preparation, training_rows
-from normlab.training.preparation import CallMetrics
-from normlab.training.training_rows import (
-  DivergedError,
-  PendingMetrics,
-  TrainRows,
-)
+from normlab.training import compiled_calls
+from normlab.training.compiled_calls import CallMetrics, PendingMetrics
+from normlab.training.training_rows import DivergedError, TrainRows
 
 RATES = np.linspace(1, 0.1, 10, dtype=np.float32)
 LOSSES = [5.0, 4.0, 3.0, 2.5, 2.0, 1.5, 1.0, 0.75, 0.5, 0.25]
@@ -45,7 +41,7 @@ class Seconds:
 @pytest.fixture
 def seconds(monkeypatch):
   seconds = Seconds()
-  monkeypatch.setattr(training_rows.time, 'monotonic', seconds)
+  monkeypatch.setattr(compiled_calls.time, 'monotonic', seconds)
   return seconds
 
 
@@ -66,13 +62,13 @@ class Log(PendingMetrics):
     self.rows, self.updates, self.each = rows, 0, config.log_layer_norms
     self.steps = 0
 
-  def taken(self, first, metrics, norms, rate):
-    self.rows.write(first, metrics, norms, rate)
-    self.steps = first + metrics.count
+  def taken(self, fetched):
+    self.rows.write(fetched)
+    self.steps = fetched.end
 
   def norms(self):
     params = {'layer1': {'kernel': np.full(4, self.updates, np.float32)}}
-    return preparation.parameter_norms(params, each=self.each)
+    return compiled_calls.parameter_norms(params, each=self.each)
 
   def add(self, first, metrics):
     self.updates = first + metrics.count
@@ -125,7 +121,7 @@ def test_metrics_between_rows_are_fetched_now_and_then(seconds):
   call(log, 0, 1)
   call(log, 1, 1)
   assert log.steps == 0
-  seconds.now += 2 * training_rows.FETCH_EVERY
+  seconds.now += 2 * compiled_calls.FETCH_EVERY
   # Those of this call may still be computed.
   call(log, 2, 1)
   assert log.steps == 2
@@ -137,7 +133,7 @@ def test_metrics_between_rows_are_fetched_now_and_then(seconds):
 def test_metrics_are_fetched_before_too_many_calls_are_in_flight(
   seconds, monkeypatch
 ):
-  monkeypatch.setattr(training_rows, 'MOST_PENDING', 3)
+  monkeypatch.setattr(compiled_calls, 'MOST_PENDING', 3)
   log, _ = make(log_every=10)
   fetched = []
   for step in range(8):

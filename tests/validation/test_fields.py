@@ -38,10 +38,21 @@ VALUES = {
   rules.WIDTH: ((0.1, 2.0, 1), (0.0, -1.0, INF, NAN, 1e30)),
   rules.WIDTHS: (
     ((1,), (3, 4), [5], (np.int64(6),)),
-    ((), (0,), (2, 1.5), (-1,), (2**21,), [[3]]),
+    ((), (0,), (2, 1.5), (-1,), (2**21,), [[3]], ('1',)),
   ),
-  rules.AXES: (((1, 2, 3), (-1,)), ((), (1.5,), (2**40,))),
-  rules.BOUNDARIES: (((1,), (4, 8), [2]), ((), (0,), (8, 4), (4, 4), (1.5,))),
+  rules.AXES: (((1, 2, 3), (-1,)), ((), (1.5,), (2**40,), ('1',))),
+  rules.BOUNDARIES: (
+    ((1,), (4, 8), [2]),
+    ((), (0,), (8, 4), (4, 4), (1.5,), ('1',)),
+  ),
+  rules.NAMES: (
+    (('outputs',), ['a', 'layer1/b']),
+    ((), ('',), ('a', 'a'), (1,), ('a', None)),
+  ),
+  rules.STEP_LENGTHS: (
+    ((0.0,), (0.5, 1), [np.float32(2)]),
+    ((), (-1.0,), (INF,), ('1',)),
+  ),
   rules.STATISTICS_NAMES: (
     (('running',), ['batch'], ('recalibrated', 'running', 'batch')),
     ((), ('runing',), ('batch', 'batch'), ('running', None), (['batch'],)),
@@ -54,7 +65,7 @@ WRONG_TYPES = {
   float: (True, np.False_, '0.5', (0.5,), 0.5j, np.array(0.5), object()),
   bool: (0, 1, 1.0, 'True', (True,)),
   str: (3, True, ('a',), ['a'], b'a', {'a'}),
-  tuple: ('12', 3, 1.5, (True,), ('1',), ((1,),), {1}, (NAN,), (None,)),
+  tuple: ('12', 3, 1.5, (True,), ((1,),), {1}, (NAN,), (None,)),
 }
 
 

@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 
 from normlab import errors, registry
 from normlab.data import images
-from normlab.data.batching import Examples, Standardizer
+from normlab.data.pixels import Examples, Standardizer
 from normlab.data.sets import digits, digits_affine
 from normlab.data.sets.prepared import (
   find,

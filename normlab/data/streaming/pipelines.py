@@ -11,7 +11,7 @@ import grain
 import numpy as np
 
 from normlab import errors
-from normlab.data.batching import Examples
+from normlab.data.pixels import Examples
 from normlab.data.streaming.decoding import Augment, Centre
 from normlab.data.streaming.examples import ExampleSource, WhileOpen
 

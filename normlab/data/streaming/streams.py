@@ -13,7 +13,7 @@ import numpy as np
 
 from normlab import errors
 from normlab.data import images
-from normlab.data.batching import Examples
+from normlab.data.pixels import Examples
 from normlab.data.streaming import pipelines
 from normlab.data.streaming.decoding import Augment
 from normlab.data.streaming.examples import ExampleSource

@@ -72,6 +72,7 @@ def can_be_stacked(config: Config) -> bool:
     and config.num_devices in (None, 1)
     and not config.profile
     and not config.debug_nans
+    and not config.probes.names
     and jax.process_count() == 1
   )
 

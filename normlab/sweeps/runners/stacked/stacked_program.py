@@ -14,10 +14,11 @@ from flax import struct
 from jax.sharding import Mesh, PartitionSpec
 
 from normlab import data
-from normlab.data.feeds import Resident
+from normlab.data.memory_feed import Resident
 from normlab.program import metrics, training_step
 from normlab.program.programs import Hyper, Program
-from normlab.training import evaluation, preparation
+from normlab.training import evaluation
+from normlab.training.compiled_calls import CallMetrics, as_call_metrics
 
 Tree = TypeVar('Tree')
 AXIS = 'members'
@@ -48,8 +49,8 @@ def train_steps(
   *,
   program: Program,
   mesh: Mesh,
-) -> tuple[Stacked, preparation.CallMetrics]:
-  """`training_step.train_steps` of each member; one ends where its loss does.
+) -> tuple[Stacked, CallMetrics]:
+  """`compiled_calls.train_steps` of each member; one ends where its loss does.
 
   The states are donated.
   """
@@ -65,7 +66,7 @@ def train_steps(
       return Stacked(kept, alive), means
 
     member, means = training_step.repeated(one, member, len(hyper.rates))
-    return member, preparation.as_call_metrics(means)
+    return member, as_call_metrics(means)
 
   axes = (0, inputs.replace(split=None, orders=0, first=None), None, 0, 0)
   every = over_members(member_steps, axes, mesh)
@@ -100,7 +101,7 @@ def batch_totals(
 def parameter_norms(
   params: training_step.Params, *, each: bool
 ) -> training_step.Metrics:
-  """`preparation.parameter_norms` of each member."""
+  """`compiled_calls.parameter_norms` of each member."""
   one = functools.partial(
     training_step.euclidean_norms, 'parameter_norm', each=each
   )

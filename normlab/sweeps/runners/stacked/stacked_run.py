@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterator, Sequence
 
 from normlab import records
-from normlab.data import feeds
 from normlab.journal.checkpoints import Position
 from normlab.program import training_step
 from normlab.runtime import thread_noise
@@ -14,7 +13,8 @@ from normlab.sweeps.runners.stacked import stackable
 from normlab.sweeps.runners.stacked.stacked_member import StackedMember
 from normlab.sweeps.runners.stacked.stacked_program import parameter_norms
 from normlab.sweeps.runners.stacked.stacks import Stack
-from normlab.training import loop, preparation
+from normlab.training import evaluation, loop
+from normlab.training.compiled_calls import CallMetrics, FetchedCall
 from normlab.training.training_rows import DivergedError
 
 
@@ -99,7 +99,7 @@ class StackedRun:
       Each member when it has ended, unless it was interrupted.
     """
     yielded = set()
-    for _ in loop.steps(self, [loop.evaluation(self)]):
+    for _ in loop.steps(self, [loop.evaluating(self)]):
       for member in self._members:
         if member.ended and member.path not in yielded:
           yielded.add(member.path)
@@ -114,7 +114,7 @@ class StackedRun:
     """Whether every member has ended."""
     return not self._live()
 
-  def run_steps(self, first: int, count: int) -> preparation.CallMetrics:
+  def run_steps(self, first: int, count: int) -> CallMetrics:
     """Dispatches `count` updates of each member from step `first` (from 0)."""
     return self._stack.run_steps(first, count)
 
@@ -123,18 +123,11 @@ class StackedRun:
     params = self._stack.state.state.params
     return parameter_norms(params, each=self.config.log_layer_norms)
 
-  def write_rows(
-    self,
-    first: int,
-    metrics: preparation.CallMetrics,
-    norms: training_step.Metrics,
-    rate: float,
-  ) -> None:
+  def write_rows(self, fetched: FetchedCall) -> None:
     """Writes the training rows of each member that has not ended."""
     for i in self._live():
-      own = {name: norm[i] for name, norm in norms.items()}
       with self._guarded(i):
-        self._members[i].rows.write(first, metrics.of_member(i), own, rate)
+        self._members[i].rows.write(fetched.of_member(i))
 
   def stop(self) -> bool:
     """Polls the caller, and returns True to save and stop."""
@@ -156,12 +149,12 @@ class StackedRun:
     """Writes the rows of a split of all members.
 
     Raises:
-      feeds.Stopped: the sweep is to end.
+      evaluation.Stopped: the sweep is to end.
     """
     if self.is_over():
       return
     # Not an attribute: in a cycle it would keep a stack that has ended.
-    feed = feeds.Stoppable(self._members[0].run.data, self.stop)
+    feed = evaluation.Stoppable(self._members[0].run.data, self.stop)
     found = self._stack.evaluate(feed, split)
     for i in self._live():
       with self._guarded(i):

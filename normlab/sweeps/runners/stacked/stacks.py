@@ -21,6 +21,7 @@ from normlab.sweeps.runners.stacked.stacked_program import (
   train_steps,
 )
 from normlab.training import evaluation, preparation
+from normlab.training.compiled_calls import CallMetrics
 
 Tree = TypeVar('Tree')
 
@@ -56,7 +57,7 @@ class Stack:
     self._standardizer = devices.replicate(runs[0].standardizer, self._mesh)
     self._program = runs[0].program
 
-  def run_steps(self, first: int, count: int) -> preparation.CallMetrics:
+  def run_steps(self, first: int, count: int) -> CallMetrics:
     """Makes `count` updates of each member from step `first` (from 0).
 
     Returns:

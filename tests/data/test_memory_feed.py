@@ -8,7 +8,9 @@ import pytest
 
 from configs import base
 from normlab import data
-from normlab.data import feeds
+from normlab.data import memory_feed
+from normlab.data.memory_feed import MemoryFeed
+from normlab.data.stream_feed import StreamFeed
 from normlab.runtime import devices
 
 TRAIN, VALIDATION, BATCH = 22, 11, 8
@@ -27,7 +29,7 @@ SPLITS = {'train': split(TRAIN, 0), 'validation': split(VALIDATION, 100)}
 
 @functools.cache
 def feed(num_devices):
-  return feeds.MemoryFeed(SPLITS, KEY, BATCH, devices.mesh(num_devices))
+  return MemoryFeed(SPLITS, KEY, BATCH, devices.mesh(num_devices))
 
 
 @jax.jit
@@ -50,10 +52,10 @@ def assert_shared_by(array, num_devices):
 def test_batches_are_the_rows_of_the_order(num_devices):
   source, first, count = feed(num_devices), 1, 4
   inputs = source.inputs(first, count)
-  orders = data.Shuffled(KEY, TRAIN, BATCH)
+  orders = memory_feed.Shuffled(KEY, TRAIN, BATCH)
   for i in range(count):
     step = first + i
-    rows = data.rows_of_step(orders.orders(step, 1), step, step, BATCH)
+    rows = memory_feed.rows_of_step(orders.orders(step, 1), step, step, BATCH)
     batch = batch_of(inputs, i)
     assert_examples(batch, np.asarray(rows))
 
@@ -158,7 +160,7 @@ def streamed(monkeypatch):
   config.data.name = 'imagenette'
   config.data.min_crop_area = 0.5
   config.batch_size, config.seed = BATCH, 3
-  return feeds.StreamFeed(config, devices.mesh(8))
+  return StreamFeed(config, devices.mesh(8))
 
 
 def labels_of(inputs):

@@ -1,0 +1,64 @@
+"""Relations of the probes: what is to be measured must be there."""
+
+import functools
+
+from normlab import probes, registry
+from normlab.program import programs
+from normlab.validation.facts import Facts
+from normlab.validation.relation import Relation
+
+
+def probes_are_known(facts: Facts) -> None:
+  """Each probe is known by its name."""
+  for name in facts.config.probes.names or ():
+    registry.lookup('probe', name, probes.PROBES)
+
+
+def is_read(facts: Facts, *, field: str) -> str | None:
+  """A field that is set is one that a probe of the run reads."""
+  section = facts.config.probes
+  readers = probes.READERS.get(field, tuple(probes.PROBES))
+  if section[field] is None or {*readers} & {*(section.names or ())}:
+    return None
+  return (
+    f'it is for the probes {", ".join(readers)}, and config.probes.names has '
+    'none of them; must be None'
+  )
+
+
+def no_call_is_split(facts: Facts) -> str | None:
+  """Training makes the same compiled calls with and without probes.
+
+  XLA rounds a step on its own otherwise than one in a loop.
+  """
+  config = facts.config
+  every = config.probes.every or programs.MEASURE_EVERY
+  if (
+    not config.probes.names
+    or programs.steps_per_call(config) == 1
+    or every % config.log_every == 0
+  ):
+    return None
+  return (
+    f'with several steps per call it must be a multiple of {config.log_every}, '
+    'config.log_every'
+  )
+
+
+RELATIONS: tuple[Relation, ...] = (
+  Relation(('probes.names',), probes_are_known),
+  *(
+    Relation(
+      (f'probes.{field}', 'probes.names'),
+      functools.partial(is_read, field=field),
+    )
+    for field in ('every', *probes.READERS)
+  ),
+  Relation(
+    (
+      *('probes.every', 'probes.names', 'log_every', 'steps_per_call'),
+      'data.name',
+    ),
+    no_call_is_split,
+  ),
+)
