@@ -97,6 +97,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.model.dtype = 'float32'
   # relu, sigmoid, tanh, gelu, silu, identity
   config.model.activation = 'relu'
+  # Draws the kernels of all layers but the logits: he_normal (the default),
+  # glorot_normal, glorot_uniform, small_normal (standard deviation 0.1).
+  config.model.kernel_init = config_dict.placeholder(str)
   # Share of the features dropped in training.
   config.model.dropout = 0.0
   # Units (mlp) or channels (cnn) per layer.

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from normlab import registry
+from normlab.models import blocks
 from normlab.models.bn_inception import BNInception
 from normlab.models.cnn import CNN
 from normlab.models.inception import Inception
@@ -31,6 +32,17 @@ ACTIVATIONS = {
   'identity': lambda x: x,
 }
 
+KERNEL_INITS = {
+  'he_normal': blocks.he_normal,
+  # "Glorot" is all that arXiv:1805.11604 says: either could be meant.
+  'glorot_normal': nn.initializers.glorot_normal(),
+  'glorot_uniform': nn.initializers.glorot_uniform(),
+  # "Small random Gaussian values" (arXiv:1502.03167, section 4.1). The number
+  # is our choice: 1 / sqrt(inputs) for the 100 units of that network's layers,
+  # so that it trains without a norm.
+  'small_normal': nn.initializers.normal(0.1),
+}
+
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
 
@@ -39,14 +51,16 @@ def build(
   *,
   activation: str = 'relu',
   dtype: str = 'float32',
+  kernel_init: str = 'he_normal',
   **fields: Any,
 ) -> nn.Module:
   """A model by name.
 
-  Name, activation and dtype are keys of the tables above. The dtype is that of
-  all that is computed up to the logits; these, parameters and statistics are
-  float32. Fields are those of the model's constructor (`num_classes`, `norm`
-  and `kernel_norm` among them); lists are taken as tuples.
+  Name, activation, dtype and kernel_init are keys of the tables above. The
+  dtype is that of all that is computed up to the logits; these, parameters and
+  statistics are float32. Fields are those of the model's constructor
+  (`num_classes`, `norm` and `kernel_norm` among them); lists are taken as
+  tuples.
 
   Raises:
     errors.ConfigError: an unknown name or field, and lists the known ones.
@@ -55,10 +69,13 @@ def build(
   registry.check_fields(f'model {name!r}', fields, fields_of(name))
   function = registry.lookup('activation', activation, ACTIVATIONS)
   precision = registry.lookup('dtype', dtype, DTYPES)
+  kernels = registry.lookup('kernel_init', kernel_init, KERNEL_INITS)
   fields = {
     k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
   }
-  return model(activation=function, dtype=precision, **fields)
+  return model(
+    activation=function, dtype=precision, kernel_init=kernels, **fields
+  )
 
 
 def fields_of(name: str) -> list[str]:

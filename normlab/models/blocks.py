@@ -17,6 +17,12 @@ Norm = Callable[..., nn.Module] | None
 # the result called as layer(x, update_stats=train). None is no such norm.
 KernelNorm = Callable[..., nn.Module] | None
 Activation = Callable[[jax.Array], jax.Array]
+# Draws a kernel: initializer(key, shape, dtype).
+Initializer = nn.initializers.Initializer
+
+# He et al. 2015 (arXiv:1502.01852): keeps the variance through ReLU layers, so
+# that the networks without a norm are a fair baseline.
+he_normal = nn.initializers.he_normal()
 
 
 class ConvNormAct(nn.Module):
@@ -35,6 +41,7 @@ class ConvNormAct(nn.Module):
     symmetric: pads as many rows in front as behind, as PyTorch's networks do;
       False is 'SAME', which with stride 2 and an even size pads less in front.
     dtype: of the computation and the result; parameters are float32.
+    kernel_init: draws the kernel.
   """
 
   features: int
@@ -45,6 +52,7 @@ class ConvNormAct(nn.Module):
   activation: Activation = nn.relu
   symmetric: bool = False
   dtype: Any = jnp.float32
+  kernel_init: Initializer = he_normal
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -57,7 +65,7 @@ class ConvNormAct(nn.Module):
       padding=self.kernel_size // 2 if self.symmetric else 'SAME',
       use_bias=needs_bias(self.norm),
       dtype=self.dtype,
-      kernel_init=he_normal,
+      kernel_init=self.kernel_init,
       conv_general_dilated=convolution.convolve,
       name='conv',
     )
@@ -73,6 +81,7 @@ class DenseNormAct(nn.Module):
   kernel_norm: KernelNorm = None
   activation: Activation = nn.relu
   dtype: Any = jnp.float32
+  kernel_init: Initializer = he_normal
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -81,16 +90,11 @@ class DenseNormAct(nn.Module):
       self.features,
       use_bias=needs_bias(self.norm),
       dtype=self.dtype,
-      kernel_init=he_normal,
+      kernel_init=self.kernel_init,
       name='dense',
     )
     x = apply_layer(self.kernel_norm, dense, x, train=train)
     return norm_act(self.norm, self.activation, x, train=train)
-
-
-# He et al. 2015 (arXiv:1502.01852): keeps the variance through ReLU layers, so
-# that the networks without a norm are a fair baseline.
-he_normal = nn.initializers.he_normal()
 
 
 def needs_bias(norm: Norm) -> bool:

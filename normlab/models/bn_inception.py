@@ -86,7 +86,7 @@ class BNInception(networks.ConvNet):
       feature_group_count=x.shape[-1],
       # The bias behind the 1x1 convolution is enough: between is no activation.
       use_bias=False,
-      kernel_init=blocks.he_normal,
+      kernel_init=self.kernel_init,
       dtype=self.dtype,
       name='stem_depthwise',
     )

@@ -21,6 +21,8 @@ class Network(nn.Module):
     dropout: share of the features in front of the logits dropped in training.
     dtype: of all that is computed up to the logits, which are float32, as are
       parameters and statistics.
+    kernel_init: draws the kernels of all layers but the logits, whose variance
+      is 1 / inputs.
   """
 
   num_classes: int
@@ -29,6 +31,7 @@ class Network(nn.Module):
   activation: blocks.Activation = nn.relu
   dropout: float = 0.0
   dtype: Any = jnp.float32
+  kernel_init: blocks.Initializer = blocks.he_normal
 
   def shared(self) -> dict[str, Any]:
     """The fields that each block takes over."""
@@ -37,6 +40,7 @@ class Network(nn.Module):
       'kernel_norm': self.kernel_norm,
       'activation': self.activation,
       'dtype': self.dtype,
+      'kernel_init': self.kernel_init,
     }
 
 

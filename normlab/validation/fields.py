@@ -44,6 +44,7 @@ FIELDS: dict[str, Rule] = {
   'model.name': rules.TEXT,
   'model.dtype': rules.DTYPE,
   'model.activation': rules.TEXT,
+  'model.kernel_init': optional(rules.TEXT),
   'model.dropout': rules.SHARE,
   'model.widths': optional(rules.WIDTHS),
   'model.width': optional(rules.WIDTH),

@@ -44,6 +44,12 @@ def known_activation(facts: Facts) -> None:
   )
 
 
+def known_kernel_init(facts: Facts) -> None:
+  """The initializer of the kernels, if it is set, is known by its name."""
+  if (name := facts.config.model.kernel_init) is not None:
+    registry.lookup('kernel_init', name, models.KERNEL_INITS)
+
+
 def owner_has_field(facts: Facts, *, section: str, field: str) -> str | None:
   """A field that is set is one that the owner of its section has."""
   values = facts.config[section]
@@ -91,6 +97,7 @@ def of_section(section: str) -> list[Relation]:
 RELATIONS: tuple[Relation, ...] = (
   Relation(('data.name',), known_data_set),
   Relation(('model.activation',), known_activation),
+  Relation(('model.kernel_init',), known_kernel_init),
   *(relation for section in OWNERS for relation in of_section(section)),
   Relation(
     ('schedule.name', *(f'schedule.{field}' for field in SCHEDULE_FIELDS)),

@@ -253,6 +253,49 @@ def test_dropout_draws_in_training_only(name):
     )
 
 
+@pytest.mark.parametrize('name', SMALL)
+def test_kernel_init_draws_every_kernel_but_that_of_the_logits(name):
+  drawn = []
+
+  def kernel_init(key, shape, dtype):
+    drawn.append(shape)
+    return jnp.zeros(shape, dtype)
+
+  model = build(name, **SMALL[name]).clone(kernel_init=kernel_init)
+  kernels = {
+    path: shape
+    for path, shape in trace(model).params.items()
+    if path.endswith('kernel')
+  }
+  del kernels['logits/kernel']
+  assert sorted(drawn) == sorted(kernels.values())
+
+
+@pytest.mark.parametrize(
+  'name, std',
+  [
+    ('he_normal', np.sqrt(2 / 200)),
+    ('glorot_normal', np.sqrt(2 / 500)),
+    ('glorot_uniform', np.sqrt(2 / 500)),
+    ('small_normal', 0.1),
+  ],
+)
+def test_kernels_have_the_deviation_of_their_formula(name, std):
+  kernel_init = build('mlp', kernel_init=name).kernel_init
+  kernel = kernel_init(jax.random.key(0), (200, 300), jnp.float32)
+  # Of 60,000 draws the standard error is 0.3%.
+  np.testing.assert_allclose(kernel.std(), std, rtol=0.02)
+  assert abs(kernel.mean()) < 0.02 * std
+  # Between the edges of a uniform distribution lies all of it.
+  is_uniform = abs(kernel).max() <= np.sqrt(3) * std
+  assert is_uniform == (name == 'glorot_uniform')
+
+
+def test_kernels_are_he_normal_by_default():
+  assert build('mlp').kernel_init is blocks.he_normal
+  assert models.KERNEL_INITS['he_normal'] is blocks.he_normal
+
+
 def test_plain_flax_norm_can_be_passed_in():
   norm = functools.partial(nn.BatchNorm, momentum=0.5)
   model = build('mlp', widths=(2,), norm=norm)
@@ -316,6 +359,7 @@ def test_models_are_equal_and_hashable_by_value(name):
   assert hash(make()) == hash(make())
   assert make() != make(dropout=0.1)
   assert make() != make(activation='tanh')
+  assert make() != make(kernel_init='small_normal')
   assert make() != build(name, norm=norm_factory('rms'), **SMALL[name])
 
 

@@ -30,6 +30,7 @@ INDEPENDENT = {
   'model.name': ['cn', None],
   'model.dtype': ['half'],
   'model.activation': ['rel', 3],
+  'model.kernel_init': ['he', ''],
   'model.widths': ['12', (True,)],
   'norm.name': ['bach', ()],
   'norm.epsilon': [-1.0, math.inf],

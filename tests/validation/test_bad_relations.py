@@ -49,6 +49,11 @@ ONE = [
     {'model.activation': 'rlu'},
     "config.model.activation: unknown activation 'rlu'",
   ),
+  (
+    {'model.kernel_init': 'he_norm'},
+    "config.model.kernel_init: unknown kernel_init 'he_norm'; did you mean "
+    "'he_normal'?",
+  ),
   ({'optimizer.name': 'adm'}, "config.optimizer.name: unknown optimizer 'adm'"),
   ({'schedule.name': 'cos'}, "config.schedule.name: unknown schedule 'cos'"),
   ({'data.name': 'digit'}, "config.data.name: unknown data set 'digit'"),
