@@ -105,10 +105,16 @@ class Record:
         f'{str(self.path)!r} has no measurements of {name!r}; it has: '
         f'{", ".join(measured) or "none"}'
       )
-    rows = [_arrays(files[step]) for step in sorted(files)]
+    rows = {step: _arrays(files[step]) for step in sorted(files)}
+    shapes = [{k: x.shape for k, x in row.items()} for row in rows.values()]
+    for step, own in zip(rows, shapes, strict=True):
+      if own != shapes[0]:
+        raise RecordError(
+          f'{str(files[step])!r} is damaged: it has other arrays than the first'
+        )
     return {
-      'step': np.array(sorted(files)),
-      **{key: np.stack([row[key] for row in rows]) for key in rows[0]},
+      'step': np.array([*rows]),
+      **{k: np.stack([row[k] for row in rows.values()]) for k in shapes[0]},
     }
 
   def whole_rows(self) -> int:
