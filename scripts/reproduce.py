@@ -30,7 +30,7 @@ DATA_DIR = flags.DEFINE_string(
   'data_dir', None, 'Where TFDS prepared the data.'
 )
 TUNE = flags.DEFINE_bool(
-  'tune', False, 'Tunes the learning rate of the baseline first.'
+  'tune', False, 'Tunes the learning rates first, on the grid of the scale.'
 )
 PLOT_ONLY = flags.DEFINE_bool(
   'plot_only', False, 'Draws from the curves of the results; trains nothing.'

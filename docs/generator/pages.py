@@ -34,8 +34,8 @@ runs: [the instrument](instrument.md). All of them in one table:
 [configs/base.py](../configs/base.py).
 
 A stopped experiment resumes with the same command, and finished runs are never
-trained again. `--tune` tunes the baseline first; `--plot_only` redraws from the
-curves in `WORKDIR/results`, or the committed ones.
+trained again. `--tune` tunes the learning rates first; `--plot_only` redraws
+from the curves in `WORKDIR/results`, or the committed ones.
 
 This page is generated: `make docs`.
 """
@@ -74,9 +74,11 @@ def section(name: str) -> str:
   story = inspect.getdoc(importlib.import_module(f'experiments.{name}'))
   title, _, story = story.partition('\n\n')
   scales = {scale: experiment.all_runs(scale) for scale in experiment.scales}
-  texts = [f'## {name}: {title}', story, settings(scales)]
-  for scale in scales:
-    texts += [f'### {name}, {scale}', command(name, scale)]
+  texts = [f'## {name}: {title}', story]
+  if any(scales.values()):
+    texts.append(settings(scales))
+  for scale, runs in scales.items():
+    texts += [f'### {name}, {scale}', command(name, scale, runs)]
     if (ROOT / f'results/{name}/{scale}.md').exists():
       texts.append(results(name, scale))
     else:
@@ -116,10 +118,9 @@ def value(config: Mapping[str, Any], field: str) -> str:
   return text
 
 
-def command(name: str, scale: str) -> str:
-  """The command of a scale."""
-  config = experiments.load(name).scales[scale].config()
-  needs_data = config.data.name not in sources.EMBEDDED
+def command(name: str, scale: str, runs: Sequence[Any]) -> str:
+  """The command of a scale, which trains `runs`."""
+  needs_data = any(r.config.data.name not in sources.EMBEDDED for r in runs)
   where = ' --data_dir=DIR' if needs_data else ''
   line = f'reproduce.py {name} --scale={scale} --workdir=runs{where}'
   return f'```\npython scripts/{line}\n```'

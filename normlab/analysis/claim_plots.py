@@ -18,11 +18,13 @@ VERDICTS = {
   Verdict.INCONCLUSIVE: ('#b8b8b8', 's'),
   Verdict.FAILS: ('#e07b39', 'X'),
 }
-MEASURES = {
-  claims.RATIO: 'ratio of times',
-  claims.DIFFERENCE: 'difference, points of accuracy',
-  claims.SHARE: 'share of seeds, %',
-}
+# Panels of the forest: measure, whether of accuracies, and title.
+PANELS = (
+  (claims.RATIO, None, 'ratio'),
+  (claims.DIFFERENCE, True, 'difference, points of accuracy'),
+  (claims.DIFFERENCE, False, 'difference, own units'),
+  (claims.SHARE, None, 'share of seeds, %'),
+)
 
 
 def strip(axes: Axes, verdicts: pd.DataFrame) -> None:
@@ -67,9 +69,10 @@ def forest(ledger: pd.DataFrame) -> Figure:
   """
   height = 1.9 + 0.3 * len(ledger)
   figure = Figure(figsize=(11, height), dpi=150)
-  panels = figure.subplots(1, len(MEASURES), sharey=True)
-  for axes, measure in zip(panels, MEASURES, strict=True):
-    draw_measure(axes, ledger, measure)
+  shown = [panel for panel in PANELS if shows(panel, ledger).any()]
+  panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+  for axes, panel in zip(panels, shown, strict=True):
+    draw_panel(axes, ledger, panel)
   names = [f'{r.claim}  {r.experiment}, {r.scale}' for r in ledger.itertuples()]
   panels[0].set_yticks(range(len(ledger)), names, fontsize=8)
   panels[0].set_ylim(len(ledger) - 0.4, -0.6)
@@ -85,22 +88,37 @@ def forest(ledger: pd.DataFrame) -> Figure:
   return figure
 
 
-def draw_measure(axes: Axes, ledger: pd.DataFrame, measure: str) -> None:
-  """The intervals of one measure, on an axis of their own."""
+def shows(
+  panel: tuple[str, bool | None, str], ledger: pd.DataFrame
+) -> pd.Series:
+  """The rows of the ledger that a panel shows, as a mask."""
+  measure, of_accuracy, _ = panel
+  own = ledger['measure'] == measure
+  if of_accuracy is None:
+    return own
+  return own & (ledger['outcome'].str.contains('accuracy') == of_accuracy)
+
+
+def draw_panel(
+  axes: Axes, ledger: pd.DataFrame, panel: tuple[str, bool | None, str]
+) -> None:
+  """The intervals of one panel, on an axis of their own."""
+  measure, of_accuracy, title = panel
   is_ratio = measure == claims.RATIO
-  axes.set_title(MEASURES[measure], fontsize=10)
+  axes.set_title(title, fontsize=10)
   axes.spines[['top', 'right', 'left']].set_visible(False)
   axes.tick_params('y', length=0)
   axes.grid(axis='x', color='0.92')
   axes.set_axisbelow(True)
-  own = ledger['measure'] == measure
+  own = shows(panel, ledger)
   rows = list(ledger[own].itertuples())
   limits = spans(rows, is_log=is_ratio)
   if is_ratio:
     axes.set_xscale('log', base=2)
     axes.xaxis.set_major_formatter('{x:.3g}')
   else:
-    axes.xaxis.set_major_formatter(lambda x, _: f'{100 * x:.4g}')
+    unit = 1 if of_accuracy is False else 100
+    axes.xaxis.set_major_formatter(lambda x, _: f'{unit * x:.4g}')
     axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
   axes.set_xlim(*limits)
   for place, row in zip(np.flatnonzero(own), rows, strict=True):

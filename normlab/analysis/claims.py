@@ -17,9 +17,11 @@ class Comparison(NamedTuple):
   """A number of the runs, and where a claim says that it lies.
 
   Attributes:
-    measure: `RATIO` of the outcome in two arms, their `DIFFERENCE`, or the
-      `SHARE` of the seeds of one arm for which the outcome is true.
-    outcome: a column of the outcomes.
+    measure: `RATIO` of the outcome in two arms, for positive numbers; their
+      `DIFFERENCE`; or the `SHARE` of the seeds of one arm for which the outcome
+      is true.
+    outcome: a column of the outcomes. 'steps...' is a time; with 'accuracy' in
+      its name, it is printed in points; of a share, it is a verb ('trains').
     arm: the first arm.
     relation: '<' or '>'.
     margin: the number is on this side of, declared before the runs.
@@ -87,6 +89,7 @@ def measured(
     for name in (comparison.arm, comparison.against)
   )
   measure = MEASURES[comparison.measure]
+  grid = grid if is_time(comparison.outcome) else 0
   interval, exact = measure(arm, against, grid), measure(arm, against, 0)
   published, margin = comparison.published, comparison.margin
   return {
@@ -100,6 +103,11 @@ def measured(
     'grid_decides': interval.low < margin < interval.high
     and not exact.low < margin < exact.high,
   }
+
+
+def is_time(outcome: str) -> bool:
+  """Whether an outcome is a number of steps, known up to the evaluations."""
+  return outcome.startswith('steps')
 
 
 MEASURES: dict[str, Callable[[list, list, float], Interval]] = {
@@ -196,13 +204,15 @@ WORDS = {'<': 'less than', '>': 'more than'}
 
 
 def ratio_text(row: NamedTuple) -> str:
-  """How the times of two arms compare, also where one mostly is never."""
+  """How two arms compare, also where a time mostly is never."""
+  what = row.outcome.replace('_', ' ')
+  times = number(row, row.estimate)
+  if not is_time(row.outcome):
+    return f'{row.arm} has {times} times the {what} of {row.against}'
   if row.estimate == 0:
     return f'{row.arm} gets where {row.against} mostly does not arrive'
   if math.isinf(row.estimate):
     return f'{row.arm} mostly does not arrive where {row.against} does'
-  what = row.outcome.replace('_', ' ')
-  times = number(row, row.estimate)
   return f'{row.arm} takes {times} times the {what} of {row.against}'
 
 

@@ -1,8 +1,9 @@
-"""Outcomes of runs: numbers by arm and seed, out of their evaluations."""
+"""Outcomes of runs: numbers by arm and seed, out of the rows of their table."""
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -14,32 +15,46 @@ LAST = 3
 NOTHING = '\N{EN DASH}'
 
 
-def outcomes(table: pd.DataFrame, *, target: float) -> pd.DataFrame:
+def outcomes(table: pd.DataFrame, *, target: float | None) -> pd.DataFrame:
   """What came of each run.
 
   Args:
-    table: one row an evaluation, from `tables.evaluations`.
-    target: accuracy in [0, 1] that steps are counted to.
+    table: one row per run and step, from `tables.evaluations`.
+    target: accuracy in [0, 1] that steps are counted to; None counts none.
 
   Returns:
     One row a run, by 'arm' and 'seed', in the order of the table:
-    'steps_to_match', the first evaluated step with at least the target,
-    infinite if there is none or the run diverged; 'accuracy' and 'loss', means
-    of the last three evaluations, 0 and infinite of a run that diverged;
-    'diverged_at', NaN if it did not.
+    'steps_to_match', if there is a target, the first evaluated step with at
+    least that, infinite if there is none or the run diverged; 'accuracy' and
+    'loss', means of the last three evaluations, 0 and infinite of a run that
+    diverged; 'diverged_at', NaN if it did not.
   """
-  runs = table.groupby(['arm', 'seed'], sort=False)
-  found = {
-    key: {
-      'steps_to_match': math.inf
-      if has_diverged(run)
-      else curves.steps_to_match(run, target),
+
+  def of_run(run: pd.DataFrame) -> dict[str, float]:
+    found = {
       'accuracy': final_accuracy(run),
       'loss': final(run, 'loss', diverged=math.inf),
       'diverged_at': run['diverged_at'].iloc[0],
     }
-    for key, run in runs
-  }
+    if target is None:
+      return found
+    steps = curves.steps_to_match(run, target)
+    return {'steps_to_match': math.inf if has_diverged(run) else steps, **found}
+
+  return by_run(table, of_run)
+
+
+def by_run(
+  table: pd.DataFrame, of_run: Callable[[pd.DataFrame], Mapping[str, Any]]
+) -> pd.DataFrame:
+  """One row a run, by 'arm' and 'seed', in the order of the table.
+
+  Args:
+    table: one row per run and step.
+    of_run: from the rows of a run, its columns.
+  """
+  runs = table.groupby(['arm', 'seed'], sort=False)
+  found = {key: of_run(run) for key, run in runs}
   return pd.DataFrame.from_dict(found, orient='index').rename_axis(
     ['arm', 'seed']
   )
@@ -51,26 +66,26 @@ def final_accuracy(run: pd.DataFrame) -> float:
 
 
 def final(run: pd.DataFrame, metric: str, *, diverged: float) -> float:
-  """The mean of a metric over the last three evaluations of a run.
+  """The mean of a metric over the last three rows of a run that have it.
 
   Args:
-    run: one row an evaluation.
+    run: one row a step.
     metric: its column.
     diverged: what a run has that diverged.
   """
   if has_diverged(run):
     return diverged
-  return float(run.sort_values('step')[metric].tail(LAST).mean())
+  return float(run.sort_values('step')[metric].dropna().tail(LAST).mean())
 
 
 def has_diverged(run: pd.DataFrame) -> bool:
-  """Whether a run ended so; `run` has one row an evaluation."""
+  """Whether a run ended so."""
   return bool(run['diverged_at'].notna().any())
 
 
 def evaluation_grid(table: pd.DataFrame) -> float:
   """The largest distance between two evaluations of a run, in steps."""
-  steps = sorted({0, *table['step']})
+  steps = sorted({0, *table.dropna(subset='accuracy')['step']})
   gaps = (b - a for a, b in zip(steps, steps[1:], strict=False))
   # Runs that all diverged before their first evaluation have none.
   return float(max(gaps, default=0))

@@ -140,13 +140,21 @@ def panels(
   return figure, list(axes)
 
 
-def band(axes: Axes, curves: pd.DataFrame, *, label: str, **style: Any) -> None:
-  """Accuracy against steps: the mean over seeds, and their range.
+def band(
+  axes: Axes,
+  curves: pd.DataFrame,
+  *,
+  label: str,
+  of: str = 'accuracy',
+  **style: Any,
+) -> None:
+  """A column against steps: the mean over seeds, and their range.
 
   Args:
-    curves: one row an evaluation: 'step', 'accuracy'.
+    curves: one row per run and step; those without a value are left out.
+    of: the column.
   """
-  by_step = curves.dropna(subset='accuracy').groupby('step')['accuracy']
+  by_step = curves.dropna(subset=of).groupby('step')[of]
   low, mean, high = by_step.min(), by_step.mean(), by_step.max()
   axes.plot(mean.index, mean, label=label, **style)
   axes.fill_between(
@@ -155,14 +163,18 @@ def band(axes: Axes, curves: pd.DataFrame, *, label: str, **style: Any) -> None:
 
 
 def seeds(
-  axes: Axes, curves: pd.DataFrame, *, label: str, **style: Any
+  axes: Axes,
+  curves: pd.DataFrame,
+  *,
+  label: str,
+  of: str = 'accuracy',
+  **style: Any,
 ) -> None:
-  """Accuracy against steps: a thin line for each seed."""
+  """A column against steps: a thin line for each seed; as `band`."""
   thin = style | {'linewidth': style['linewidth'] / 2}
   for number, (_, run) in enumerate(curves.groupby('seed')):
-    axes.plot(
-      run['step'], run['accuracy'], label=None if number else label, **thin
-    )
+    own = run.dropna(subset=of)
+    axes.plot(own['step'], own[of], label=None if number else label, **thin)
 
 
 def diamond(axes: Axes, x: float, y: float, style: dict[str, Any]) -> None:

@@ -87,11 +87,16 @@ def ratios(
 
 
 def differences(values: Sequence[float], others: Sequence[float]) -> Interval:
-  """By how much the numbers of one arm exceed those of another."""
+  """By how much the numbers of one arm exceed those of another.
+
+  A number that is not known (NaN) may be any.
+  """
   a, b = _pairs(values, others)
-  found = a - b
+  with np.errstate(invalid='ignore'):
+    found = a - b
   estimate = float(np.median(found)) if found.size else math.nan
-  return _interval(found, found, estimate, len(values), len(others), -math.inf)
+  low, high = (np.where(np.isnan(found), x, found) for x in (-np.inf, np.inf))
+  return _interval(low, high, estimate, len(values), len(others), -math.inf)
 
 
 def share(successes: int, count: int) -> Interval:

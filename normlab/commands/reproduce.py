@@ -1,14 +1,16 @@
 """The reproduce command: trains, reads the records, writes the results."""
 
 import pathlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from normlab import records, registry
-from normlab.analysis import tables
+from normlab import errors, records, registry
+from normlab.analysis import tables, tunings
 from normlab.commands import result_configs, result_files
+from normlab.records import Record
 from normlab.runtime import machine
 from normlab.sweeps.runners import choice
 from normlab.sweeps.train_all import train_all
@@ -55,14 +57,18 @@ def reproduce(
   train = Trainer(workdir, data_dir, runner, stop)
   tuned_at = experiment.scales[scale].tuned_at or scale
   if tune and not plot_only:
-    grid = train(experiment.tuning_runs(tuned_at))
-    result_files.write_tuning(experiment.tuned(grid), folder / name / tuned_at)
-  tuning = result_files.read_tuning(places, tuned_at)
-  runs = with_rate(experiment.all_runs(scale), tuning)
+    grid = tune_rates(experiment, tuned_at, train)
+    result_files.write_tuning(grid, folder / name / tuned_at)
+  tuning = result_files.read_tuning(places, tuned_at, by=experiment.tuned_by)
+  runs = with_rate(experiment, experiment.all_runs(scale), tuning)
   if plot_only:
     table, made = result_files.read_curves(places, scale, runs)
   else:
-    table = train(runs)
+    table = (
+      train(runs, experiment.measure)
+      if runs
+      else train.compute(experiment.compute, scale)
+    )
     made = train.made(name, scale) | result_configs.configs_of(runs)
   result_files.write(
     experiment, table, folder / name / scale, tuning=tuning, made=made
@@ -70,17 +76,37 @@ def reproduce(
   result_files.write_ledger(folder)
 
 
-def with_rate(runs: list[Any], tuning: pd.DataFrame | None) -> list[Any]:
-  """The runs, at the best learning rate of the tuning if there is one."""
+def tune_rates(experiment: Any, scale: str, train: 'Trainer') -> pd.DataFrame:
+  """Trains the grid of learning rates; returns the tuning, as in `tunings`.
+
+  Raises:
+    errors.ConfigError: the scale tunes nothing.
+  """
+  runs = experiment.tuning_runs(scale)
+  if not runs:
+    raise errors.ConfigError(f'scale {scale!r} tunes nothing; leave out --tune')
+  return experiment.tuned(train(runs, tables.training))
+
+
+def with_rate(
+  experiment: Any, runs: list[Any], tuning: pd.DataFrame | None
+) -> list[Any]:
+  """The runs, each at the best learning rate of its arm.
+
+  An arm without a tuning takes the baseline's; without that, its config's.
+  """
   if tuning is not None:
-    rate = tuning.groupby('rate')['accuracy'].mean().idxmax()
+    best = tunings.best_rates(tuning, by=experiment.tuned_by)
+    usual = best.get(None, best.get(experiment.baseline))
     for run in runs:
-      run.config.optimizer.learning_rate = float(rate)
+      rate = best.get(run.labels['arm'], usual)
+      if rate is not None:
+        run.config.optimizer.learning_rate = rate
   return runs
 
 
 class Trainer:
-  """Trains runs and reads their evaluations."""
+  """Trains runs and reads their tables, or computes one."""
 
   def __init__(
     self,
@@ -96,8 +122,21 @@ class Trainer:
     self._stop = stop
     self._seconds = 0.0
 
-  def __call__(self, runs: Sequence[Any]) -> pd.DataFrame:
-    """One row an evaluation, from `tables.evaluations`.
+  def compute(
+    self, table_of: Callable[[str], pd.DataFrame], scale: str
+  ) -> pd.DataFrame:
+    """The table of an experiment that trains nothing."""
+    start = time.monotonic()
+    table = table_of(scale)
+    self._seconds = time.monotonic() - start
+    return table
+
+  def __call__(
+    self,
+    runs: Sequence[Any],
+    measure: Callable[[Record], pd.DataFrame] | None = None,
+  ) -> pd.DataFrame:
+    """One row per run and step, from `tables.evaluations`.
 
     Raises:
       records.RecordError: a run that has no result, or a damaged one.
@@ -121,8 +160,11 @@ class Trainer:
     # than its last call.
     self._seconds = sum(r.status.get('seconds', 0) for r in found.values())
     return tables.evaluations(
-      ({**labels[path], 'run': record.path.name}, record)
-      for path, record in found.items()
+      (
+        ({**labels[path], 'run': record.path.name}, record)
+        for path, record in found.items()
+      ),
+      measure=measure,
     )
 
   def made(self, name: str, scale: str) -> dict[str, Any]:
@@ -162,6 +204,7 @@ def listing(
     lines += [f'  claim {c.number}: {c.text}' for c in experiment.claims]
     for scale in experiment.scales:
       count = len(experiment.all_runs(scale))
-      time = result_files.measured_time(committed / name, scale)
-      lines.append(f'  --scale={scale}: {count} runs, {time}')
+      what = f'{count} runs' if count else 'computed'
+      took = result_files.measured_time(committed / name, scale)
+      lines.append(f'  --scale={scale}: {what}, {took}')
   return '\n'.join(lines)

@@ -13,7 +13,7 @@ from normlab import records
 def configs_of(runs: Sequence[Any]) -> dict[str, Any]:
   """The fields that all runs share, 'config', and those of each, 'runs'."""
   flat = {run_key(run.labels): fields(run.config) for run in runs}
-  first, *others = flat.values()
+  first, *others = flat.values() or [{}]
   shared = {
     field: value
     for field, value in first.items()

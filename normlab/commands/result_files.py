@@ -3,8 +3,8 @@
 .md             outcomes, verdicts and conclusions, for people
 .csv            outcomes, one row per run
 .verdicts.csv   verdicts, one row per comparison
-.curves.csv.gz  evaluations, from which all the others follow
-.tuning.csv     accuracy of the baseline at each learning rate
+.curves.csv.gz  the table of runs, from which all the others follow
+.tuning.csv     accuracy of the baseline, or of each arm, at each learning rate
 .json           command, time, machine, versions and configs
 .png, .svg      the figure
 """
@@ -19,7 +19,14 @@ import pandas as pd
 from pandas.api import types
 
 from normlab import errors, records
-from normlab.analysis import claim_plots, claims, ledger, outputs, tables
+from normlab.analysis import (
+  claim_plots,
+  claims,
+  ledger,
+  outputs,
+  tables,
+  tunings,
+)
 from normlab.analysis.verdicts import Verdict
 from normlab.commands import result_configs
 
@@ -55,9 +62,9 @@ def write(
 
   Args:
     experiment: an `Experiment` of `experiments.base`.
-    table: one row an evaluation.
+    table: one row per run and step, or as computed.
     path: the folder of the experiment, and the name of the scale.
-    tuning: 'rate', 'seed' and 'accuracy'; None if the baseline was not tuned.
+    tuning: as in `tunings`; None if nothing was tuned.
     made: how the runs were made, with `result_configs.configs_of` them.
 
   Raises:
@@ -71,11 +78,15 @@ def write(
     'Outcomes': tables.markdown(experiment.present(outcomes, target)),
     'Verdicts': tables.markdown(claims.present(judged)),
     'Conclusions': '\n'.join(conclusions),
-    'Target': f'{target:.2%}, where {experiment.baseline} ends: the mean over '
-    'seeds that are used for nothing else.',
   }
+  if target is not None:
+    sections['Target'] = (
+      f'{target:.2%}, where {experiment.baseline} ends: the mean over seeds '
+      'that are used for nothing else.'
+    )
   if tuning is not None:
-    sections['Tuning'] = tables.markdown(tuned_text(tuning))
+    found = tunings.present(tuning, by=experiment.tuned_by)
+    sections['Tuning'] = tables.markdown(found)
   sections['Made by'] = made_text(made)
   text = '\n\n'.join(
     f'## {title}\n\n{body}' for title, body in sections.items()
@@ -94,49 +105,40 @@ def write(
   print(text, *(f'wrote {file}' for file in written), sep='\n')
 
 
-def tuned_text(tuning: pd.DataFrame) -> pd.DataFrame:
-  """One row a learning rate; the best is marked."""
-  accuracy = tuning.groupby('rate')['accuracy']
-  mean = accuracy.mean()
-  return pd.DataFrame(
-    {
-      'learning rate': [f'{rate:g}' for rate in mean.index],
-      'accuracy at the end': [f'{value:.2%}' for value in mean],
-      'lowest and highest seed': [
-        f'{low:.1%}\N{EN DASH}{high:.1%}'
-        for low, high in zip(accuracy.min(), accuracy.max(), strict=True)
-      ],
-      'seeds': accuracy.count().to_numpy(),
-      '': ['taken' if rate == mean.idxmax() else '' for rate in mean.index],
-    }
-  )
-
-
 def made_text(made: Mapping[str, Any]) -> str:
   """The command, and where and how long it ran."""
+  count = len(made['runs'])
+  seconds = f'{made["seconds"]:,.0f} seconds'
+  what = (
+    f'{count} runs, {seconds} in all' if count else f'Computed in {seconds}'
+  )
   return (
-    f'`{made["command"]}`\n\n{len(made["runs"])} runs, {made["seconds"]:,.0f} '
-    f'seconds in all, on {made["machine"]}; {made["versions"]}.'
+    f'`{made["command"]}`\n\n{what}, on {made["machine"]}; {made["versions"]}.'
   )
 
 
 def write_tuning(table: pd.DataFrame, path: pathlib.Path) -> None:
-  """Writes 'rate', 'seed' and 'accuracy' to `path` with its suffix."""
+  """Writes a tuning, as in `tunings`, to `path` with its suffix."""
   outputs.write(path, {TUNING: table})
 
 
 def read_tuning(
-  places: Sequence[pathlib.Path], scale: str
+  places: Sequence[pathlib.Path], scale: str, *, by: str = 'accuracy'
 ) -> pd.DataFrame | None:
   """The tuning of a scale, in the first folder that has one."""
   path = first_file(places, f'{scale}{TUNING}')
-  return None if path is None else read_table(path, ('rate', 'accuracy'))
+  return None if path is None else read_table(path, ('rate', by))
 
 
 def read_curves(
   places: Sequence[pathlib.Path], scale: str, runs: Sequence[Any]
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-  """The evaluations of a result, and how they were made.
+  """The table of runs of a result, and how it was made.
+
+  Args:
+    places: folders, the first of which that has it counts.
+    scale: whose result.
+    runs: those of now; none of a table that was computed.
 
   Raises:
     records.RecordError: there are none, they are damaged, or of other runs.
@@ -147,11 +149,10 @@ def read_curves(
       f'{str(places[0] / scale)!r} has no {CURVES}, and none is committed for '
       'this scale; without --plot_only it is trained'
     )
-  table = read_table(
-    path, ('arm', 'seed', 'step', 'accuracy', 'loss', 'diverged_at')
-  )
+  trained = ('step', 'accuracy', 'loss', 'diverged_at') if runs else ()
+  table = read_table(path, ('arm', 'seed', *trained))
   made = read_made(path.with_name(f'{scale}{MADE}'))
-  problem = result_configs.another_version(made, table, runs)
+  problem = runs and result_configs.another_version(made, table, runs)
   if problem:
     raise records.RecordError(
       f'{str(path)!r} is of another version of the experiment: {problem}; '

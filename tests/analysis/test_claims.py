@@ -71,6 +71,18 @@ def test_times_are_known_up_to_the_grid_and_numbers_are_not():
   assert judged(difference('fast'), grid=20)['verdict'].tolist() == [HOLDS]
 
 
+def test_a_ratio_of_other_numbers_knows_no_grid_and_reads_as_a_number():
+  outcomes = table(
+    A={'smoothness': [4.0, 4.0, 4.0]}, B={'smoothness': [2.0, 2.0, 2.0]}
+  )
+  part = Comparison(RATIO, 'smoothness', 'A', '>', 1, 'B')
+  claim = Claim(13, 'smoother', 'a paper', (part,))
+  found = claims.judge([claim], outcomes, grid=100)
+  assert found.loc[0, ['estimate', 'low', 'high']].tolist() == [2, 2, 2]
+  (text,) = claims.conclusions(found)
+  assert 'A has 2.00 times the smoothness of B (2.00 to 2.00' in text
+
+
 @pytest.mark.parametrize(
   ('comparison', 'verdict'),
   [

@@ -80,7 +80,10 @@ def test_the_forest_draws_every_interval_also_infinite_ones(table, tmp_path):
   assert [text.get_text() for text in panels[0].get_yticklabels()] == [
     f'{row.claim}  {row.experiment}, {row.scale}' for row in table.itertuples()
   ]
-  for axes, measure in zip(panels, claim_plots.MEASURES, strict=True):
+  assert len(panels) == 3
+  for axes, measure in zip(
+    panels, ('ratio', 'difference', 'share'), strict=True
+  ):
     places = {
       line.get_ydata()[0]
       for line in axes.lines
@@ -107,6 +110,18 @@ def test_a_forest_of_one_claim_without_a_published_value_is_drawn(measure):
   own = pd.DataFrame([row(1, HOLDS, measure)])
   figure = claim_plots.forest(ledger.ledger({('speed', 'small'): own}))
   figure.draw_without_rendering()
+
+
+def test_a_difference_of_other_numbers_has_a_panel_and_unit_of_its_own():
+  rows = [row(1, HOLDS, 'difference', interval=(0.1, 0.05, 0.2))]
+  rows.append({**rows[0], 'outcome': 'cosine'})
+  figure = claim_plots.forest(ledger.ledger({('a', 'b'): pd.DataFrame(rows)}))
+  points, own = figure.axes
+  assert 'points' in points.get_title() and 'own units' in own.get_title()
+  assert [axes.xaxis.get_major_formatter()(0.2) for axes in (points, own)] == [
+    '20',
+    '0.2',
+  ]
 
 
 def test_the_strip_has_the_colour_of_the_verdict_at_each_target():

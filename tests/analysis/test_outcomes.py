@@ -43,6 +43,23 @@ def test_a_run_that_diverged_never_matches_and_ends_at_nothing():
   assert found.tolist() == [INF, 0, INF, 35]
 
 
+def test_rows_that_are_no_evaluation_disturb_nothing():
+  table = evaluations(0.9, 0.1, 0.5, 0.6, 0.7)
+  measured = table.assign(
+    step=table['step'] + 5, accuracy=math.nan, loss=math.nan
+  )
+  both = pd.concat([table, measured]).sort_values('step')
+  assert outcomes.outcomes(both, target=0.5).equals(
+    outcomes.outcomes(table, target=0.5)
+  )
+  assert outcomes.evaluation_grid(both) == outcomes.evaluation_grid(table)
+
+
+def test_without_a_target_no_steps_are_counted():
+  found = outcomes.outcomes(evaluations(0.9), target=None)
+  assert list(found) == ['accuracy', 'loss', 'diverged_at']
+
+
 def test_runs_keep_the_order_of_the_table():
   table = pd.concat(
     [evaluations(0.5, arm='B'), evaluations(0.5), evaluations(0.5, seed=1)]
@@ -57,7 +74,8 @@ def test_runs_keep_the_order_of_the_table():
   [([50, 100, 150], 50), ([100, 120], 100), ([20, 90], 70), ([0], 0)],
 )
 def test_the_grid_is_the_largest_gap_between_evaluations(steps, grid):
-  assert outcomes.evaluation_grid(pd.DataFrame({'step': steps})) == grid
+  table = pd.DataFrame({'step': steps, 'accuracy': 0.5})
+  assert outcomes.evaluation_grid(table) == grid
 
 
 @pytest.mark.parametrize(

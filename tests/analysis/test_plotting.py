@@ -1,3 +1,4 @@
+import math
 import runpy
 
 import matplotlib
@@ -109,6 +110,18 @@ def test_band_is_the_mean_within_the_range(curves):
   (range_,) = axes.collections
   corners = {tuple(v) for v in range_.get_paths()[0].vertices.round(6)}
   assert {(10, 0.2), (10, 0.4), (20, 0.6), (20, 1.0)} == corners
+
+
+def test_rows_without_a_value_break_no_line(curves):
+  _, (axes,) = plotting.panels(1)
+  between = curves.assign(step=15, accuracy=math.nan, cosine=0.5)
+  both = pd.concat([curves, between]).sort_values('step')
+  style = plotting.style('batch')
+  plotting.seeds(axes, both, label='A', **style)
+  plotting.band(axes, both, label='A', of='cosine', **style)
+  *lines, cosine = (line.get_xydata().tolist() for line in axes.lines)
+  assert lines == [[[10, 0.2], [20, 0.6]], [[10, 0.4], [20, 1.0]]]
+  assert cosine == [[15, 0.5]]
 
 
 def test_band_leaves_out_missing_values(curves):

@@ -98,3 +98,33 @@ def test_rows_follow_the_order_of_the_runs(done, make_record):
   table = tables.evaluations([({'seed': 9}, other), ({'seed': 0}, done)])
   assert table['seed'].tolist() == [9, 0, 0]
   assert isinstance(table.index, pd.RangeIndex)
+
+
+def test_what_is_measured_joins_the_evaluations_by_step(done):
+  def measure(record):
+    assert record is done
+    return pd.DataFrame({'cosine/layer2': [1 / 3, -2e-7 / 3]}, index=[5, 20])
+
+  table = tables.evaluations([({'seed': 3}, done)], measure=measure)
+  assert table['step'].tolist() == [5, 10, 20]
+  assert table['accuracy'].isna().tolist() == [True, False, False]
+  assert table['seed'].tolist() == [3, 3, 3]
+  # To five significant digits, also of a small number.
+  assert table['cosine/layer2'].tolist()[::2] == [0.33333, -6.6667e-08]
+  assert table['cosine/layer2'].isna().tolist() == [False, True, False]
+
+
+def test_a_run_that_was_measured_and_never_evaluated_has_its_rows(make_record):
+  record = make_record('short', [], 'diverged')
+  measured = pd.DataFrame({'norm': [2.0]}, index=[0])
+  table = tables.evaluations([({}, record)], measure=lambda record: measured)
+  assert table[['step', 'norm']].to_numpy().tolist() == [[0, 2.0]]
+  assert table['accuracy'].isna().all() and table['diverged_at'].tolist() == [0]
+
+
+def test_training_rows_are_columns_of_their_own(done, make_record):
+  table = tables.evaluations([({}, done)], measure=tables.training)
+  assert table['train_loss'].tolist()[0] == 9.0
+  assert table['loss'].tolist() == [0.5, 0.25]
+  nothing = tables.training(make_record('none', []))
+  assert nothing.empty and 'train_accuracy' in nothing

@@ -170,3 +170,9 @@ def test_a_claim_of_parts_holds_if_all_do_and_fails_with_one():
   assert verdicts.combined([HOLDS, INCONCLUSIVE]) is INCONCLUSIVE
   assert verdicts.combined([INCONCLUSIVE, FAILS]) is FAILS
   assert verdicts.combined([]) is INCONCLUSIVE
+
+
+def test_a_number_that_is_not_known_may_be_any():
+  found = verdicts.differences([1.0, 2.0, math.nan], [0.0, 0.0, 0.0])
+  assert math.isnan(found.estimate) and found.high == math.inf
+  assert found.verdict('>', 0) == Verdict.INCONCLUSIVE

@@ -1,8 +1,8 @@
 """The reproduce command, with a small experiment of two arms."""
 
+import dataclasses
 import gzip
 import json
-import math
 import re
 import shutil
 
@@ -15,7 +15,6 @@ from experiments import base
 from normlab import errors, records
 from normlab.analysis import claim_plots, claims
 from normlab.commands import reproduce as command
-from normlab.commands import result_files
 from normlab.runtime.interruption import InterruptedSweep
 
 RATES = (0.01, 0.02)
@@ -422,18 +421,82 @@ def test_the_list_has_questions_claims_scales_and_measured_times(
   assert lines[3] == '  --scale=again: 9 runs, not measured yet'
 
 
-def test_a_tuning_as_text_marks_the_best_rate():
-  table = pd.DataFrame(
-    {
-      'rate': [0.1, 0.1, 0.2, 0.2],
-      'seed': [0, 1, 0, 1],
-      'accuracy': [0.5, 0.7, 0.8, 0.2],
-    }
+def test_a_computed_experiment_trains_nothing_and_has_all_files(
+  trained, reproduce, results, capsys
+):
+  count = []
+
+  def compute(scale):
+    count.append(scale)
+    return pd.DataFrame(
+      {'arm': ['A', 'A', 'B', 'B'], 'seed': [0, 1, 0, 1], 'kappa': [1 / 3] * 4}
+    )
+
+  part = claims.Comparison('share', 'is_bowl', 'B', '>', 0.1)
+  experiment = base.Experiment(
+    scales={'small': base.Scale()},
+    claims=(claims.Claim(25, 'a bowl', 'a paper', (part,)),),
+    compute=compute,
+    further_outcomes=lambda run: {'is_bowl': bool((run['kappa'] < 1).all())},
+    present=lambda outcomes, target: pd.DataFrame({'target': [str(target)]}),
+    plot=lambda experiment, table, scale: Figure(),
   )
-  text = result_files.tuned_text(table)
-  assert text.iloc[0].tolist() == ['0.1', '60.00%', '50.0%–70.0%', 2, 'taken']
-  assert text.iloc[1].tolist()[-1] == ''
-  assert math.isclose(
-    command.with_rate(runs('small'), table)[0].config.optimizer.learning_rate,
-    0.1,
+  reproduce(experiment=experiment)
+  before = contents(results)
+  text = before['speed/small.md'].decode()
+  assert 'Computed in ' in text and '0 runs' not in text
+  assert '## Target' not in text and '## Tuning' not in text
+  reproduce(experiment=experiment, plot_only=True)
+  assert contents(results) == before and count == ['small'] and not trained
+  lines = command.listing({'speed': ('How?', experiment)}, results)
+  assert '--scale=small: computed, 0.0 minutes' in lines
+  message = refused(reproduce, results, experiment=experiment, tune=True)
+  assert 'tunes nothing' in message and '--tune' in message
+
+
+def test_arms_tuned_each_take_their_own_rate_and_others_the_baselines(
+  trained, reproduce, results
+):
+  experiment = dataclasses.replace(EXPERIMENT, tuned_arms=('batch',))
+  reproduce(experiment=experiment, tune=True)
+  tuning = pd.read_csv(results / 'speed' / 'small.tuning.csv')
+  assert tuning['arm'].unique().tolist() == ['batch']
+  made = json.loads((results / 'speed' / 'small.json').read_text())
+  rate = 'optimizer.learning_rate'
+  # The baseline has no tuning: its config's.
+  assert made['runs']['batch, seed 0'][rate] == 0.01
+  assert made['runs']['none, seed 0'][rate] == 0.5
+  own = pd.DataFrame(
+    {'arm': ['none', 'batch'], 'rate': [0.1, 0.2], 'accuracy': [1.0, 1.0]}
   )
+  found = command.with_rate(EXPERIMENT, runs('small'), own.iloc[:1])
+  assert {run.config.optimizer.learning_rate for run in found} == {0.1}
+  found = command.with_rate(EXPERIMENT, runs('small'), own)
+  assert [run.config.optimizer.learning_rate for run in found[:2]] == [0.1, 0.2]
+
+
+def test_what_is_measured_is_in_the_curves_and_redrawn_from_them(
+  trained, reproduce, results
+):
+  measured = pd.DataFrame({'cosine/layer2': [0.25, 1 / 3]}, index=[3, 10])
+  seen = []
+
+  def plot(experiment, table, scale):
+    seen.append(table['cosine/layer2'].tolist())
+    return Figure()
+
+  experiment = dataclasses.replace(
+    EXPERIMENT,
+    measure=lambda record: measured,
+    further_outcomes=lambda run: {'cosine': run['cosine/layer2'].max()},
+    plot=plot,
+  )
+  reproduce(experiment=experiment)
+  before = contents(results)
+  table = pd.read_csv(results / 'speed' / 'small.curves.csv.gz')
+  assert table['step'].tolist() == [3, 5, 10] * 9
+  outcomes = pd.read_csv(results / 'speed' / 'small.csv')
+  assert (outcomes['cosine'] == 0.33333).all() and len(outcomes) == 6
+  reproduce(experiment=experiment, plot_only=True)
+  assert contents(results) == before
+  assert str(seen[0]) == str(seen[1])
