@@ -114,8 +114,7 @@ class Experiment:
       config = self.config_of(scale, arm, seed)
       config.optimizer.learning_rate = rate
       config.label += f'-rate{rate:g}'
-      if 'probes' in config:
-        config.probes.names = ()
+      config.probes.update(dict.fromkeys(config.probes))
       found.append(Run({'arm': arm, 'seed': seed, 'rate': rate}, config))
     return found
 

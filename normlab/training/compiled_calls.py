@@ -45,6 +45,10 @@ class CallMetrics(struct.PyTreeNode):
     """The same in the memory of the host; waits for the device."""
     return self.replace(values=np.asarray(self.values))
 
+  def of_member(self, i: int) -> 'CallMetrics':
+    """The metrics of one of the stacked runs."""
+    return self.replace(values=self.values[i])
+
   def rows(self) -> list[dict[str, float]]:
     """The metrics of each step, on the host."""
     values = self.values.tolist()
@@ -184,9 +188,8 @@ class FetchedCall(NamedTuple):
 
   def of_member(self, i: int) -> 'FetchedCall':
     """The same of one of the stacked runs."""
-    metrics = self.metrics.replace(values=self.metrics.values[i])
     norms = {name: norm[i] for name, norm in self.norms.items()}
-    return self._replace(metrics=metrics, norms=norms)
+    return self._replace(metrics=self.metrics.of_member(i), norms=norms)
 
 
 class PendingMetrics:
