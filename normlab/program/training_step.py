@@ -101,9 +101,7 @@ def train_step(
     program=program,
     label_smoothing=hyper.label_smoothing,
   )
-  optimizer = optim.build(name=program.optimizer, **hyper.optimizer)
-  updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-  params = optax.apply_updates(state.params, updates)
+  params, opt_state = updated(state, gradient, hyper, program=program)
   new = TrainState(
     step=state.step + 1,
     params=params,
@@ -117,6 +115,40 @@ def train_step(
   return new, metrics | euclidean_norms('gradient_norm', gradient, each=each)
 
 
+<<<<<<< HEAD
+=======
+def updated(
+  state: TrainState, gradient: Params, hyper: Hyper, *, program: Program
+) -> tuple[Params, optax.OptState]:
+  """The parameters and the optimizer's state after a step along a gradient."""
+  optimizer = optim.build(name=program.optimizer, **hyper.optimizer)
+  updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+  return optax.apply_updates(state.params, updates), opt_state
+
+
+def train_steps(
+  state: TrainState,
+  inputs: Inputs,
+  standardizer: Standardizer,
+  hyper: Hyper,
+  key: jax.Array,
+  *,
+  program: Program,
+) -> tuple[TrainState, Metrics]:
+  """Some updates in one program, and the metrics of each: [steps].
+
+  More than one is for accelerators: XLA's CPU backend runs a convolution
+  inside a loop many times slower.
+  """
+
+  def one(state: TrainState, i: int | jax.Array):
+    batch, numbers = inputs.batch(i), hyper.of_step(i)
+    return train_step(state, batch, standardizer, numbers, key, program=program)
+
+  return repeated(one, state, len(hyper.rates))
+
+
+>>>>>>> ace4410 (Probe covariate_shift: Definition 2.1 by one compiled gradient; landscape)
 def repeated(
   step: Callable[..., tuple[Any, Metrics]], state: Any, count: int
 ) -> tuple[Any, Metrics]:
