@@ -5,7 +5,7 @@ from flax import linen as nn
 from probed_runs import CLASSES, examples, initial, prepared
 
 from normlab import models, norms
-from normlab.probes import covariate_shift
+from normlab.probes import covariate_shift, precise, subject
 
 RATE, MOMENTUM = 0.5, 0.9
 
@@ -107,18 +107,21 @@ def test_chosen_layers_have_the_values_they_have_among_all():
   assert len(chosen) == 2
 
 
-def test_scales_of_earlier_norms_move_and_later_layers_do_not():
-  """Rescaled by hand: only what is earlier than the layer counts."""
-  run = prepared(mlp('batch'), rate=RATE)
+def test_all_parameters_of_earlier_layers_move_and_no_others():
+  run = prepared(mlp('batch'), rate=RATE, optimizer='sgd')
   state = initial(run)
-  params = state.params
-  paths = frozenset({'layer1/norm/scale'})
-  doubled = jax.tree.map(lambda p: 2 * p, params)
-  moved = covariate_shift.replaced(params, doubled, paths)
-  assert (moved['layer1']['norm']['scale'] == 2).all()
-  assert moved['layer2'] is not doubled['layer2']
-  np.testing.assert_array_equal(
-    moved['layer1']['dense']['kernel'], params['layer1']['dense']['kernel']
+  here = subject.at(run, 0)
+
+  def gradient(params):
+    return precise.gradient(here, state, params)[0]
+
+  before = gradient(state.params)
+  after = jax.tree.map(lambda p, g: p - RATE * g, state.params, before)
+  there = gradient({**state.params, 'layer1': after['layer1']})
+  pair = [tree['layer2']['dense']['kernel'] for tree in (before, there)]
+  found = covariate_shift.measure(run, state, 0)
+  np.testing.assert_allclose(
+    found['difference/layer2'], np.linalg.norm(pair[0] - pair[1]), rtol=1e-4
   )
 
 
