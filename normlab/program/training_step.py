@@ -115,8 +115,6 @@ def train_step(
   return new, metrics | euclidean_norms('gradient_norm', gradient, each=each)
 
 
-<<<<<<< HEAD
-=======
 def updated(
   state: TrainState, gradient: Params, hyper: Hyper, *, program: Program
 ) -> tuple[Params, optax.OptState]:
@@ -126,29 +124,6 @@ def updated(
   return optax.apply_updates(state.params, updates), opt_state
 
 
-def train_steps(
-  state: TrainState,
-  inputs: Inputs,
-  standardizer: Standardizer,
-  hyper: Hyper,
-  key: jax.Array,
-  *,
-  program: Program,
-) -> tuple[TrainState, Metrics]:
-  """Some updates in one program, and the metrics of each: [steps].
-
-  More than one is for accelerators: XLA's CPU backend runs a convolution
-  inside a loop many times slower.
-  """
-
-  def one(state: TrainState, i: int | jax.Array):
-    batch, numbers = inputs.batch(i), hyper.of_step(i)
-    return train_step(state, batch, standardizer, numbers, key, program=program)
-
-  return repeated(one, state, len(hyper.rates))
-
-
->>>>>>> ace4410 (Probe covariate_shift: Definition 2.1 by one compiled gradient; landscape)
 def repeated(
   step: Callable[..., tuple[Any, Metrics]], state: Any, count: int
 ) -> tuple[Any, Metrics]:

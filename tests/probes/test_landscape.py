@@ -79,7 +79,7 @@ def test_lengths_and_directions_of_zero_have_smoothness_zero():
   assert (seen_along(np.zeros(3, np.float32))['smoothness'] == 0).all()
 
 
-@pytest.mark.parametrize('scale', [1, 1e-30, 0])
+@pytest.mark.parametrize('scale', [1.0, 1e-30, 0.0])
 def test_a_random_direction_has_the_norm_of_the_gradient(scale):
   like = {'a': jnp.full((3, 4), scale), 'b': jnp.zeros(5)}
   found = landscape.random_direction(jax.random.key(0), like)

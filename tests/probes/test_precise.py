@@ -1,11 +1,9 @@
 import jax
 import numpy as np
 import pytest
-from flax import linen as nn
 from probed_runs import CLASSES, examples, initial, prepared
 
 from normlab import models, norms
-from normlab.models.blocks import ConvNormAct
 from normlab.probes import covariate_shift, landscape, precise, subject
 from normlab.program import training_step
 
@@ -23,15 +21,25 @@ def test_every_model_is_small_here():
   assert SMALL.keys() == models.MODELS.keys()
 
 
-@pytest.mark.parametrize('norm', ['batch', 'weight'])
 @pytest.mark.parametrize('name', SMALL)
-def test_every_model_is_measured(name, norm):
-  hooks = norms.build(name=norm)
-  model = models.build(name, num_classes=CLASSES, **hooks, **SMALL[name])
+def test_every_model_can_be_measured_in_bfloat16(name):
+  """In a trace: the deepest ones take minutes to compile."""
+  fields = {**SMALL[name], **norms.build(name='batch')}
+  model = models.build(name, num_classes=CLASSES, dtype='bfloat16', **fields)
   batch = examples((4, 8, 8, 1))
-  # Measuring all of the 54 layers takes 55 backward passes.
-  layers = ('logits',)
-  run = prepared(model, batch=batch, layers=layers, step_lengths=(1.0,))
+  run = prepared(model, batch=batch, layers=('logits',), step_lengths=(1.0,))
+  state = jax.eval_shape(lambda: initial(run))
+  for probe, count in ((covariate_shift, 2), (landscape, 7)):
+    found = jax.eval_shape(
+      lambda s, probe=probe: probe.measure(run, s, 0), state
+    )
+    assert len(found) == count
+    assert {value.dtype for value in found.values()} == {np.dtype('float32')}
+
+
+@pytest.mark.parametrize('norm', ['batch', 'weight'])
+def test_convolutions_are_measured(norm):
+  run = prepared(small(norm), step_lengths=(1.0,))
   state = initial(run)
   before = jax.tree.map(np.asarray, state)
   for probe in (covariate_shift, landscape):
@@ -69,15 +77,23 @@ def test_gradient_is_that_of_training(microbatches):
   )
 
 
-def products(program, state, here):
-  """The operations that accelerators could make less precise."""
-  jaxpr = jax.make_jaxpr(
-    lambda params: precise.gradient(
-      here._replace(program=program), state, params
-    )
-  )(state.params)
-  return [
-    line
-    for line in str(jaxpr).splitlines()
-    if 'dot_general' in line or 'conv_general' in line
-  ]
+@pytest.mark.parametrize('dtype', models.DTYPES)
+def test_nothing_is_multiplied_with_less_than_float32(dtype):
+  run = prepared(small(dtype=dtype))
+  here, state = subject.at(run, 0), initial(run)
+  traced = jax.make_jaxpr(lambda p: precise.gradient(here, state, p))
+  lines = str(traced(state.params)).splitlines()
+  assert not any('bf16' in line for line in lines)
+  precisions = [line for line in lines if 'precision=' in line]
+  assert precisions
+  assert all('HIGHEST' in line for line in precisions)
+
+
+def test_equal_parameters_have_equal_bits():
+  run = prepared(small())
+  here, state = subject.at(run, 0), initial(run)
+  copied = jax.tree.map(lambda p: p + 0, state.params)
+  first, second = (
+    precise.gradient(here, state, params) for params in (state.params, copied)
+  )
+  jax.tree.map(np.testing.assert_array_equal, first, second)
