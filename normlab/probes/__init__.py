@@ -18,7 +18,10 @@ import jax
 from normlab import registry
 
 # Name to what is measured; each is a module of this package.
-PROBES: dict[str, str] = {}
+PROBES: dict[str, str] = {
+  'covariate_shift': 'how updates of earlier layers change gradients',
+  'landscape': 'loss and gradient along the gradient, and a random direction',
+}
 # Fields of `config.probes`, and the probes that read them.
 READERS: dict[str, tuple[str, ...]] = {
   'layers': ('covariate_shift',),

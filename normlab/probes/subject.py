@@ -1,6 +1,7 @@
 """What a probe measures: the network, the batch and the numbers of a step."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -39,3 +40,19 @@ def at(run: Any, step: int) -> Subject:
     examples=(run.standardizer.standardize(batch.images), batch.labels),
     key=model_key,
   )
+
+
+# Factors of the learning rate of a step. The ends are those of Figure 4 of
+# arXiv:1805.11604; that there are four is our choice.
+STEP_LENGTHS = (0.5, 1.0, 2.0, 4.0)
+
+
+def chosen_layers(run: Any, known: Sequence[str]) -> Sequence[str]:
+  """The layers that `config.probes.layers` names; None is all `known` ones."""
+  chosen = run.config.probes.layers
+  return known if chosen is None else chosen
+
+
+def step_lengths(run: Any) -> Sequence[float]:
+  """Factors of the learning rate: `config.probes.step_lengths`, or ours."""
+  return run.config.probes.step_lengths or STEP_LENGTHS

@@ -101,9 +101,7 @@ def train_step(
     program=program,
     label_smoothing=hyper.label_smoothing,
   )
-  optimizer = optim.build(name=program.optimizer, **hyper.optimizer)
-  updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-  params = optax.apply_updates(state.params, updates)
+  params, opt_state = updated(state, gradient, hyper, program=program)
   new = TrainState(
     step=state.step + 1,
     params=params,
@@ -115,6 +113,15 @@ def train_step(
   )
   each = program.log_layer_norms
   return new, metrics | euclidean_norms('gradient_norm', gradient, each=each)
+
+
+def updated(
+  state: TrainState, gradient: Params, hyper: Hyper, *, program: Program
+) -> tuple[Params, optax.OptState]:
+  """The parameters and the optimizer's state after a step along a gradient."""
+  optimizer = optim.build(name=program.optimizer, **hyper.optimizer)
+  updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+  return optax.apply_updates(state.params, updates), opt_state
 
 
 def repeated(
