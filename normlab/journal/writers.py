@@ -7,8 +7,9 @@ import pathlib
 import time
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 # Values of metrics: a number, or one per class, None for a class without.
@@ -76,9 +77,55 @@ class TensorBoardWriter:
         if value is not None and not isinstance(value, Sequence)
       ]
     )
+    self._add(step, summary)
+
+  def write_histogram(
+    self, step: int, tag: str, counts: Sequence[int], edges: Sequence[float]
+  ) -> None:
+    """Adds a histogram, unless nothing was counted.
+
+    Args:
+      tag: its name, such as 'outputs/layer3'.
+      counts: of the bins; the first is below all edges, the last above. These
+        have no end, and are drawn as wide as their neighbours.
+      edges: between the bins, rising; one less than the counts.
+    """
+    histogram = histogram_of(counts, edges)
+    if histogram.num:
+      value = Summary.Value(tag=tag, histo=histogram)
+      self._add(step, Summary(value=[value]))
+
+  def _add(self, step: int, summary: Summary) -> None:
     event = Event(step=step, wall_time=time.time(), summary=summary)
     self._events.add_event(event)
 
   def close(self) -> None:
     """Flushes and closes the event file."""
     self._events.close()
+
+
+def histogram_of(
+  counts: Sequence[int], edges: Sequence[float]
+) -> HistogramProto:
+  """TensorBoard's histogram, from the first bin with values to the last.
+
+  The sums are those of the bins' middles: the values themselves are gone.
+  """
+  counts, edges = np.asarray(counts, float), np.asarray(edges, float)
+  widths = np.diff(edges)[[0, -1]]
+  limits = np.array([edges[0] - widths[0], *edges, edges[-1] + widths[1]])
+  filled = np.flatnonzero(counts)
+  if not len(filled):
+    return HistogramProto()
+  first, last = filled[0], filled[-1]
+  counts, limits = counts[first : last + 1], limits[first : last + 2]
+  middles = (limits[1:] + limits[:-1]) / 2
+  return HistogramProto(
+    min=limits[0],
+    max=limits[-1],
+    num=counts.sum(),
+    sum=counts @ middles,
+    sum_squares=counts @ middles**2,
+    bucket_limit=limits[1:],
+    bucket=counts,
+  )

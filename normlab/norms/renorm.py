@@ -79,19 +79,32 @@ class BatchRenorm(Averaging):
       return self.normalize(x, Moments(mean, var, 1.0), features)
 
     statistics = self.moments(x, reduced, mask)
-    batch_std = jnp.sqrt(statistics.var + self.epsilon)
-    r_max = self.limit(self.r_max, step.value)
-    d_max = self.limit(self.d_max, step.value)
-    r = jnp.clip(batch_std / std, 1 / r_max, r_max)
-    d = jnp.clip((statistics.mean - mean) / std, -d_max, d_max)
+    _, correction = self.corrections(statistics, mean, std, step.value)
     batch = squeezed(statistics, reduced)
     self.update(
-      running, batch.count, mean=batch.mean, std=batch_std.squeeze(reduced)
+      running, batch.count, mean=batch.mean, std=self.deviation(batch)
     )
     if not self.is_initializing():
       step.value += jnp.any(batch.count > 0).astype(jnp.int32)
-    correction = (lax.stop_gradient(r), lax.stop_gradient(d))
     return self.normalize(x, statistics, features, correction=correction)
+
+  def deviation(self, batch: Moments) -> jax.Array:
+    """std_B, with epsilon in it."""
+    return jnp.sqrt(batch.var + self.epsilon)
+
+  def corrections(
+    self, batch: Moments, mean: jax.Array, std: jax.Array, step: jax.Array
+  ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
+    """r and d without limits, and within those of this step of the layer.
+
+    Constants for the gradient.
+    """
+    r = lax.stop_gradient(self.deviation(batch) / std)
+    d = lax.stop_gradient((batch.mean - mean) / std)
+    r_max = self.limit(self.r_max, step)
+    d_max = self.limit(self.d_max, step)
+    limited = jnp.clip(r, 1 / r_max, r_max), jnp.clip(d, -d_max, d_max)
+    return (r, d), limited
 
   def limit(self, value: float | Schedule, step: jax.Array) -> jax.Array:
     """r_max or d_max at this step of the layer."""

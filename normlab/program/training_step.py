@@ -169,10 +169,7 @@ def accumulated_gradient(
 
   def add(carried: tuple[Any, ...], i: jax.Array):
     sums, model_state = carried
-    # Every parts-th example: a batch that is sharded stays where it is.
-    part = jax.tree.map(
-      lambda x: x.reshape(-1, parts, *x.shape[1:])[:, i], examples
-    )
+    part = microbatch(examples, i, parts)
     *terms, model_state = gradient_of_part(
       params, model_state, part, jax.random.fold_in(key, i)
     )
@@ -182,14 +179,29 @@ def accumulated_gradient(
     lambda: gradient_of_part(params, model_state, examples, key)
   )
   zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), list(shapes[:2]))
+  (sums, model_state), _ = over_microbatches(add, (zeros, model_state), parts)
+  gradient, metrics = jax.tree.map(lambda x: x / parts, sums)
+  return gradient, metrics, model_state
+
+
+def microbatch(examples: Tree, i: int | jax.Array, parts: int) -> Tree:
+  """The i-th of the parts of a batch, [batch, ...] each.
+
+  Every parts-th example: a batch that is sharded stays where it is.
+  """
+  return jax.tree.map(
+    lambda x: x.reshape(-1, parts, *x.shape[1:])[:, i], examples
+  )
+
+
+def over_microbatches(
+  one: Callable[..., Any], carried: Any, parts: int
+) -> tuple[Any, Any]:
+  """`jax.lax.scan` of `one(carried, i)` over the parts of a batch."""
   # On a CPU a loop would run the convolutions many times slower; a hundred
   # copies of the network would not compile in time.
   unroll = jax.default_backend() == 'cpu' and parts <= MOST_UNROLLED
-  (sums, model_state), _ = jax.lax.scan(
-    add, (zeros, model_state), jnp.arange(parts), unroll=unroll
-  )
-  gradient, metrics = jax.tree.map(lambda x: x / parts, sums)
-  return gradient, metrics, model_state
+  return jax.lax.scan(one, carried, jnp.arange(parts), unroll=unroll)
 
 
 def gradient_of(

@@ -14,6 +14,7 @@ from flax import linen as nn
 
 from normlab.journal.checkpoints import Position
 from normlab.journal.journals import Journal
+from normlab.norms.core import calls
 from normlab.program import training_step
 from normlab.training import compiled_calls, preparation, training_rows
 
@@ -139,14 +140,13 @@ def outputs_recorded() -> Iterator[list[tuple[str, jax.Array]]]:
   """Lists the path and output of every module, in the order they are done."""
   found = []
 
-  def record(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+  def record(module: nn.Module, call: Any, *args: Any, **kwargs: Any) -> Any:
     output = call(*args, **kwargs)
-    if context.method_name == '__call__':
-      path = '/'.join(context.module.path) or 'logits'
-      found.extend((path, leaf) for leaf in jax.tree.leaves(output))
+    path = '/'.join(module.path) or 'logits'
+    found.extend((path, leaf) for leaf in jax.tree.leaves(output))
     return output
 
-  with nn.intercept_methods(record):
+  with calls.replaced(record):
     yield found
 
 

@@ -5,6 +5,7 @@ import os
 
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.util import tensor_util
 
 from normlab.journal import writers
 
@@ -146,6 +147,31 @@ def test_tensorboard_has_no_values_of_each_class_and_no_absent_ones(tmp_path):
   events = event_accumulator.EventAccumulator(str(tmp_path))
   events.Reload()
   assert events.Tags()['scalars'] == ['validation/loss']
+
+
+def test_tensorboard_reads_a_histogram(tmp_path):
+  writer = writers.TensorBoardWriter(tmp_path)
+  edges = [-1.0, 0.0, 0.5, 2.0]
+  writer.write_histogram(7, 'outputs/layer1', [0, 3, 0, 1, 2], edges)
+  writer.write_histogram(7, 'outputs/layer2', [0, 0, 0, 0, 0], edges)
+  writer.close()
+  events = event_accumulator.EventAccumulator(str(tmp_path))
+  events.Reload()
+  # TensorBoard makes tensors of them: left, right, count.
+  assert events.Tags()['tensors'] == ['outputs/layer1']
+  (event,) = events.Tensors('outputs/layer1')
+  assert event.step == 7
+  bins = tensor_util.make_ndarray(event.tensor_proto)
+  # The last bin has no end, and is as wide as the one before.
+  expected = [[-1, 0, 3], [0, 0.5, 0], [0.5, 2, 1], [2, 3.5, 2]]
+  assert bins.tolist() == expected
+
+
+def test_a_histogram_has_the_moments_of_its_middles():
+  histogram = writers.histogram_of([2, 0, 1], [0.0, 1.0])
+  assert (histogram.min, histogram.max, histogram.num) == (-1, 2, 3)
+  assert histogram.sum == 2 * -0.5 + 1.5
+  assert histogram.sum_squares == 2 * 0.25 + 2.25
 
 
 def test_event_files_are_told_from_those_of_others(tmp_path):

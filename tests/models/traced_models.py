@@ -11,6 +11,7 @@ from flax import linen as nn
 from flax import traverse_util
 
 from normlab import models, norms
+from normlab.norms.core import calls
 
 # Small enough to run, and divisible by what the norms divide by.
 SMALL = {
@@ -74,18 +75,17 @@ class Trace:
 def trace(model, image_shape=(8, 8, 1), train=False):
   modules, outputs = {}, {}
 
-  def record(call, args, kwargs, context):
+  def record(module, call, *args, **kwargs):
     result = call(*args, **kwargs)
-    if context.method_name == '__call__':
-      path = '/'.join(context.module.path)
-      # Unbound: a module of a trace that is over cannot be read.
-      modules[path] = context.module.clone(parent=None)
-      outputs[path] = jax.ShapeDtypeStruct(result.shape, result.dtype)
+    path = '/'.join(module.path)
+    # Unbound: a module of a trace that is over cannot be read.
+    modules[path] = module.clone(parent=None)
+    outputs[path] = jax.ShapeDtypeStruct(result.shape, result.dtype)
     return result
 
   images = jax.ShapeDtypeStruct((2, *image_shape), jnp.float32)
   init = functools.partial(model.init_with_output, train=train)
-  with nn.intercept_methods(record):
+  with calls.replaced(record):
     logits, variables = jax.eval_shape(init, jax.random.key(0), images)
   variables = {
     collection: traverse_util.flatten_dict(tree, sep='/')

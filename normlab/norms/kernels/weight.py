@@ -13,7 +13,7 @@ from flax import core, traverse_util
 from flax import linen as nn
 from flax.linen import dtypes
 
-from normlab.norms.core import axis_fields
+from normlab.norms.core import axis_fields, calls
 from normlab.norms.kernels import kernel_norms
 
 # Added to the variance: as in the authors' code, so that a pre-activation that
@@ -131,7 +131,7 @@ def initialize_from_data(
       not belong to the outputs of its layer, or one without outputs.
   """
   changed: set[Path] = set()
-  with nn.intercept_methods(functools.partial(_initialize, changed)):
+  with calls.replaced(functools.partial(_initialize, changed)):
     _, after = model.apply(variables, *args, mutable=True, **kwargs)
   if not changed:
     raise ValueError(
@@ -146,16 +146,14 @@ def initialize_from_data(
 
 def _initialize(
   changed: set[Path],
+  norm: nn.Module,
   call: Callable[..., jax.Array],
-  args: tuple[Any, ...],
-  kwargs: dict[str, Any],
-  context: nn.module.InterceptorContext,
+  *args: Any,
+  **kwargs: Any,
 ) -> Any:
-  """Intercepts a call: of a `WeightNorm` it standardizes the outputs."""
-  norm = context.module
-  if not isinstance(norm, WeightNorm) or context.method_name != '__call__':
-    return call(*args, **kwargs)
-  if norm.has_variable('params', INITIALIZED):
+  """Replaces a call: of a `WeightNorm` it standardizes the outputs."""
+  is_to_change = isinstance(norm, WeightNorm)
+  if not is_to_change or norm.has_variable('params', INITIALIZED):
     return call(*args, **kwargs)
   norm.put_variable('params', INITIALIZED, jnp.ones(()))
   layer = norm.layer_instance

@@ -15,7 +15,7 @@ from jax import lax
 
 from normlab import registry
 from normlab.norms.batch import BatchNorm, squeezed
-from normlab.norms.core import axis_fields
+from normlab.norms.core import axis_fields, calls
 from normlab.norms.core.pooling import Moments, pool_devices
 from normlab.norms.core.running import BatchFields
 from normlab.norms.lp import LpBatchNorm
@@ -70,31 +70,26 @@ def chosen_statistics(choose: Choice) -> Iterator[None]:
   """
   inside = []
 
-  def interceptor(
-    call: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    context: nn.module.InterceptorContext,
+  def choosing(
+    layer: nn.Module, call: Callable[..., Any], *args: Any, **kwargs: Any
   ) -> Any:
-    # The call below, and a subclass's call of its base, come here as well.
-    if inside or not is_to_intercept(context):
+    # `normalized` calls a copy of the layer, which comes here as well.
+    if inside or not is_moving(layer):
       return call(*args, **kwargs)
-    inside.append(context.module)
+    inside.append(layer)
     try:
-      return normalized(context.module, choose, *args, **kwargs)
+      return normalized(layer, choose, *args, **kwargs)
     finally:
       inside.pop()
 
-  with nn.intercept_methods(interceptor):
+  with calls.replaced(choosing):
     yield
 
 
-def is_to_intercept(context: nn.module.InterceptorContext) -> bool:
-  """Whether this is the call of a norm whose running statistics may move."""
-  layer = context.module
+def is_moving(layer: nn.Module) -> bool:
+  """Whether this is a norm whose running statistics may move."""
   return (
-    context.method_name == '__call__'
-    and isinstance(layer, BatchFields | nn.BatchNorm)
+    isinstance(layer, BatchFields | nn.BatchNorm)
     and not getattr(layer, 'frozen', False)
     and bool(layer.variables.get('batch_stats'))
   )
