@@ -59,9 +59,14 @@ class Facts:
       ) from error
 
   @functools.cached_property
+  def program(self) -> programs.Program:
+    """What is compiled of the run."""
+    return programs.build(self.config, self.description.num_classes)
+
+  @property
   def model(self) -> nn.Module:
     """The model with its norm."""
-    return programs.build_model(self.config, self.description.num_classes)
+    return self.program.model
 
   @property
   def images(self) -> jax.ShapeDtypeStruct:

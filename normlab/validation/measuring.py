@@ -3,8 +3,10 @@
 import functools
 
 from normlab import probes, registry
+from normlab.probes import forward_order
 from normlab.program import programs
 from normlab.validation.facts import Facts
+from normlab.validation.inputs import SHAPES
 from normlab.validation.relation import Relation
 
 
@@ -45,6 +47,23 @@ def no_call_is_split(facts: Facts) -> str | None:
   )
 
 
+def there_is_something_to_measure(facts: Facts) -> str | None:
+  """Each probe finds in the network what it measures."""
+  for name in facts.config.probes.names or ():
+    problem = probes.check(name, facts.program, facts.variables)
+    if problem is not None:
+      return f'{problem}; leave it out'
+  return None
+
+
+def layers_are_there(facts: Facts) -> None:
+  """Each layer that is to be measured is one of the network."""
+  shape = facts.description.image_shape
+  for name in facts.config.probes.layers or ():
+    known = forward_order.layers(facts.model, shape)
+    registry.lookup('layer', name, {layer.name: layer for layer in known})
+
+
 RELATIONS: tuple[Relation, ...] = (
   Relation(('probes.names',), probes_are_known),
   *(
@@ -61,4 +80,6 @@ RELATIONS: tuple[Relation, ...] = (
     ),
     no_call_is_split,
   ),
+  Relation(('probes.names', *SHAPES), there_is_something_to_measure),
+  Relation(('probes.layers', 'probes.names', *SHAPES), layers_are_there),
 )

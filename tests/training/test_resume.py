@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import pathlib
 import random
 import signal
 import time
@@ -33,6 +34,8 @@ FULL = {
   'eval_every': 9,
   'log_every': 4,
   'checkpoint_every': 6,
+  'probes.names': ('affine', 'outputs', 'renorm'),
+  'probes.every': 8,
 }
 
 
@@ -83,6 +86,13 @@ def assert_same(folder, whole, config):
   assert ours.keys() == theirs.keys()
   for name in ours:
     np.testing.assert_array_equal(ours[name], theirs[name])
+  assert measurements(folder) == measurements(whole)
+
+
+def measurements(folder):
+  """The files of what was measured, with their bytes."""
+  root = pathlib.Path(folder) / 'probes'
+  return {p.relative_to(root): p.read_bytes() for p in root.rglob('*.npz')}
 
 
 def steps_of(folder):
@@ -98,8 +108,11 @@ def wait_for(condition, process):
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random_moments_change_nothing(tmp_path):
-  config = stopped_runs.config()
+@pytest.mark.parametrize('names', [None, ('outputs', 'covariate_shift')])
+def test_twenty_kills_at_random_moments_change_nothing(names, tmp_path):
+  config = stopped_runs.config(**{'probes.names': names})
+  if names:
+    config.probes.every = 5
   whole, cut, cache = (tmp_path / name for name in ('whole', 'cut', 'cache'))
   process = stopped_runs.start(whole, config, cache)
   process.join()
@@ -123,6 +136,7 @@ def test_twenty_kills_at_random_moments_change_nothing(tmp_path):
   process.join()
   assert process.exitcode == 0
   assert_same(cut, whole, config)
+  assert bool(measurements(cut)) == bool(names)
   assert records.Record(cut).status['status'] == 'done'
 
 
