@@ -1,7 +1,7 @@
 """The data sets that come with the laboratory, by name."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +34,7 @@ class Embedded(NamedTuple):
 
 
 def seeded(
-  name: str, seeds: range, make: Callable[..., Embedded]
+  name: str, seeds: Iterable[int], make: Callable[..., Embedded]
 ) -> dict[str, Embedded]:
   """A set that is drawn, 'name', and its further draws 'name/seed'."""
   return {name: make()} | {f'{name}/{seed}': make(seed) for seed in seeds}
