@@ -71,7 +71,8 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.data = ml_collections.ConfigDict()
   # digits, digits_affine, mnist, fashion_mnist, cifar10, cifar100; from disk:
-  # imagenette, imagenet2012
+  # imagenette, imagenet2012; regressions with a squared error: linear_map,
+  # valley/raw, valley/centred, valley/standardized, valley/whitened
   config.data.name = 'digits'
   # Folder where TFDS prepared it; None is TFDS_DATA_DIR, else
   # ~/tensorflow_datasets.
@@ -102,7 +103,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.model.kernel_init = config_dict.placeholder(str)
   # Share of the features dropped in training.
   config.model.dropout = 0.0
-  # Units (mlp) or channels (cnn) per layer.
+  # Units (mlp) or channels (cnn) per layer; () is no layer but the logits.
   config.model.widths = config_dict.placeholder(tuple)
   # Factor on the channels (inception, resnets, bn_inception).
   config.model.width = config_dict.placeholder(float)

@@ -10,6 +10,7 @@ EXPERIMENTS: dict[str, str] = {
   'lr_multipliers': (
     'How far can the learning rate be turned up, with each norm?'
   ),
+  'valley': 'Why does it help to standardize the inputs?',
 }
 
 

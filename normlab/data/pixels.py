@@ -15,8 +15,8 @@ class Examples(NamedTuple):
   """Some examples: a batch, or a whole split.
 
   Attributes:
-    images: uint8 [examples, height, width, channels].
-    labels: int32 [examples].
+    images: uint8 [examples, height, width, channels], of a regression float32.
+    labels: int32 [examples], of a regression float32 [examples, outputs].
   """
 
   images: jax.Array | np.ndarray
@@ -37,8 +37,12 @@ class Standardizer(NamedTuple):
   std: jax.Array | np.ndarray
 
   def standardize(self, images: jax.Array) -> jax.Array:
-    """uint8 images to float32, with mean 0 and deviation 1 in training."""
-    return (images.astype(jnp.float32) / 255 - self.mean) / self.std
+    """uint8 images to float32, with mean 0 and deviation 1 in training.
+
+    Float ones are what they are: their statistics are 0 and 1.
+    """
+    whole = 1 if jnp.issubdtype(images.dtype, jnp.floating) else 255
+    return (images.astype(jnp.float32) / whole - self.mean) / self.std
 
 
 def pixel_statistics(images: np.ndarray) -> Standardizer:
@@ -46,11 +50,15 @@ def pixel_statistics(images: np.ndarray) -> Standardizer:
 
   From counts of the 256 values: exact, and without a copy of the images in
   floating point. A channel without contrast has deviation one, so that it stays
-  zero rather than becoming NaN.
+  zero rather than becoming NaN. Float images have mean 0 and deviation 1: how a
+  regression's features are scaled is what such a data set asks.
 
   Args:
-    images: uint8 [examples, height, width, channels].
+    images: uint8 [examples, height, width, channels], or float32.
   """
+  if np.issubdtype(images.dtype, np.floating):
+    shape = images.shape[-1:]
+    return Standardizer(np.zeros(shape, np.float32), np.ones(shape, np.float32))
   values = np.arange(256) / 255
   mean, std = [], []
   for channel in np.moveaxis(images, -1, 0):

@@ -13,7 +13,7 @@ class MLP(networks.Network):
   """Dense layers with norm, activation and dropout; a linear classifier.
 
   Attributes:
-    widths: units of each hidden layer.
+    widths: units of each hidden layer; () is a linear model.
   """
 
   widths: Sequence[int] = (100, 100, 100)

@@ -1,4 +1,7 @@
-"""Loss, accuracy, calibration: per example to the last line, then one mean."""
+"""Loss, accuracy, calibration: per example to the last line, then one mean.
+
+Of classes; where labels are floats, each function is that of `regression`.
+"""
 
 import math
 from typing import NamedTuple
@@ -6,6 +9,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+
+from normlab.program import regression
+from normlab.program.regression import RegressionTotals
 
 # Bins of the confidence for the calibration error: arXiv:1706.04599, Table 1.
 BINS = 15
@@ -19,8 +25,10 @@ def per_example(logits: jax.Array, labels: jax.Array) -> dict[str, jax.Array]:
     labels: int32 [batch].
 
   Returns:
-    'loss' and 'accuracy', float32 [batch].
+    'loss' and 'accuracy', float32 [batch]; of a regression the loss alone.
   """
+  if regression.is_regression(labels):
+    return {'loss': regression.squared_error(logits, labels)}
   logits = logits.astype(jnp.float32)
   loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
   correct = jnp.argmax(logits, axis=-1) == labels
@@ -80,7 +88,9 @@ class Totals(NamedTuple):
   bin_count: jax.Array
 
 
-def totals(logits: jax.Array, labels: jax.Array, valid: jax.Array) -> Totals:
+def totals(
+  logits: jax.Array, labels: jax.Array, valid: jax.Array
+) -> Totals | RegressionTotals:
   """The sums over the valid examples of a batch.
 
   Args:
@@ -88,6 +98,8 @@ def totals(logits: jax.Array, labels: jax.Array, valid: jax.Array) -> Totals:
     labels: int32 [batch].
     valid: bool [batch]; False where an example only fills the batch up.
   """
+  if regression.is_regression(labels):
+    return regression.totals(logits, labels, valid)
   values, certain = per_example(logits, labels), confidence(logits)
   right = values['accuracy'] > 0
   bins = jnp.clip(jnp.ceil(certain * BINS), 1, BINS) - 1
@@ -105,7 +117,9 @@ def totals(logits: jax.Array, labels: jax.Array, valid: jax.Array) -> Totals:
   )
 
 
-def summarize(sums: Totals) -> dict[str, float | list[float | None]]:
+def summarize(
+  sums: Totals | RegressionTotals,
+) -> dict[str, float | list[float | None]]:
   """The metrics of all examples, from added totals: every example counts once.
 
   Args:
@@ -117,7 +131,10 @@ def summarize(sums: Totals) -> dict[str, float | list[float | None]]:
     eq. 3): sum over bins of |right - confidence| / examples, NaN where an
     example has no confidence, as the error would leave out the worst;
     'class_accuracy', one per class, None for a class without examples.
+    Of a regression only the first two.
   """
+  if isinstance(sums, RegressionTotals):
+    return regression.summarize(sums)
   count = sums.class_count.sum()
   gaps = abs(sums.bin_right - sums.bin_confidence)
   complete = sums.bin_count.sum() == count

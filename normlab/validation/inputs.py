@@ -37,6 +37,22 @@ def is_part_of_the_data(facts: Facts, *, field: str) -> str | None:
   )
 
 
+def is_for_images(facts: Facts, *, field: str) -> str | None:
+  """Features of a regression have no place in space."""
+  if not facts.config.data[field] or not facts.described.is_regression:
+    return None
+  off = {'random_crop': 0, 'random_flip': False}[field]
+  return f'{facts.config.data.name!r} has no images; must be {off}'
+
+
+def is_for_classes(facts: Facts) -> str | None:
+  """A target that is spread over classes has some."""
+  smoothing = facts.config.label_smoothing
+  if smoothing is None or not facts.described.is_regression:
+    return None
+  return f'{facts.config.data.name!r} is a regression; must be None'
+
+
 def crop_is_of_memory(facts: Facts) -> str | None:
   """Streamed images have a random crop of their own."""
   if not facts.config.data.random_crop or not facts.is_streamed:
@@ -99,6 +115,13 @@ RELATIONS: tuple[Relation, ...] = (
       ('recalibration_examples', 'eval_statistics'),
     )
   ),
+  *(
+    Relation(
+      (f'data.{field}', *DATA), functools.partial(is_for_images, field=field)
+    )
+    for field in ('random_crop', 'random_flip')
+  ),
+  Relation(('label_smoothing', *DATA), is_for_classes),
   Relation(('data.random_crop', *DATA), crop_is_part_of_the_image),
   Relation(('model.name', *SHAPES), model_takes_images),
   Relation(('eval_statistics', *SHAPES), statistics_are_kept),

@@ -131,8 +131,11 @@ WIDTH = Rule(
   f'a number above 0, up to {MOST_WIDTH:,}',
 )
 WIDTHS = Rule(
-  several(wholes(1, MOST_CHANNELS)),
-  f'whole numbers from 1 to {MOST_CHANNELS:,}, one a layer, as (32, 64)',
+  lambda v: (
+    isinstance(v, tuple | list) and all(map(wholes(1, MOST_CHANNELS), v))
+  ),
+  f'whole numbers from 1 to {MOST_CHANNELS:,}, one a layer, as (32, 64); () is '
+  'no hidden layer',
 )
 AXES = Rule(
   several(wholes(-LARGEST_INT, LARGEST_INT)), 'whole numbers, as (1, 2, 3)'

@@ -168,7 +168,17 @@ def test_every_config_can_be_trained(name, scale, experiment, request):
 
 # Fields in which arms differ, beside those of the norm and what follows.
 ARM_FIELDS = {'label', 'seed', 'optimizer.learning_rate_multiplier'}
-QUESTIONS = {'speedup': {'model.activation'}}
+QUESTIONS = {
+  'speedup': {'model.activation'},
+  # The best rate, and the length, follow from the features.
+  'valley': {
+    'data.name',
+    'model.widths',
+    'optimizer.learning_rate',
+    'total_steps',
+    'eval_every',
+  },
+}
 
 
 @pytest.mark.parametrize(('name', 'scale'), TRAINED)

@@ -12,6 +12,7 @@ NAN = math.nan
 POSITIVE = 'must be a finite number above 0, in float32'
 DIVISOR = 'must be a divisor of'
 LAYER = "norm 'layer' has no such field"
+REGRESSION = {'data.name': 'valley/raw', 'model.name': 'mlp'}
 
 # Fields, and a part of the line.
 ONE = [
@@ -35,6 +36,18 @@ ONE = [
   (
     {'batch_size': 1_078},
     "the training split of 'digits' has 1,077 examples; must be from 1 to 1077",
+  ),
+  # Regressions have neither images nor classes.
+  (
+    REGRESSION | {'data.random_crop': 1},
+    "config.data.random_crop=1 is not allowed: 'valley/raw' has no images; "
+    'must be 0',
+  ),
+  (REGRESSION | {'data.random_flip': True}, 'has no images; must be False'),
+  (
+    REGRESSION | {'label_smoothing': 0.1},
+    "config.label_smoothing=0.1 is not allowed: 'valley/raw' is a regression; "
+    'must be None',
   ),
   # Names, and fields that their owner lacks.
   (

@@ -11,7 +11,8 @@ import tensorflow_datasets as tfds
 from normlab import errors, registry
 from normlab.data import images
 from normlab.data.pixels import Examples, Standardizer
-from normlab.data.sets import digits, digits_affine
+from normlab.data.sets import digits, valley
+from normlab.data.sets.embedded import EMBEDDED
 from normlab.data.sets.prepared import (
   find,
   folder_of,
@@ -33,20 +34,17 @@ SLICES_WITHOUT_VALIDATION = {
 DATASETS: dict[str, str] = {
   'digits': 'embedded: 1,797 handwritten digits, 8x8x1, 10 classes',
   'digits_affine': 'embedded: 28,000 distorted digits, 12x12x1, 10 classes',
+  'linear_map': 'embedded: a linear map of 10 features, 10 outputs',
+  **{
+    f'valley/{name}': f'embedded: a linear regression, 10 features, {name}'
+    for name in valley.PREPARATIONS
+  },
   'mnist': '70,000 handwritten digits, 28x28x1, 10 classes',
   'fashion_mnist': '70,000 pieces of clothing, 28x28x1, 10 classes',
   'cifar10': '60,000 photographs, 32x32x3, 10 classes',
   'cifar100': '60,000 photographs, 32x32x3, 100 classes',
   'imagenette': 'streamed: 13,394 photographs of ImageNet, 10 classes',
   'imagenet2012': 'streamed: 1,331,167 photographs, 1,000 classes',
-}
-
-# Sets that come with the laboratory. Those that are drawn have a seed, the
-# `seed` of 'digits_affine/seed'.
-EMBEDDED = {
-  'digits': digits,
-  'digits_affine': digits_affine,
-  **{f'digits_affine/{seed}': digits_affine for seed in digits_affine.SEEDS},
 }
 
 # Sets that stay on disk, with the share of their training split, from its end,
@@ -71,12 +69,14 @@ class Description:
   Attributes:
     sizes: number of examples of 'train', 'validation' and 'test'.
     image_shape: (height, width, channels).
-    num_classes: number of labels.
+    num_classes: number of labels; of a regression, of its outputs.
+    is_regression: whether labels are float32 [examples, outputs].
   """
 
   sizes: dict[str, int]
   image_shape: tuple[int, int, int]
   num_classes: int
+  is_regression: bool = False
 
 
 def is_streamed(name: str) -> bool:
@@ -94,9 +94,9 @@ def check_name(name: str, *, streamed: bool | None = None) -> bool:
     errors.ConfigError: an unknown name, or not `streamed` as that says.
   """
   base = name.split('/')[0]
-  if base not in STREAMED and name not in EMBEDDED:
-    base = name
-  registry.lookup('data set', base, DATASETS)
+  if name not in EMBEDDED:
+    known = base if base in STREAMED else name
+    registry.lookup('data set', known, DATASETS)
   if streamed is not None and (base in STREAMED) != streamed:
     known = [n for n in DATASETS if (n in STREAMED) == streamed]
     raise errors.ConfigError(
@@ -120,7 +120,9 @@ def describe(
   streamed = check_name(name)
   if name in EMBEDDED:
     own = EMBEDDED[name]
-    return Description(dict(own.SIZES), own.IMAGE_SHAPE, own.NUM_CLASSES)
+    return Description(
+      dict(own.sizes), own.image_shape, own.num_classes, own.is_regression
+    )
   info = prepared_builder(name, data_dir).info
   sizes = {
     split: info.splits[part].num_examples
@@ -168,11 +170,8 @@ def load(name: str, data_dir: str | None = None) -> dict[str, Examples]:
   """
   check_name(name, streamed=False)
   if name in EMBEDDED:
-    seed = map(int, name.split('/')[1:])
-    return {
-      split: Examples(*arrays)
-      for split, arrays in EMBEDDED[name].splits(*seed).items()
-    }
+    splits = EMBEDDED[name].splits()
+    return {split: Examples(*arrays) for split, arrays in splits.items()}
   builder = prepared_builder(name, data_dir)
   parts = slices(name, builder.info)
   try:
