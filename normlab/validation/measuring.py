@@ -3,8 +3,10 @@
 import functools
 
 from normlab import probes, registry
+from normlab.probes import forward_order
 from normlab.program import programs
 from normlab.validation.facts import Facts
+from normlab.validation.inputs import SHAPES
 from normlab.validation.relation import Relation
 
 
@@ -24,6 +26,17 @@ def is_read(facts: Facts, *, field: str) -> str | None:
     f'it is for the probes {", ".join(readers)}, and config.probes.names has '
     'none of them; must be None'
   )
+
+
+def layers_are_there(facts: Facts) -> None:
+  """Each layer is one of the model; of shapes, nothing is computed."""
+  chosen = facts.config.probes.layers
+  if chosen is None:
+    return
+  found = forward_order.layers(facts.model, facts.description.image_shape)
+  known = dict.fromkeys(layer.name for layer in found)
+  for name in chosen:
+    registry.lookup('layer', name, known)
 
 
 def no_call_is_split(facts: Facts) -> str | None:
@@ -54,6 +67,7 @@ RELATIONS: tuple[Relation, ...] = (
     )
     for field in ('every', *probes.READERS)
   ),
+  Relation(('probes.layers', 'probes.names', *SHAPES), layers_are_there),
   Relation(
     (
       *('probes.every', 'probes.names', 'log_every', 'steps_per_call'),

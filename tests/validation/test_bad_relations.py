@@ -36,6 +36,16 @@ ONE = [
     {'batch_size': 1_078},
     "the training split of 'digits' has 1,077 examples; must be from 1 to 1077",
   ),
+  # Layers of the model.
+  (
+    {
+      'model.name': 'mlp',
+      'probes.names': ('covariate_shift',),
+      'probes.layers': ('layer2', 'layer4'),
+    },
+    "config.probes.layers: unknown layer 'layer4'; did you mean 'layer1'? "
+    'known: layer1, layer2, layer3, logits',
+  ),
   # Names, and fields that their owner lacks.
   (
     {'norm.name': 'bach'},
