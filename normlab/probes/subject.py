@@ -9,7 +9,6 @@ import jax
 from normlab.program import training_step
 from normlab.program.programs import Hyper, Program
 
-
 # Factors of the learning rate of a step. The ends are those of Figure 4 of
 # arXiv:1805.11604; that there are four is our choice.
 STEP_LENGTHS = (0.5, 1.0, 2.0, 4.0)
