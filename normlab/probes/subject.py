@@ -9,6 +9,10 @@ import jax
 from normlab.program import training_step
 from normlab.program.programs import Hyper, Program
 
+# Factors of the learning rate of a step. The ends are those of Figure 4 of
+# arXiv:1805.11604; that there are four is our choice.
+STEP_LENGTHS = (0.5, 1.0, 2.0, 4.0)
+
 
 class Subject(NamedTuple):
   """A run at a step, as probes measure it.
@@ -40,11 +44,6 @@ def at(run: Any, step: int) -> Subject:
     examples=(run.standardizer.standardize(batch.images), batch.labels),
     key=model_key,
   )
-
-
-# Factors of the learning rate of a step. The ends are those of Figure 4 of
-# arXiv:1805.11604; that there are four is our choice.
-STEP_LENGTHS = (0.5, 1.0, 2.0, 4.0)
 
 
 def chosen_layers(run: Any, known: Sequence[str]) -> Sequence[str]:

@@ -1,11 +1,13 @@
 import jax
 import numpy as np
 import pytest
+import small_runs
 from probed_runs import CLASSES, examples, initial, prepared
 
 from normlab import models, norms
 from normlab.probes import covariate_shift, landscape, precise, subject
 from normlab.program import training_step
+from normlab.training import preparation
 
 SMALL = {
   'mlp': {'widths': (6, 4)},
@@ -97,3 +99,25 @@ def test_equal_parameters_have_equal_bits():
     precise.gradient(here, state, params) for params in (state.params, copied)
   )
   jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+def test_all_layers_lengths_and_probes_share_one_program():
+  compiled = precise._gradient._cache_size()
+  for rate in (0.1, 0.2):
+    run = prepared(small(), batch=examples((6, 6, 6, 1)), rate=rate)
+    for probe in (covariate_shift, landscape):
+      probe.measure(run, initial(run), 0)
+  assert precise._gradient._cache_size() == compiled + 1
+
+
+def test_devices_that_share_a_batch_measure_what_one_does():
+  one, two = (
+    small_runs.prepared('mlp', 'batch', num_devices=count) for count in (1, 2)
+  )
+  for probe in (covariate_shift, landscape):
+    alone, shared = (
+      probe.measure(run, preparation.initial_state(run), 1)
+      for run in (one, two)
+    )
+    for path, value in alone.items():
+      np.testing.assert_allclose(shared[path], value, rtol=1e-3, atol=1e-5)

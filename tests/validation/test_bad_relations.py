@@ -49,6 +49,16 @@ ONE = [
     "config.label_smoothing=0.1 is not allowed: 'valley/raw' is a regression; "
     'must be None',
   ),
+  # Layers of the model.
+  (
+    {
+      'model.name': 'mlp',
+      'probes.names': ('covariate_shift',),
+      'probes.layers': ('layer2', 'layer4'),
+    },
+    "config.probes.layers: unknown layer 'layer4'; did you mean 'layer1'? "
+    'known: layer1, layer2, layer3, logits',
+  ),
   # Names, and fields that their owner lacks.
   (
     {'norm.name': 'bach'},
