@@ -1,0 +1,2 @@
+"""Which changes of weights and data does each norm not see?
+"""
