@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.invariances.runs import (
+from experiments.invariances.arms import (
   ARMS,
   CHANGES,
   CONVOLUTION,

@@ -5,7 +5,7 @@ weights and data or for almost none, so that one seed would decide. Ten guard
 against the special ones, and against an accident of rounding.
 """
 
-from experiments.invariances.runs import LIMITS, PAPER, PRINTED, THEOREM
+from experiments.invariances.arms import LIMITS, PAPER, PRINTED, THEOREM
 from normlab.analysis.claims import SHARE, Claim, Comparison
 
 

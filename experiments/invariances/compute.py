@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from flax import linen as nn
 
-from experiments.invariances.runs import (
+from experiments.invariances.arms import (
   ARMS,
   CASES,
   CHANGES,
@@ -295,4 +295,6 @@ def compute(scale: str) -> pd.DataFrame:
         rows.append(labels | {'deviation': value})
   table = pd.DataFrame(rows)
   table['seed'] = [seeds[number] for number in table.pop('number')]
+  # Rounding errors need no more digits.
+  table['deviation'] = [float(f'{x:.3g}') for x in table['deviation']]
   return table

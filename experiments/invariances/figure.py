@@ -16,7 +16,7 @@ from experiments.invariances.analysis import (
   column,
   published,
 )
-from experiments.invariances.runs import (
+from experiments.invariances.arms import (
   ARMS,
   CHANGES,
   CONVOLUTION,
@@ -56,9 +56,9 @@ def plot(experiment: Experiment, table: pd.DataFrame, scale: str) -> Figure:
     2,
     2,
     height_ratios=(len(ARMS), 9.5),
-    left=0.17,
+    left=0.215,
     right=0.99,
-    top=0.86,
+    top=0.845,
     bottom=0.06,
     hspace=0.16,
     wspace=0.03,
@@ -66,51 +66,49 @@ def plot(experiment: Experiment, table: pd.DataFrame, scale: str) -> Figure:
   for place, (layer, own) in enumerate(cells.items()):
     axes = figure.add_subplot(grid[0, place])
     draw_cells(axes, own, with_paper=layer == DENSE)
-    axes.set_title(f'after a {layer}', fontsize=11, pad=30)
+    axes.set_title(f'after a {layer}', fontsize=11, pad=8)
     axes.tick_params('y', labelleft=place == 0)
   draw_identities(figure.add_subplot(grid[1, :]), outcomes)
   add_legend(figure)
-  figure.suptitle(finding(cells), fontsize=12.5, y=0.985)
+  figure.suptitle(finding(cells), fontsize=12.5, y=0.99)
   return figure
 
 
 def finding(cells: dict[str, pd.DataFrame]) -> str:
   """The title: how much of the papers' table holds, and where."""
-  here = cells[DENSE].map(answer)
+  here, there = (cells[layer].map(answer) for layer in (DENSE, CONVOLUTION))
   agreed = sum(
     a == b
     for arm in PAPER
     for a, b in zip(here.loc[arm], published(arm), strict=True)
   )
   total = len(PAPER) * len(CHANGES)
-  there = cells[CONVOLUTION].map(answer)
+  lines = [f"{agreed} of {total} cells of the papers' table hold in every seed"]
   known = cells[DENSE].notna().all(axis=1)
-  moved = [
-    f'{arm} {"ignores" if there.loc[arm, name] == YES else "sees"} {name}'
-    for arm in here.index[known]
-    for name in CHANGES
-    if here.loc[arm, name] != there.loc[arm, name]
-  ]
-  text = f"{agreed} of {total} cells of the papers' table hold in every seed"
-  if not moved:
-    return f'{text}, and a convolution has the same invariances'
-  if len(moved) > 2:
-    return f'{text}; after a convolution {len(moved)} cells of all are others'
-  return f'{text}; after a convolution {" and ".join(moved)}'
+  for change in CHANGES:
+    for verb, before in (('costs', YES), ('gives', NO)):
+      moved = known & (here[change] == before) & (there[change] != before)
+      if moved.any():
+        arms = ' and '.join(here.index[moved])
+        lines.append(f'a convolution {verb} {arms} the invariance to {change}')
+  return '\n'.join(lines)
 
 
 def draw_cells(axes: Axes, cells: pd.DataFrame, *, with_paper: bool) -> None:
   """A table of deviations: one row an arm, one column a change."""
   for row, (arm, values) in enumerate(cells.iterrows()):
+    if values.isna().all():
+      axes.text(-0.45, row, 'no space, no statistics', va='center', fontsize=8)
+      continue
     paper = published(arm) if with_paper and arm in PAPER else None
     for place, value in enumerate(values):
       draw_cell(axes, row, place, value, paper and paper[place])
   axes.set_xlim(-0.5, len(CHANGES) - 0.5)
   axes.set_ylim(len(cells) - 0.5, -0.5)
-  names = [name.replace(' ', '\n', name.count(' ')) for name in CHANGES]
+  names = ['\n'.join(name.rsplit(' ', 1)) for name in CHANGES]
   axes.set_xticks(range(len(CHANGES)), names, fontsize=8)
   axes.set_yticks(range(len(cells)), cells.index, fontsize=9)
-  axes.tick_params(length=0, labeltop=True, labelbottom=False)
+  axes.tick_params(length=0, labeltop=True, labelbottom=False, pad=1)
   axes.spines[:].set_visible(False)
 
 
@@ -118,14 +116,11 @@ def draw_cell(
   axes: Axes, row: int, place: int, value: float, paper: str | None
 ) -> None:
   """One cell, with the mark of the paper where it has an answer."""
-  if np.isnan(value):
-    axes.text(place, row, 'needs space', ha='center', va='center', fontsize=7)
-    return
   here = answer(value)
   color, ink = ANSWERS[here]
   corner, size = (place - 0.48, row - 0.46), (0.96, 0.92)
   axes.add_patch(Rectangle(corner, *size, color=color, linewidth=0))
-  text = f'{value:.0e}'.replace('e-0', 'e-').replace('e+00', '')
+  text = f'{value:.0e}' if here == YES else f'{value:.1g}'
   if paper:
     text = f'{text}  {MARKS[paper]}'
     if paper != here:
@@ -152,6 +147,7 @@ def draw_identities(axes: Axes, outcomes: pd.DataFrame) -> None:
     )  # fmt: skip
   axes.axvspan(ZERO / 3, SAME, color='#dcebf3', zorder=0)
   axes.axvspan(OTHER, 1e3, color=ANSWERS[NO][0], zorder=0)
+  axes.set_title('the limit cases of groups, and Theorem 4.1', fontsize=11)
   axes.set_xscale('log')
   axes.set_xlim(ZERO / 3, 1e3)
   ticks = [ZERO, 1e-15, 1e-12, 1e-9, 1e-6, SAME, OTHER, 1]
@@ -183,15 +179,17 @@ def add_legend(figure: Figure) -> None:
       label='other than in the paper',
     ),
     Patch(
-      color='none',
-      label=f"{MARKS[YES]} not seen, {MARKS[NO]} seen: the papers' answers",
+      color='none', label=f"{MARKS[YES]} {MARKS[NO]} the papers' yes and no"
     ),
+    Patch(color='none', label='numbers: relative deviation, worst seed'),
   ]
   figure.legend(
     handles=handles,
     loc='upper center',
-    bbox_to_anchor=(0.5, 0.965),
+    bbox_to_anchor=(0.5, 0.945),
     ncols=len(handles),
+    columnspacing=1.2,
+    handlelength=1.5,
     frameon=False,
     fontsize=9,
   )

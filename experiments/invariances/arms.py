@@ -7,24 +7,25 @@ from experiments.base import Scale
 # What an invariant quantity may deviate, and what a changed one at least
 # deviates, relative to its largest entry; declared before the measurement.
 SAME, OTHER = 1e-4, 1e-2
-SCALES = {'digits': Scale(None, seeds=tuple(range(10)))}
-# In float64. Far below the rounding of the variances here, which are about one:
+SCALES = {'digits': Scale(seeds=tuple(range(10)))}
+# Far below the rounding of the variances here, which are about one:
 # it decides nothing. Above 0, as the deviation of one value, in EvoNorm-B0
 # after a dense layer, has no derivative at 0.
 EPSILON = 1e-30
 # No power of two, by which all would be exact.
 FACTOR = 3.0
+CASES, INPUTS, UNITS, SIZE = 8, 5, 8, 4
 
 DENSE, CONVOLUTION = 'dense layer', 'convolution'
 LAYERS = (DENSE, CONVOLUTION)
-RESCALED_WEIGHTS = 'weights rescaled'
+RESCALED_WEIGHTS = 'rescaled weights'
 CHANGES = (
   RESCALED_WEIGHTS,
-  'weights recentred',
-  'one unit rescaled',
-  'data rescaled',
-  'data recentred',
-  'one case rescaled',
+  'recentred weights',
+  'one rescaled unit',
+  'rescaled data',
+  'recentred data',
+  'one rescaled case',
 )
 # What is compared: the output, and the gradients of a loss of it.
 QUANTITIES = ('output', 'gradient of the weights', 'gradient of the data')
@@ -57,7 +58,7 @@ ARMS: dict[str, Arm] = {
   'BatchNorm, l1': Arm('lp_batch'),
   'BatchNorm, l1 uncentred': Arm('lp_batch', {'convention': 'literal'}),
   'BatchRenorm, at first': Arm('batch_renorm'),
-  'BatchRenorm, r <= 3': Arm('batch_renorm', {'r_max': 3.0, 'd_max': 5.0}),
+  'BatchRenorm, r up to 3': Arm('batch_renorm', {'r_max': 3.0, 'd_max': 5.0}),
   'mean-only BatchNorm': Arm('mean_only_batch'),
   'LayerNorm': Arm('layer', paper='yynyny'),
   'RMSNorm': Arm('rms', paper='ynnyny'),
@@ -93,7 +94,6 @@ class Limit(NamedTuple):
   equal: bool
 
 
-CASES, INPUTS, UNITS, SIZE = 8, 5, 8, 4
 WHOLE_EXAMPLE = Arm('layer', {'reduction_axes': (1, 2, 3)})
 LIMITS: dict[str, Limit] = {
   'GroupNorm(1) and LayerNorm': Limit(
