@@ -10,6 +10,7 @@ EXPERIMENTS: dict[str, str] = {
   'lr_multipliers': (
     'How far can the learning rate be turned up, with each norm?'
   ),
+  'invariances': ('Which changes of weights and data does each norm not see?'),
 }
 
 

@@ -52,7 +52,7 @@ from experiments.base import Experiment
 from experiments.invariances.analysis import outcomes_of, present
 from experiments.invariances.arms import SCALES
 from experiments.invariances.claims import CLAIMS
-from experiments.invariances.compute import compute
+from experiments.invariances.deviations import compute
 from experiments.invariances.figure import plot
 
 EXPERIMENT = Experiment(

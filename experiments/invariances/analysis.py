@@ -59,7 +59,7 @@ def outcomes_of(run: pd.DataFrame) -> dict[str, Any]:
   """The cells of one arm and seed, and what claims say about them.
 
   Args:
-    run: rows of `compute.compute`.
+    run: rows of `deviations.compute`.
   """
   arm = run['arm'].iloc[0]
   cells = {

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from flax import linen as nn
@@ -25,15 +24,14 @@ from experiments.invariances.arms import (
   INPUTS,
   LAYERS,
   LIMITS,
-  PRINTED,
   QUANTITIES,
   SCALES,
   SIZE,
-  THEOREM,
   UNITS,
   Arm,
   Limit,
 )
+from experiments.invariances.theorem import excess
 from normlab import norms
 
 
@@ -169,7 +167,7 @@ def responses(
   return jax.vmap(respond)(weights, data, cotangent)
 
 
-def deviations(actual: Sequence, predicted: Sequence) -> Iterable[dict]:
+def compared(actual: Sequence, predicted: Sequence) -> Iterable[dict]:
   """Largest differences, relative to the largest entry that is predicted.
 
   Args:
@@ -186,16 +184,18 @@ def deviations(actual: Sequence, predicted: Sequence) -> Iterable[dict]:
       yield {'quantity': quantity, 'number': number, 'deviation': float(value)}
 
 
-def invariances(arm: Arm, kind: str, seeds: Sequence[int]) -> Iterable[dict]:
+def invariances(
+  layer: Layer, kind: str, seeds: Sequence[int]
+) -> Iterable[dict]:
   """How far a layer is from not seeing each change.
 
   If f(a w + b) = f(w) for all w, then the gradient at a w + b is 1/a of that
   at w: this is the prediction for both gradients.
 
   Yields:
-    Those of `deviations`, with 'change'.
+    Those of `compared`, with 'change'.
   """
-  layer, drawn = build(arm), draw(kind, seeds)
+  drawn = draw(kind, seeds)
   before = responses(layer, drawn.weights, drawn.data, drawn.cotangent)
   y, of_weights, of_data = map(np.asarray, before)
   for name, change in changes(drawn).items():
@@ -210,69 +210,18 @@ def invariances(arm: Arm, kind: str, seeds: Sequence[int]) -> Iterable[dict]:
       of_weights / change.weight_factor,
       of_data / change.data_factor,
     )
-    for row in deviations(after, predicted):
+    for row in compared(after, predicted):
       yield {'change': name, **row}
 
 
 def limit(case: Limit, seeds: Sequence[int]) -> Iterable[dict]:
-  """How far two norms are from the same; the rows of `deviations`."""
+  """How far two norms are from the same; the rows of `compared`."""
   drawn = draw(CONVOLUTION, seeds, case.cases)
   first, second = (
     responses(build(arm), drawn.weights, drawn.data, drawn.cotangent)
     for arm in (case.first, case.second)
   )
-  return deviations(first, map(np.asarray, second))
-
-
-@jax.jit
-def theorem(y: jax.Array, scale: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """The two sides of Theorem 4.1 of 1805.11604, for some loss of z.
-
-  z = scale * y_hat, y_hat the normalized y, s its deviation and g the gradient
-  for z. The gradient for y then has the squared length
-  scale^2 / s^2 (|g|^2 - <1, g>^2 / m - c <g, y_hat>^2).
-
-  Args:
-    y: [m, units], the input of BatchNorm.
-    scale: [units].
-
-  Returns:
-    The squared length of the gradient for each unit; then the right side with
-    c = 1/m, and with c = 1/sqrt(m), as printed.
-  """
-  layer = norms.BatchNorm(epsilon=EPSILON, use_bias=False)
-
-  def normalized(y: jax.Array, scale: jax.Array) -> jax.Array:
-    variables = {'params': {'scale': scale}}
-    return layer.apply(variables, y, False, mutable=['batch_stats'])[0]
-
-  def loss(z: jax.Array) -> jax.Array:
-    return (jnp.sin(z) + z**3 / 9).sum()
-
-  m = len(y)
-  y_hat = normalized(y, jnp.ones_like(scale))
-  g = jax.grad(loss)(normalized(y, scale))
-  of_y = jax.grad(lambda y: loss(normalized(y, scale)))(y)
-  factor = scale**2 / y.var(0)
-  shared = (g**2).sum(0) - g.sum(0) ** 2 / m
-  along = (g * y_hat).sum(0) ** 2
-  return (
-    (of_y**2).sum(0),
-    factor * (shared - along / m),
-    factor * (shared - along / m**0.5),
-  )
-
-
-def theorem_of_seed(seed: int) -> dict[str, float]:
-  """The largest (left - right) / left over units, by arm."""
-  generator = np.random.default_rng(seed)
-  left, *right = theorem(
-    generator.normal(0.5, 2, (CASES, UNITS)), generator.uniform(0.2, 3, UNITS)
-  )
-  return {
-    arm: float(max((left - side) / left, key=abs))
-    for arm, side in zip((THEOREM, PRINTED), right, strict=True)
-  }
+  return compared(first, map(np.asarray, second))
 
 
 def compute(scale: str) -> pd.DataFrame:
@@ -284,12 +233,12 @@ def compute(scale: str) -> pd.DataFrame:
         if kind == DENSE and arm.needs_space:
           continue
         labels = {'arm': name, 'layer': kind}
-        rows += [labels | row for row in invariances(arm, kind, seeds)]
+        rows += [labels | row for row in invariances(build(arm), kind, seeds)]
     for name, case in LIMITS.items():
       labels = {'arm': name, 'layer': CONVOLUTION, 'change': EQUAL}
       rows += [labels | row for row in limit(case, seeds)]
     for number, seed in enumerate(seeds):
-      for name, value in theorem_of_seed(seed).items():
+      for name, value in excess(seed).items():
         labels = {'arm': name, 'layer': DENSE, 'change': EQUAL}
         labels |= {'quantity': QUANTITIES[2], 'number': number}
         rows.append(labels | {'deviation': value})
