@@ -1,8 +1,9 @@
 """Deviations as cells, outcomes, and a table for people."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from experiments.invariances.arms import (
@@ -32,21 +33,20 @@ def answer(deviation: float) -> str:
   return NO if abs(deviation) > OTHER else UNDECIDED
 
 
-def cell(rows: pd.DataFrame) -> float:
+def cell(found: Mapping[str, float]) -> float:
   """The deviation that decides on a cell of one seed.
 
   That of the output; where it is invariant, the largest of it and of both
-  gradients.
+  gradients, and NaN if one of them is.
 
   Args:
-    rows: with 'quantity' and 'deviation'.
+    found: deviations by quantity.
   """
-  found = rows.set_index('quantity')['deviation']
-  if answer(found.get(QUANTITIES[0], 0.0)) != YES:
-    return float(found[QUANTITIES[0]])
-  # Not that of pandas, which leaves out NaN.
-  return float(
-    max(found.to_numpy(), key=lambda x: np.nan_to_num(abs(x), nan=np.inf))
+  output = found.get(QUANTITIES[0], 0.0)
+  if answer(output) != YES:
+    return output
+  return max(
+    found.values(), key=lambda x: math.inf if math.isnan(x) else abs(x)
   )
 
 
@@ -62,18 +62,15 @@ def outcomes_of(run: pd.DataFrame) -> dict[str, Any]:
     run: rows of `deviations.compute`.
   """
   arm = run['arm'].iloc[0]
-  cells = {
-    column(*key): cell(rows)
-    for key, rows in run.groupby(['layer', 'change'], sort=False)
-  }
+  found: dict[str, dict[str, float]] = {}
+  for row in run.itertuples():
+    own = found.setdefault(column(row.layer, row.change), {})
+    own[row.quantity] = row.deviation
+  cells = {name: cell(own) for name, own in found.items()}
   answers = {name: answer(value) for name, value in cells.items()}
   if arm in ARMS:
-    rescaled = [
-      answers[name]
-      for layer in LAYERS
-      if (name := column(layer, RESCALED_WEIGHTS)) in answers
-    ]
-    said = {'ignores_rescaled_weights': {*rescaled} == {YES}}
+    rescaled = {answers.get(column(n, RESCALED_WEIGHTS)) for n in LAYERS}
+    said = {'ignores_rescaled_weights': rescaled <= {YES, None}}
   elif arm in (THEOREM, PRINTED):
     # Left minus right, relative to the left.
     value = cells[column(DENSE, EQUAL)]
@@ -92,10 +89,10 @@ def published(arm: str) -> list[str]:
 
 
 def worst(deviations: pd.Series) -> float:
-  """The seed that speaks most against the answer of most: NaN if none does.
+  """That of the seed that speaks most against the answer of most seeds.
 
   Args:
-    deviations: of one cell, by seed.
+    deviations: of one cell, by seed; with a NaN among them the result is NaN.
   """
   if deviations.isna().any():
     return float('nan')
@@ -126,7 +123,7 @@ def present(outcomes: pd.DataFrame, target: float | None) -> pd.DataFrame:
   rows = []
   for layer in LAYERS:
     for arm, values in cells_of(outcomes, layer).iterrows():
-      if values.isna().all():
+      if not ARMS[arm].is_measured(layer):
         continue
       texts = {name: f'{answer(x)} ({x:.0e})' for name, x in values.items()}
       agreed = NOTHING

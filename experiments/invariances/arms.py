@@ -48,6 +48,10 @@ class Arm(NamedTuple):
   needs_space: bool = False
   paper: str = ''
 
+  def is_measured(self, layer: str) -> bool:
+    """Whether its cells after a kind of layer say something."""
+    return layer == CONVOLUTION or not self.needs_space
+
 
 ARMS: dict[str, Arm] = {
   'no norm': Arm('none'),

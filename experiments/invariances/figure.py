@@ -65,7 +65,7 @@ def plot(experiment: Experiment, table: pd.DataFrame, scale: str) -> Figure:
   )
   for place, (layer, own) in enumerate(cells.items()):
     axes = figure.add_subplot(grid[0, place])
-    draw_cells(axes, own, with_paper=layer == DENSE)
+    draw_cells(axes, own, layer)
     axes.set_title(f'after a {layer}', fontsize=11, pad=8)
     axes.tick_params('y', labelleft=place == 0)
   draw_identities(figure.add_subplot(grid[1, :]), outcomes)
@@ -84,7 +84,7 @@ def finding(cells: dict[str, pd.DataFrame]) -> str:
   )
   total = len(PAPER) * len(CHANGES)
   lines = [f"{agreed} of {total} cells of the papers' table hold in every seed"]
-  known = cells[DENSE].notna().all(axis=1)
+  known = [ARMS[arm].is_measured(DENSE) for arm in here.index]
   for change in CHANGES:
     for verb, before in (('costs', YES), ('gives', NO)):
       moved = known & (here[change] == before) & (there[change] != before)
@@ -94,13 +94,16 @@ def finding(cells: dict[str, pd.DataFrame]) -> str:
   return '\n'.join(lines)
 
 
-def draw_cells(axes: Axes, cells: pd.DataFrame, *, with_paper: bool) -> None:
-  """A table of deviations: one row an arm, one column a change."""
+def draw_cells(axes: Axes, cells: pd.DataFrame, layer: str) -> None:
+  """A table of deviations: one row an arm, one column a change.
+
+  The papers' marks are after a dense layer, where they have them.
+  """
   for row, (arm, values) in enumerate(cells.iterrows()):
-    if values.isna().all():
+    if not ARMS[arm].is_measured(layer):
       axes.text(-0.45, row, 'no space, no statistics', va='center', fontsize=8)
       continue
-    paper = published(arm) if with_paper and arm in PAPER else None
+    paper = published(arm) if layer == DENSE and arm in PAPER else None
     for place, value in enumerate(values):
       draw_cell(axes, row, place, value, paper and paper[place])
   axes.set_xlim(-0.5, len(CHANGES) - 0.5)

@@ -150,8 +150,8 @@ def rows_of(arm, deviation, *, layer=arms.DENSE, change=arms.EQUAL, seed=0):
   ],
 )
 def test_a_cell_is_decided_by_output_and_then_by_gradients(values, answer):
-  rows = pd.DataFrame(rows_of('BatchNorm', values))
-  assert analysis.answer(analysis.cell(rows)) == answer
+  found = dict(zip(arms.QUANTITIES, values, strict=True))
+  assert analysis.answer(analysis.cell(found)) == answer
 
 
 def fabricated(other=()):
