@@ -54,7 +54,7 @@ class Arm(NamedTuple):
 
 
 ARMS: dict[str, Arm] = {
-  'no norm': Arm('none'),
+  'identity': Arm('none'),
   'scale and bias': Arm('scale_bias'),
   'noise': Arm('noise'),
   'BatchNorm': Arm('batch', paper='ynyyyn'),

@@ -22,12 +22,12 @@ def rarely(outcome: str, arm: str) -> Comparison:
 CLAIMS = (
   Claim(
     8,
-    'BN((aW)u) = BN(Wu), the gradient to u is the same, and that to aW is 1/a '
-    'of that to W; without a norm neither is so',
+    'a factor on the weights changes nothing: BN((aW)u) = BN(Wu), with the '
+    'same gradient to u, and 1/a of that to W as that to aW',
     '1502.03167, section 3.3',
     (
       mostly('ignores_rescaled_weights', 'BatchNorm'),
-      rarely('ignores_rescaled_weights', 'no norm'),
+      rarely('ignores_rescaled_weights', 'identity'),
     ),
   ),
   Claim(
@@ -39,16 +39,16 @@ CLAIMS = (
   ),
   Claim(
     26,
-    'BatchNorm, WeightNorm, LayerNorm and RMSNorm ignore those changes of '
-    'weights and data that their table lists, and no others',
+    'each of BatchNorm, WeightNorm, LayerNorm and RMSNorm ignores the changes '
+    'of weights and data that the table says, and no others',
     '1607.06450, Table 1; 1910.07467',
     tuple(mostly('matches_the_table', arm) for arm in PAPER),
   ),
   Claim(
     27,
-    'GroupNorm with one group is LayerNorm, with a group per channel '
-    'InstanceNorm, and BatchNorm of one example is InstanceNorm; with two '
-    'groups, or two examples, they are not',
+    'one group makes GroupNorm LayerNorm, a group per channel makes it '
+    'InstanceNorm, and one example makes BatchNorm InstanceNorm; two groups or '
+    'examples do not',
     '1803.08494, section 3',
     tuple(
       (mostly if limit.equal else rarely)('are_equal', name)

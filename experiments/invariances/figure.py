@@ -84,7 +84,7 @@ def finding(cells: dict[str, pd.DataFrame]) -> str:
   )
   total = len(PAPER) * len(CHANGES)
   lines = [f"{agreed} of {total} cells of the papers' table hold in every seed"]
-  known = [ARMS[arm].is_measured(DENSE) for arm in here.index]
+  known = pd.Series({arm: ARMS[arm].is_measured(DENSE) for arm in here.index})
   for change in CHANGES:
     for verb, before in (('costs', YES), ('gives', NO)):
       moved = known & (here[change] == before) & (there[change] != before)

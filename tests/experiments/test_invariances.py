@@ -53,7 +53,7 @@ def test_the_papers_table_has_24_cells():
 
 @pytest.mark.parametrize('kind', arms.LAYERS)
 def test_without_a_norm_deviations_are_those_of_the_changes(kind, float64):
-  found = measured(deviations.build(arms.ARMS['no norm']), kind)
+  found = measured(deviations.build(arms.ARMS['identity']), kind)
   drawn = deviations.draw(kind, SEEDS)
   # Three times the output; a third of the gradient is predicted, all is there.
   for change in ('rescaled weights', 'rescaled data'):
@@ -183,7 +183,7 @@ def fabricated(other=()):
 def test_outcomes_say_what_claims_ask():
   found = EXPERIMENT.outcomes(fabricated())
   assert found.loc['BatchNorm']['ignores_rescaled_weights'].all()
-  assert not found.loc['no norm']['ignores_rescaled_weights'].any()
+  assert not found.loc['identity']['ignores_rescaled_weights'].any()
   assert found.loc['LayerNorm']['matches_the_table'].all()
   assert found.loc[arms.THEOREM]['is_an_equality'].all()
   assert not found.loc[arms.PRINTED]['is_a_bound'].any()
