@@ -135,7 +135,12 @@ def changes(drawn: Draw) -> dict[str, Change]:
   return dict(zip(CHANGES, found, strict=True))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+# Each program runs seven times, so that compiling it is what takes time.
+@functools.partial(
+  jax.jit,
+  static_argnums=0,
+  compiler_options={'xla_backend_optimization_level': 0},
+)
 def responses(
   layer: Layer, weights: jax.Array, data: jax.Array, cotangent: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
