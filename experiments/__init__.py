@@ -11,6 +11,7 @@ EXPERIMENTS: dict[str, str] = {
     'How far can the learning rate be turned up, with each norm?'
   ),
   'valley': 'Why does it help to standardize the inputs?',
+  'invariances': 'Which changes of weights and data does each norm not see?',
 }
 
 
