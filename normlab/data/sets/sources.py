@@ -34,6 +34,7 @@ DATASETS: dict[str, str] = {
   'digits': 'embedded: 1,797 handwritten digits, 8x8x1, 10 classes',
   'digits_affine': 'embedded: 28,000 distorted digits, 12x12x1, 10 classes',
   'mnist': '70,000 handwritten digits, 28x28x1, 10 classes',
+  'binary_mnist': 'mnist in black and white, split at half',
   'fashion_mnist': '70,000 pieces of clothing, 28x28x1, 10 classes',
   'cifar10': '60,000 photographs, 32x32x3, 10 classes',
   'cifar100': '60,000 photographs, 32x32x3, 100 classes',
@@ -48,6 +49,9 @@ EMBEDDED = {
   'digits_affine': digits_affine,
   **{f'digits_affine/{seed}': digits_affine for seed in digits_affine.SEEDS},
 }
+
+# Sets that are another, prepared one with two grey levels.
+BINARY = {'binary_mnist': 'mnist'}
 
 # Sets that stay on disk, with the share of their training split, from its end,
 # that is for validation. TFDS has written it in random order. The labels of
@@ -121,7 +125,7 @@ def describe(
   if name in EMBEDDED:
     own = EMBEDDED[name]
     return Description(dict(own.SIZES), own.IMAGE_SHAPE, own.NUM_CLASSES)
-  info = prepared_builder(name, data_dir).info
+  info = prepared_builder(BINARY.get(name, name), data_dir).info
   sizes = {
     split: info.splits[part].num_examples
     for split, part in slices(name, info).items()
@@ -173,10 +177,11 @@ def load(name: str, data_dir: str | None = None) -> dict[str, Examples]:
       split: Examples(*arrays)
       for split, arrays in EMBEDDED[name].splits(*seed).items()
     }
-  builder = prepared_builder(name, data_dir)
+  builder = prepared_builder(BINARY.get(name, name), data_dir)
   parts = slices(name, builder.info)
+  seen = binary if name in BINARY else lambda examples: examples
   try:
-    return {split: read(builder, part) for split, part in parts.items()}
+    return {split: seen(read(builder, part)) for split, part in parts.items()}
   except Exception as error:  # array_record and TFDS raise what they like.
     problem = errors.one_line(str(error)) or type(error).__name__
     raise unreadable(name, data_dir, builder.data_path, problem) from error
@@ -193,6 +198,16 @@ def read(builder: tfds.core.DatasetBuilder, split: str) -> Examples:
   return Examples(images, labels)
 
 
+def binary(examples: Examples) -> Examples:
+  """The same in black and white: a grey of 128 and more is white.
+
+  1502.03167 has "a binary image" (section 4.1), and does not say how it was
+  made.
+  """
+  white = np.uint8(255) * (examples.images >= 128)
+  return examples._replace(images=white)
+
+
 def prepare(name: str, data_dir: str | None = None) -> str:
   """Downloads a data set and writes it as array_record; returns where it is.
 
@@ -202,6 +217,7 @@ def prepare(name: str, data_dir: str | None = None) -> str:
       unpacks the downloads, or files that must be downloaded by hand.
   """
   check_name(name)
+  name = BINARY.get(name, name)
   if name in EMBEDDED:
     return str(digits.file())  # Embedded: there is nothing to do.
   folder = folder_of(data_dir)
