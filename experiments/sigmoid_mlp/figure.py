@@ -138,7 +138,9 @@ def finding(judged: pd.DataFrame) -> str:
     sooner = f'takes {steps:.2f} times the steps'
   else:
     sooner = 'does not arrive where the network without it ends'
+  where = 'higher' if points > 0 else 'lower'
+  ends = f'{abs(100 * points):.1f} points {where}' if points else 'as high'
   return (
-    f'Sigmoids: BatchNorm {sooner}, ends {100 * points:+.1f} points away, and '
-    f'its median input drifts {drift:.2f} times as far'
+    f'Sigmoids: BatchNorm {sooner}, ends {ends}, and its median input drifts '
+    f'{drift:.2f} times as far'
   )
