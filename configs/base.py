@@ -70,9 +70,10 @@ def get_config() -> ml_collections.ConfigDict:
   config.profile = False
 
   config.data = ml_collections.ConfigDict()
-  # digits, digits_affine, mnist, fashion_mnist, cifar10, cifar100; from disk:
-  # imagenette, imagenet2012; regressions with a squared error: linear_map,
-  # valley/raw, valley/centred, valley/standardized, valley/whitened
+  # digits, digits_affine, mnist, binary_mnist, fashion_mnist, cifar10,
+  # cifar100; from disk: imagenette, imagenet2012; regressions with a squared
+  # error: linear_map, valley/raw, valley/centred, valley/standardized,
+  # valley/whitened
   config.data.name = 'digits'
   # Folder where TFDS prepared it; None is TFDS_DATA_DIR, else
   # ~/tensorflow_datasets.

@@ -10,6 +10,9 @@ EXPERIMENTS: dict[str, str] = {
   'lr_multipliers': (
     'How far can the learning rate be turned up, with each norm?'
   ),
+  'sigmoid_mlp': (
+    'What does BatchNorm change in a network of sigmoids? (1502.03167 Fig. 1)'
+  ),
   'valley': 'Why does it help to standardize the inputs?',
   'invariances': 'Which changes of weights and data does each norm not see?',
 }

@@ -127,12 +127,20 @@ def line_and_mark(number: int) -> dict[str, Any]:
 
 
 def panels(
-  count: int, *, widths: Sequence[float] | None = None
+  count: int, *, widths: Sequence[float] | None = None, rows: int = 1
 ) -> tuple[Figure, list[Axes]]:
-  """A figure with panels side by side; not registered with pyplot."""
+  """A figure with panels side by side; not registered with pyplot.
+
+  Args:
+    count: panels in a row.
+    widths: relative ones.
+    rows: of panels, which come row by row.
+  """
   widths = widths or [1] * count
-  figure = Figure(figsize=(5.6 * sum(widths), 5.4), dpi=150)
-  axes = figure.subplots(1, count, squeeze=False, width_ratios=widths)[0]
+  height = 5.4 if rows == 1 else 4.2 * rows
+  figure = Figure(figsize=(5.6 * sum(widths), height), dpi=150)
+  axes = figure.subplots(rows, count, squeeze=False, width_ratios=widths)
+  axes = axes.ravel()
   for panel in axes:
     panel.spines[['top', 'right']].set_visible(False)
     panel.grid(color='0.92')

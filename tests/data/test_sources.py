@@ -16,6 +16,7 @@ from normlab.data.sets import sources
 REAL = {
   'cifar10': ((45_000, 5_000, 10_000), (32, 32, 3)),
   'mnist': ((55_000, 5_000, 10_000), (28, 28, 1)),
+  'binary_mnist': ((55_000, 5_000, 10_000), (28, 28, 1)),
 }
 
 
@@ -56,7 +57,8 @@ def test_describes_real_data(real, shared_data):
 
 
 def test_reads_real_images(real, shared_data):
-  builder = sources.prepared_builder(real, shared_data)
+  own = sources.BINARY.get(real, real)
+  builder = sources.prepared_builder(own, shared_data)
   split = sources.read(builder, 'train[:50]')
   assert split.images.shape == (50, *REAL[real][1])
   assert split.images.dtype == np.uint8
@@ -76,9 +78,24 @@ def test_loads_the_splits_that_describe_counts(
     return asked[split]
 
   monkeypatch.setattr(sources, 'read', count)
+  monkeypatch.setattr(sources, 'binary', lambda examples: examples)
   splits = sources.load(real, shared_data)
   assert splits == sources.describe(real, shared_data).sizes
   assert list(asked) == ['train[:-5000]', 'train[-5000:]', 'test']
+
+
+def test_black_and_white_is_split_at_half():
+  greys = np.uint8([0, 127, 128, 255]).reshape(4, 1, 1, 1)
+  seen = sources.binary(sources.Examples(greys, np.arange(4)))
+  assert seen.images.ravel().tolist() == [0, 0, 255, 255]
+  assert seen.images.dtype == np.uint8 and seen.labels.tolist() == [0, 1, 2, 3]
+
+
+def test_a_set_in_black_and_white_is_prepared_as_the_one_it_is_made_of(
+  tmp_path,
+):
+  with pytest.raises(errors.ConfigError, match='prepare_data.py mnist --data'):
+    sources.load('binary_mnist', str(tmp_path))
 
 
 @pytest.mark.parametrize('function', [sources.describe, sources.load])

@@ -40,12 +40,16 @@ DATASETS: dict[str, str] = {
     for name in valley.PREPARATIONS
   },
   'mnist': '70,000 handwritten digits, 28x28x1, 10 classes',
+  'binary_mnist': 'mnist in black and white, split at half',
   'fashion_mnist': '70,000 pieces of clothing, 28x28x1, 10 classes',
   'cifar10': '60,000 photographs, 32x32x3, 10 classes',
   'cifar100': '60,000 photographs, 32x32x3, 100 classes',
   'imagenette': 'streamed: 13,394 photographs of ImageNet, 10 classes',
   'imagenet2012': 'streamed: 1,331,167 photographs, 1,000 classes',
 }
+
+# Sets that are another, prepared one with two grey levels.
+BINARY = {'binary_mnist': 'mnist'}
 
 # Sets that stay on disk, with the share of their training split, from its end,
 # that is for validation. TFDS has written it in random order. The labels of
@@ -123,7 +127,7 @@ def describe(
     return Description(
       dict(own.sizes), own.image_shape, own.num_classes, own.is_regression
     )
-  info = prepared_builder(name, data_dir).info
+  info = prepared_builder(BINARY.get(name, name), data_dir).info
   sizes = {
     split: info.splits[part].num_examples
     for split, part in slices(name, info).items()
@@ -172,10 +176,11 @@ def load(name: str, data_dir: str | None = None) -> dict[str, Examples]:
   if name in EMBEDDED:
     splits = EMBEDDED[name].splits()
     return {split: Examples(*arrays) for split, arrays in splits.items()}
-  builder = prepared_builder(name, data_dir)
+  builder = prepared_builder(BINARY.get(name, name), data_dir)
   parts = slices(name, builder.info)
+  seen = binary if name in BINARY else lambda examples: examples
   try:
-    return {split: read(builder, part) for split, part in parts.items()}
+    return {split: seen(read(builder, part)) for split, part in parts.items()}
   except Exception as error:  # array_record and TFDS raise what they like.
     problem = errors.one_line(str(error)) or type(error).__name__
     raise unreadable(name, data_dir, builder.data_path, problem) from error
@@ -192,6 +197,16 @@ def read(builder: tfds.core.DatasetBuilder, split: str) -> Examples:
   return Examples(images, labels)
 
 
+def binary(examples: Examples) -> Examples:
+  """The same in black and white: a grey of 128 and more is white.
+
+  1502.03167 has "a binary image" (section 4.1), and does not say how it was
+  made.
+  """
+  white = np.uint8(255) * (examples.images >= 128)
+  return examples._replace(images=white)
+
+
 def prepare(name: str, data_dir: str | None = None) -> str:
   """Downloads a data set and writes it as array_record; returns where it is.
 
@@ -201,6 +216,7 @@ def prepare(name: str, data_dir: str | None = None) -> str:
       unpacks the downloads, or files that must be downloaded by hand.
   """
   check_name(name)
+  name = BINARY.get(name, name)
   if name in EMBEDDED:
     return str(digits.file())  # Embedded: there is nothing to do.
   folder = folder_of(data_dir)

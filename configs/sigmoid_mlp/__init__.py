@@ -1,0 +1,1 @@
+"""The networks of three sigmoid layers, a file a scale."""

@@ -1,0 +1,73 @@
+"""What the probe saw of the last hidden layer, as numbers and as a table."""
+
+import pandas as pd
+
+from experiments.sigmoid_mlp.runs import ARMS
+from normlab.analysis.outcomes import spread
+from normlab.records import Record
+
+LAST = 'layer3'
+# Columns of the table: of the probe `outputs`, in its order.
+PERCENTILES = ('p15', 'p50', 'p85')
+# Name in the table to that in the probe: one unit, and all of the layer.
+OF = {'unit': 'unit_percentiles', 'all': 'percentiles'}
+
+
+def measure(record: Record) -> pd.DataFrame:
+  """By step, 'unit/p15' to 'all/p85' of the input of the last sigmoids."""
+  probe = record.probe('outputs')
+  parts = [
+    pd.DataFrame(
+      probe[f'{quantity}/{LAST}'],
+      index=probe['step'],
+      columns=[f'{whose}/{percentile}' for percentile in PERCENTILES],
+    )
+    for whose, quantity in OF.items()
+  ]
+  return pd.concat(parts, axis=1)
+
+
+def drifts(run: pd.DataFrame) -> dict[str, float]:
+  """How far the median moves over training, as a multiple of the spread.
+
+  Args:
+    run: the rows of one run, with the columns of `measure`.
+
+  Returns:
+    'median_drift' of one unit and 'drift_of_all', of all units: highest minus
+    lowest 50th percentile, divided by the median over training of the
+    distance between the 15th and the 85th.
+  """
+  return {'median_drift': drift(run, 'unit'), 'drift_of_all': drift(run, 'all')}
+
+
+def drift(run: pd.DataFrame, whose: str) -> float:
+  """That of one unit, or of all."""
+  low, middle, high = (run[f'{whose}/{p}'] for p in PERCENTILES)
+  return float((middle.max() - middle.min()) / (high - low).median())
+
+
+def present(outcomes: pd.DataFrame, target: float) -> pd.DataFrame:
+  """One row an arm: medians and ranges over its seeds.
+
+  Args:
+    outcomes: one row a run, by arm and seed.
+    target: the accuracy that steps are counted to.
+  """
+  rows = []
+  for name, arm in ARMS.items():
+    own = outcomes.loc[name]
+    rows.append(
+      {
+        'network': name,
+        'seeds': len(own),
+        f'steps to {target:.1%}': spread(own['steps_to_match']),
+        'accuracy at the end': spread(own['accuracy'], '{:.1%}'),
+        'median drift': spread(own['median_drift'], '{:.2f}'),
+        'of all units': spread(own['drift_of_all'], '{:.2f}'),
+        'paper: steps to 97.2%': f'{arm.paper_steps:,.0f}',
+        'paper: accuracy': f'{arm.paper_accuracy:.1%}',
+        'paper: median drift': f'{arm.paper_drift:.2f}',
+      }
+    )
+  return pd.DataFrame(rows)
