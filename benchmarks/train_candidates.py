@@ -15,7 +15,7 @@ from benchmarks.timing import Stepper
 from configs import base
 from normlab import data, validation
 from normlab.data.memory_feed import MemoryFeed
-from normlab.program import programs
+from normlab.program import periods
 from normlab.runtime import devices
 from normlab.training import compiled_calls, preparation
 from normlab.training.compiled_calls import PendingMetrics
@@ -106,20 +106,21 @@ def trainer(case: Case, batch_size: int) -> Stepper:
   log = PendingMetrics(
     run.config,
     norms_of=lambda: compiled_calls.parameter_norms(state.params, each=False),
-    on_fetched=lambda *_: None,
   )
-  calls = compiled_calls.calls(run.config)
+  calls = periods.calls(run.config)
 
   def call() -> compiled_calls.CallMetrics:
     nonlocal state
     first, count = next(calls)
     state, metrics = compiled_calls.run_steps(run, state, first, count)
+    if log.is_ready():
+      list(log.fetch())
     log.add(first, metrics)
     return metrics
 
   return Stepper(
     call,
-    steps=programs.steps_per_call(run.config),
+    steps=periods.steps_per_call(run.config),
     program_text=lambda: compiled_calls.compiled_step(run, state).as_text(),
   )
 

@@ -78,7 +78,7 @@ def evaluate_run(
   with contextlib.ExitStack() as stack:
     stack.enter_context(devices.enough_memory())
     run = preparation.prepare(checked)
-    stack.enter_context(contextlib.closing(run.data))
+    stack.enter_context(contextlib.closing(run.feed))
     start = preparation.initial_state(run)
     check_statistics(run, start, statistics)
     state, position = checkpoints.restore(record, start, step=step, best=best)
@@ -140,7 +140,7 @@ def check_statistics(
   if statistics == 'running':
     return
   network = {'params': state.params, **state.model_state}
-  image = jax.ShapeDtypeStruct((1, *run.data.image_shape), np.float32)
+  image = jax.ShapeDtypeStruct((1, *run.feed.image_shape), np.float32)
   if not has_running_statistics(run.program.model, network, image):
     name = run.config.norm.name
     raise refused(

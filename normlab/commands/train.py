@@ -84,7 +84,7 @@ def dry_run(config: ml_collections.ConfigDict) -> str:
   """
   with without_cache(), devices.enough_memory():
     run = preparation.prepare(validation.check(config))
-    with contextlib.closing(run.data):
+    with contextlib.closing(run.feed):
       state = preparation.initial_state(run)
       compiled = compiled_calls.compiled_step(run, state)
   memory = memory_text(compiled.memory_analysis())

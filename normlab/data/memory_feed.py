@@ -1,7 +1,7 @@
 """Examples of a data set in the devices' memory: which ones make a batch.
 
-`MemoryFeed.inputs` are those of a compiled call (`training_step.Inputs`);
-`stream_feed.StreamFeed` has the same methods.
+`MemoryFeed.inputs` gives the examples of a compiled call, `Resident`, whose
+`batch` the training step calls. `stream_feed` has the same for sets on disk.
 """
 
 import copy
@@ -74,7 +74,7 @@ class Shuffled:
     return jnp.concatenate(parts, axis=-2)
 
 
-def rows_of_step(
+def indices_of_step(
   orders: jax.Array, first: jax.Array, step: jax.Array, batch_size: int
 ) -> jax.Array:
   """The rows of one step, from the orders of its call: int32 [batch_size].
@@ -106,7 +106,7 @@ class Resident(struct.PyTreeNode):
 
   def batch(self, i: int | jax.Array) -> Examples:
     """The i-th batch of the call."""
-    rows = rows_of_step(
+    rows = indices_of_step(
       self.orders, self.first, self.first + i, self.batch_size
     )
     if self.sharding is not None:
@@ -181,7 +181,7 @@ class MemoryFeed:
     examples = self._splits[split]
     number = len(examples.labels)
     size = devices.whole_shards(min(batch_size, number), self._mesh)
-    for rows, valid in ordered_rows(number, size):
+    for rows, valid in ordered_indices(number, size):
       own = devices.own_part(rows), devices.own_part(valid)
       rows, valid = devices.shard(own, self._mesh)
       yield _take(examples, rows), valid
@@ -206,7 +206,7 @@ class MemoryFeed:
     return {}
 
   def restore(self, state: dict[str, Any]) -> None:
-    """Continues after the batches that were given at `state`."""
+    """Nothing to restore."""
 
   def start(self) -> None:
     """Nothing to begin."""
@@ -220,7 +220,7 @@ def _take(examples: Examples, rows: jax.Array) -> Examples:
   return examples.take(rows)
 
 
-def ordered_rows(
+def ordered_indices(
   num_examples: int, batch_size: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
   """Covers every example exactly once, in batches of one shape.

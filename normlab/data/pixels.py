@@ -1,4 +1,4 @@
-"""Examples, and what training does to their pixels: augment, standardize.
+"""Examples, and what is done to their pixels: augmented, standardized.
 
 Augmentation is a pure function of a key.
 """

@@ -34,7 +34,7 @@ class Subject(NamedTuple):
 def at(run: Any, step: int) -> Subject:
   """The subject of a `preparation.PreparedRun` after `step` updates."""
   step = min(step, run.config.total_steps - 1)
-  batch = run.data.upcoming(step)
+  batch = run.feed.upcoming(step)
   _, model_key = training_step.keys_of_step(run.key, step)
   return Subject(
     program=dataclasses.replace(

@@ -17,11 +17,6 @@ from normlab import data, models, norms
 from normlab.data import Augmentation
 from normlab.program import optim
 
-# Of accelerators.
-STEPS_PER_CALL = 25
-# Steps between measurements, if a run has probes.
-MEASURE_EVERY = 100
-
 
 @dataclasses.dataclass(frozen=True)
 class Program:
@@ -154,21 +149,6 @@ def learning_rates(config: ml_collections.ConfigDict) -> optim.LearningRates:
   )
   peak = optimizer.learning_rate * optimizer.learning_rate_multiplier
   return optim.LearningRates(peak, schedule, total_steps)
-
-
-def steps_per_call(config: ml_collections.ConfigDict) -> int:
-  """Steps of a call: one on CPU, and where examples are streamed."""
-  if config.steps_per_call is not None:
-    return config.steps_per_call
-  streamed = data.is_streamed(config.data.name)
-  return 1 if streamed or jax.default_backend() == 'cpu' else STEPS_PER_CALL
-
-
-def measure_every(config: ml_collections.ConfigDict) -> int | None:
-  """Steps between two measurements of the probes; None without probes."""
-  if not config.probes.names:
-    return None
-  return config.probes.every or MEASURE_EVERY
 
 
 def set_fields(section: ml_collections.ConfigDict) -> dict[str, object]:

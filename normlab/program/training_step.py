@@ -1,6 +1,6 @@
-"""Training steps: pure functions, top level.
+"""Training steps: pure functions of state, batch, numbers and key.
 
-`jit`, donation and input/output belong to the caller.
+They are compiled in `training.compiled_calls`.
 """
 
 import functools
@@ -45,7 +45,7 @@ class TrainState(struct.PyTreeNode):
 
 
 class Inputs(Protocol):
-  """The examples of a call, a pytree: see `memory_feed`."""
+  """The examples of a call: `memory_feed.Resident`, `stream_feed.Streamed`."""
 
   def batch(self, i: int | jax.Array) -> Examples:
     """The i-th batch of the call."""
@@ -89,6 +89,7 @@ def train_step(
     The new state; and the batch's mean 'loss' and 'accuracy' before the update,
     and the 'gradient_norm', of all parameters together.
   """
+  # A run alone has all numbers of its model in the program already.
   program = program.with_numbers(hyper)
   augment_key, model_key = keys_of_step(key, state.step)
   images = program.augmentation(augment_key, batch.images)

@@ -13,10 +13,9 @@ import numpy as np
 from flax import struct
 
 from normlab import data
-from normlab.program import programs, training_step
+from normlab.program import periods, programs, training_step
 from normlab.training.preparation import PreparedRun
 
-DEFAULT_CHECKPOINT_EVERY = 500
 # Seconds between two looks at the metrics: each waits for the device.
 FETCH_EVERY = 0.1
 # Calls that are not fetched. From the 33rd program in flight on simulated
@@ -26,7 +25,7 @@ MOST_PENDING = 16
 
 
 class CallMetrics(struct.PyTreeNode):
-  """The metrics of the steps of a call, as one array: one to fetch, not five.
+  """The metrics of the steps of a call, as one array: it is fetched at once.
 
   Attributes:
     names: of the metrics.
@@ -49,7 +48,7 @@ class CallMetrics(struct.PyTreeNode):
     """The metrics of one of the stacked runs."""
     return self.replace(values=self.values[i])
 
-  def rows(self) -> list[dict[str, float]]:
+  def by_step(self) -> list[dict[str, float]]:
     """The metrics of each step, on the host."""
     values = self.values.tolist()
     return [dict(zip(self.names, row, strict=True)) for row in values]
@@ -105,12 +104,11 @@ def parameter_norms(
 def run_steps(
   run: PreparedRun, state: training_step.TrainState, first: int, count: int
 ) -> tuple[training_step.TrainState, CallMetrics]:
-  """Makes `count` updates from step `first` (from 0) in one compiled call.
+  """`train_steps` of `count` updates from step `first` (from 0).
 
-  The state is donated. Streamed examples are the next ones, whatever `first`
-  is.
+  Streamed examples are the next ones, whatever `first` is.
   """
-  arguments = arguments_of(run, first, run.data.inputs(first, count), count)
+  arguments = arguments_of(run, first, run.feed.inputs(first, count), count)
   return train_steps(state, *arguments, program=run.program)
 
 
@@ -126,44 +124,13 @@ def compiled_step(
   run: PreparedRun, state: training_step.TrainState
 ) -> jax.stages.Compiled:
   """The compiled call of the run, as `run_steps` makes it."""
-  count = min(programs.steps_per_call(run.config), run.config.total_steps)
-  arguments = arguments_of(run, 0, run.data.inputs(0, count), count)
+  count = min(periods.steps_per_call(run.config), run.config.total_steps)
+  arguments = arguments_of(run, 0, run.feed.inputs(0, count), count)
   return train_steps.lower(state, *arguments, program=run.program).compile()
 
 
-def calls(
-  config: ml_collections.ConfigDict, start: int = 0
-) -> Iterator[tuple[int, int]]:
-  """Splits the run into compiled calls: (first step, from 0; number of steps).
-
-  No call crosses a training row, an evaluation, a measurement or a checkpoint.
-  Where the calls from `start` on begin depends on `start` alone, so that a run
-  which is resumed after any call makes the calls of one that never stopped.
-  """
-  per_call = programs.steps_per_call(config)
-  periods = config.log_every, config.eval_every, checkpoint_every(config)
-  if measured := programs.measure_every(config):
-    periods += (measured,)
-  step = start
-  while step < config.total_steps:
-    stops = [(step // every + 1) * every for every in periods]
-    end = min(step + per_call, *stops, config.total_steps)
-    yield step, end - step
-    step = end
-
-
-def checkpoint_every(config: ml_collections.ConfigDict) -> int:
-  """Steps between two checkpoints."""
-  return config.checkpoint_every or DEFAULT_CHECKPOINT_EVERY
-
-
-def is_due(step: int, every: int) -> bool:
-  """Whether something that happens every `every` steps happens at `step`."""
-  return step % every == 0
-
-
 class FetchedCall(NamedTuple):
-  """What a call is known by on the host.
+  """A call whose metrics are on the host.
 
   Attributes:
     first: its first step, from 0.
@@ -182,9 +149,9 @@ class FetchedCall(NamedTuple):
     """Updates so far, after the call."""
     return self.first + self.metrics.count
 
-  def rows(self) -> list[tuple[int, dict[str, float]]]:
+  def by_step(self) -> list[tuple[int, dict[str, float]]]:
     """The steps, from 1, and the metrics of each."""
-    return list(enumerate(self.metrics.rows(), start=self.first + 1))
+    return list(enumerate(self.metrics.by_step(), start=self.first + 1))
 
   def of_member(self, i: int) -> 'FetchedCall':
     """The same of one of the stacked runs."""
@@ -200,21 +167,24 @@ class PendingMetrics:
     config: ml_collections.ConfigDict,
     *,
     norms_of: Callable[[], training_step.Metrics],
-    on_fetched: Callable[[FetchedCall], None],
   ):
     """Has fetched nothing yet.
 
     Args:
       norms_of: computes the norms of the parameters as they are now.
-      on_fetched: called once for each call, in order.
     """
     self._config = config
     self._norms_of = norms_of
-    self._on_fetched = on_fetched
     self._pending: list[tuple[int, CallMetrics, training_step.Metrics]] = []
     self._fetched = time.monotonic()
     # Step and time of the last row, or of the start.
     self._since: tuple[int, float] | None = None
+
+  def is_ready(self) -> bool:
+    """Whether to fetch now; asked when the next call is dispatched."""
+    row_ended = bool(self._pending and self._pending[-1][2])
+    full = len(self._pending) == MOST_PENDING
+    return row_ended or full or time.monotonic() - self._fetched > FETCH_EVERY
 
   def add(self, first: int, metrics: CallMetrics) -> None:
     """Takes the metrics of a call that was just dispatched.
@@ -226,23 +196,18 @@ class PendingMetrics:
       # The first call compiled before it was dispatched; so does this.
       self._norms_of()
       self._since = first, time.monotonic()
-    row_ended = bool(self._pending and self._pending[-1][2])
-    full = len(self._pending) == MOST_PENDING
-    if row_ended or full or time.monotonic() - self._fetched > FETCH_EVERY:
-      self.flush()
     step = first + metrics.count
-    ends = is_due(step, self._config.log_every)
+    ends = periods.is_due(step, self._config.log_every)
     ends |= step == self._config.total_steps
     self._pending.append((first, metrics, self._norms_of() if ends else {}))
 
-  def flush(self) -> None:
-    """Fetches and hands on what is pending; may raise DivergedError."""
+  def fetch(self) -> Iterator[FetchedCall]:
+    """Yields what is pending, one call after the other."""
     pending, self._pending = self._pending, []
     for first, metrics, norms in pending:
       metrics, norms = metrics.on_host(), jax.device_get(norms)
-      end = first + metrics.count
-      rate = self._steps_per_second(end) if norms else 0.0
-      self._on_fetched(FetchedCall(first, metrics, norms, rate))
+      rate = self._lap(first + metrics.count) if norms else 0.0
+      yield FetchedCall(first, metrics, norms, rate)
     self._fetched = time.monotonic()
 
   @contextlib.contextmanager
@@ -254,7 +219,8 @@ class PendingMetrics:
       step, since = self._since
       self._since = step, since + time.monotonic() - start
 
-  def _steps_per_second(self, step: int) -> float:
+  def _lap(self, step: int) -> float:
+    """Steps per second since the last lap."""
     (before, since), now = self._since, time.monotonic()
     self._since = step, now
     return (step - before) / max(now - since, 1e-9)

@@ -21,7 +21,7 @@ def describe(
   config = run.config
   sizes = data.describe(config.data.name, config.data.data_dir).sizes
   counts = ', '.join(f'{n:,} {split}' for split, n in sizes.items())
-  shape = '×'.join(map(str, run.data.image_shape))
+  shape = '×'.join(map(str, run.feed.image_shape))
   epochs = config.total_steps * config.batch_size / sizes['train']
   devices = run.mesh.devices.ravel()
   return '\n'.join(

@@ -16,13 +16,25 @@ from normlab.journal.checkpoints import Position
 from normlab.journal.journals import Journal
 from normlab.norms.core import calls
 from normlab.program import training_step
-from normlab.training import compiled_calls, preparation, training_rows
+from normlab.training import compiled_calls, preparation
+
+
+class DivergedError(Exception):
+  """The loss is not finite."""
+
+  def __init__(self, step: int, split: str = 'train'):
+    """Notes the step, from 1, and the split whose loss was not finite."""
+    super().__init__(f'the {split} loss is not finite at step {step}')
+    self.step = step
+    self.split = split
+    # Findings about the divergence, for the status of the run.
+    self.details: dict[str, Any] = {}
 
 
 def keep_last_finite(
   run: preparation.PreparedRun,
   journal: Journal,
-  error: training_rows.DivergedError,
+  error: DivergedError,
   frozen: training_step.TrainState | None = None,
 ) -> None:
   """Saves the last state that was finite, and finds out what was not, if asked.
@@ -37,7 +49,7 @@ def keep_last_finite(
   state = frozen
   if state is None or not all_finite(state):
     step, state = last_finite(run, journal, step)
-  journal.save(state, journal.position(step, stream=run.data.state()))
+  journal.save(state, journal.position(step, stream=run.feed.state()))
   journal.wait()
   error.details |= {'split': error.split, 'last_finite_step': step}
   if run.config.debug_nans:
@@ -59,15 +71,15 @@ def last_finite(
   """
   state = preparation.initial_state(run)
   state, position = journal.restore(state, most) or (state, Position())
-  at, stream = position.step, position.stream or run.start
-  run.data.restore(stream)
+  at, stream = position.step, position.stream or run.stream_start
+  run.feed.restore(stream)
   while at < most:
     before = training_step.copied(state)
     state, _ = compiled_calls.run_steps(run, state, at, 1)
     if not all_finite(state):
-      run.data.restore(stream)
+      run.feed.restore(stream)
       return at, before
-    at, stream = at + 1, run.data.state()
+    at, stream = at + 1, run.feed.state()
   return at, state
 
 
@@ -84,7 +96,7 @@ def first_nonfinite(
     'parameter ...', 'model_state ...' or 'opt_state ...' after the update; None
     where all are finite.
   """
-  inputs = run.data.inputs(at, 1)
+  inputs = run.feed.inputs(at, 1)
   for kind, tensors in _tensors_of_step(run, state, inputs, at):
     for path, leaf in tensors:
       if not bool(jnp.isfinite(leaf).all()):

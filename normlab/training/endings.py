@@ -11,7 +11,7 @@ from normlab import errors, records
 from normlab.journal.journals import Journal
 from normlab.runtime import devices, distributed
 from normlab.runtime.interruption import Interrupted
-from normlab.training.training_rows import DivergedError
+from normlab.training.divergence import DivergedError
 
 
 class LostError(Exception):

@@ -100,7 +100,7 @@ def column_totals(
       if (statistics == 'batch') == by_batch
     }
     if networks:
-      batches = run.data.eval_batches(split, batch_size or default)
+      batches = run.feed.eval_batches(split, batch_size or default)
       counted = functools.partial(count, by_batch=by_batch)
       found |= add_up(networks, batches, counted)
   return {suffix: found[suffix] for suffix in columns}
@@ -135,7 +135,7 @@ def variables(
     return network
   count = run.config.recalibration_examples
   size = min(count, run.config.eval_batch_size)
-  batches = list(run.data.training_batches(count, size))
+  batches = list(run.feed.training_batches(count, size))
   images = StandardizedImages(batches, run.standardizer)
   return norms.recalibrate(run.program.model, network, images)
 

@@ -1,9 +1,12 @@
 """The loop of a run, or of several in step, and its hooks between calls.
 
-Where a batch comes from: `single_run`, `data.memory_feed`, `compiled_calls`,
-`program.training_step`, `data.pixels`. Where a metric goes: `program.metrics`,
-`training_step`, `compiled_calls`, `single_run`, `training_rows`,
-`journal.journals`, `journal.writers`.
+The way of a batch: `preparation.open_feed`, `sources.load`,
+`memory_feed.Resident.batch`, `compiled_calls.train_steps`,
+`training_step.train_step`.
+
+The way of a metric: `metrics.per_example`, `training_step.train_step`,
+`compiled_calls.PendingMetrics`, `loop.write`, `training_rows.TrainRows`,
+`journals.Journal`, `writers.JsonLinesWriter`. `tables.training` reads it.
 """
 
 import contextlib
@@ -15,12 +18,11 @@ import ml_collections
 from normlab import records
 from normlab.journal.checkpoints import Position
 from normlab.journal.journals import Journal
-from normlab.program import programs, training_step
+from normlab.program import periods, training_step
 from normlab.runtime import distributed, progress_bar, thread_noise
 from normlab.runtime.profiling import Profiler
 from normlab.training import (
   claiming,
-  compiled_calls,
   endings,
   evaluation,
   preparation,
@@ -29,7 +31,6 @@ from normlab.training.compiled_calls import (
   CallMetrics,
   FetchedCall,
   PendingMetrics,
-  is_due,
 )
 from normlab.training.single_run import SingleRun
 
@@ -78,7 +79,7 @@ def train(
     stack.enter_context(contextlib.closing(journal))
     with endings.recorded(record, config, journal):
       prepared = preparation.prepare(checked)
-      stack.enter_context(contextlib.closing(prepared.data))
+      stack.enter_context(contextlib.closing(prepared.feed))
       run = SingleRun(prepared, journal, display, stop)
       profiler = Profiler(
         record.path,
@@ -183,24 +184,20 @@ def steps(runs: Trainable, hooks: Sequence[Hook]) -> Iterator[None]:
   """
   config, start = runs.config, runs.start
 
-  def on_fetched(fetched: FetchedCall) -> None:
-    runs.write_rows(fetched)
-    for hook in hooks:
-      hook.fetched(fetched)
-
-  pending = PendingMetrics(
-    config, norms_of=runs.parameter_norms, on_fetched=on_fetched
-  )
+  pending = PendingMetrics(config, norms_of=runs.parameter_norms)
   between_calls(runs, pending, hooks, start.step, saving=False)
   yield
-  for first, count in compiled_calls.calls(config, start.step):
+  for first, count in periods.calls(config, start.step):
     if runs.is_over():
       return
-    pending.add(first, runs.run_steps(first, count))
+    metrics = runs.run_steps(first, count)
+    if pending.is_ready():
+      write(runs, pending, hooks)
+    pending.add(first, metrics)
     step = first + count
     last = step == config.total_steps
     stopping = runs.stop() and not last
-    saves = is_due(step, compiled_calls.checkpoint_every(config))
+    saves = periods.is_due(step, periods.checkpoint_every(config))
     saving = last or stopping or saves
     between_calls(runs, pending, hooks, step, saving=saving)
     if stopping:
@@ -208,6 +205,16 @@ def steps(runs: Trainable, hooks: Sequence[Hook]) -> Iterator[None]:
     yield
   runs.finish()
   yield
+
+
+def write(
+  runs: Trainable, pending: PendingMetrics, hooks: Sequence[Hook]
+) -> None:
+  """Fetches what is pending, and writes its rows."""
+  for fetched in pending.fetch():
+    runs.write_rows(fetched)
+    for hook in hooks:
+      hook.fetched(fetched)
 
 
 def between_calls(
@@ -222,7 +229,7 @@ def between_calls(
   due = [hook for hook in hooks if hook.is_due(step)]
   if not (due or saving):
     return
-  pending.flush()
+  write(runs, pending, hooks)
   with pending.paused():
     positions = runs.positions(step)
     try:
@@ -238,7 +245,7 @@ def showing(display: progress_bar.Progress) -> Hook:
   """Shows every step of a run alone."""
 
   def show(fetched: FetchedCall) -> None:
-    for step, of_step in fetched.rows():
+    for step, of_step in fetched.by_step():
       display.step(step, of_step)
 
   return Hook(fetched=show)
@@ -251,7 +258,8 @@ def evaluating(runs: Trainable) -> Hook:
   def evaluation_due(step: int) -> bool:
     if step == start.step:
       return start.evaluation_due
-    return step == config.total_steps or is_due(step, config.eval_every)
+    last = step == config.total_steps
+    return last or periods.is_due(step, config.eval_every)
 
   def evaluate(step: int) -> None:
     last = step == config.total_steps
@@ -263,13 +271,13 @@ def evaluating(runs: Trainable) -> Hook:
 
 def measuring(run: SingleRun) -> Hook:
   """Measures what the config asks for, from before the first step on."""
-  every = programs.measure_every(run.config)
+  every = periods.measure_every(run.config)
 
   def measurement_due(step: int) -> bool:
     if every is None:
       return False
     # A run that resumes has measured before it was saved.
     again = step == run.start.step and not run.start.evaluation_due
-    return is_due(step, every) and (step == 0 or not again)
+    return periods.is_due(step, every) and (step == 0 or not again)
 
   return Hook(measurement_due, run.measure)

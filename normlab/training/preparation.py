@@ -1,4 +1,4 @@
-"""A run that is ready to start: program, examples, numbers and keys."""
+"""Prepares a run: opens its data, builds its program, numbers and keys."""
 
 from typing import Any, NamedTuple
 
@@ -29,8 +29,8 @@ class PreparedRun(NamedTuple):
   """A run that is ready to start.
 
   Attributes:
-    start: where their stream starts.
-    standardizer: of their pixels.
+    feed: its examples.
+    stream_start: state of the feed at the first step.
     learning_rates: of all steps.
     hyper: the numbers of a step.
     init_key: of the initial parameters.
@@ -40,8 +40,8 @@ class PreparedRun(NamedTuple):
   config: CheckedConfig
   program: programs.Program
   mesh: jax.sharding.Mesh
-  data: Feed
-  start: dict[str, Any]
+  feed: Feed
+  stream_start: dict[str, Any]
   standardizer: data.Standardizer
   learning_rates: optim.LearningRates
   hyper: programs.Hyper
@@ -76,7 +76,7 @@ def prepare(
     mesh = devices.mesh(devices.count(config))
     feed = open_feed(config, order_key, mesh)
   else:
-    mesh, feed = beside.mesh, beside.data.reordered(order_key)
+    mesh, feed = beside.mesh, beside.feed.reordered(order_key)
   description = data.describe(config.data.name, config.data.data_dir)
   hyper = programs.hyperparameters(config)
   standardizer, hyper, step_key = devices.replicate(
@@ -86,8 +86,8 @@ def prepare(
     config=config,
     program=programs.build(config, description.num_classes),
     mesh=mesh,
-    data=feed,
-    start=feed.state(),
+    feed=feed,
+    stream_start=feed.state(),
     standardizer=standardizer,
     learning_rates=programs.learning_rates(config),
     hyper=hyper,
@@ -110,6 +110,6 @@ def open_feed(
 
 def initial_state(run: PreparedRun) -> training_step.TrainState:
   """The state before the first step, on all devices."""
-  images = np.zeros((1, *run.data.image_shape), np.float32)
+  images = np.zeros((1, *run.feed.image_shape), np.float32)
   state = _init_state(run.init_key, images, run.hyper, program=run.program)
   return devices.replicate(state, run.mesh)

@@ -20,11 +20,12 @@ from normlab.training import (
   preparation,
 )
 from normlab.training.compiled_calls import CallMetrics, FetchedCall
-from normlab.training.training_rows import DivergedError, TrainRows
+from normlab.training.divergence import DivergedError
+from normlab.training.training_rows import TrainRows
 
 
 class SingleRun:
-  """A `loop.Trainable` of one run, whose errors its caller gets."""
+  """A `loop.Trainable` of one run; raises its errors."""
 
   def __init__(
     self,
@@ -41,15 +42,15 @@ class SingleRun:
     self._state, self.start = journal.resume(state, display.warn)
     if self.start.step:
       display.resumed(self.start.step)
-      run.data.restore(self.start.stream)
-    run.data.start()
+      run.feed.restore(self.start.stream)
+    run.feed.start()
     self._rows = TrainRows(
       self.config, journal, run.learning_rates, self.start.window
     )
     self.stop = distributed.Agreement(stop)
     self._evaluated = run
     if distributed.is_alone():
-      self._evaluated = run._replace(data=evaluation.Stoppable(run.data, stop))
+      self._evaluated = run._replace(feed=evaluation.Stoppable(run.feed, stop))
 
   def is_over(self) -> bool:
     """Never: a run alone ends by an exception."""
@@ -94,7 +95,7 @@ class SingleRun:
   def positions(self, step: int) -> Position:
     """Where the run stands."""
     return self._journal.position(
-      step, window=self._rows.window, stream=self._run.data.state()
+      step, window=self._rows.window, stream=self._run.feed.state()
     )
 
   def save(self, step: int, *, best_only: bool) -> None:
@@ -119,7 +120,7 @@ class SingleRun:
 
   @contextlib.contextmanager
   def last_finite_kept(self) -> Iterator[None]:
-    """A block after whose divergence the last finite state is saved."""
+    """Saves the last finite state if the block diverges."""
     try:
       yield
     except DivergedError as error:

@@ -1,25 +1,13 @@
 """Training rows of the record, from the metrics of calls."""
 
 import math
-from typing import Any
 
 import ml_collections
 
 from normlab.journal.journals import Journal
 from normlab.program import optim, training_step
 from normlab.training.compiled_calls import FetchedCall
-
-
-class DivergedError(Exception):
-  """The loss is not finite."""
-
-  def __init__(self, step: int, split: str = 'train'):
-    """Notes the step, from 1, and the split whose loss was not finite."""
-    super().__init__(f'the {split} loss is not finite at step {step}')
-    self.step = step
-    self.split = split
-    # Findings about the divergence, for the status of the run.
-    self.details: dict[str, Any] = {}
+from normlab.training.divergence import DivergedError
 
 
 class TrainRows:
@@ -48,12 +36,12 @@ class TrainRows:
     Raises:
       DivergedError: a loss that is not finite.
     """
-    for step, of_step in fetched.rows():
+    for step, of_step in fetched.by_step():
       if not math.isfinite(of_step['loss']):
         raise DivergedError(step)
       self.window += (of_step,)
     if fetched.norms:
-      self._write(step, fetched.norms)
+      self._write(fetched.end, fetched.norms)
       images = round(fetched.steps_per_second * self._batch_size, 1)
       self._journal.write_timing(step, {'images_per_second': images})
 

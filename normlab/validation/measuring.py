@@ -4,7 +4,7 @@ import functools
 
 from normlab import probes, registry
 from normlab.probes import forward_order
-from normlab.program import programs
+from normlab.program import periods
 from normlab.validation.facts import Facts
 from normlab.validation.inputs import SHAPES
 from normlab.validation.relation import Relation
@@ -34,10 +34,10 @@ def no_call_is_split(facts: Facts) -> str | None:
   XLA rounds a step on its own otherwise than one in a loop.
   """
   config = facts.config
-  every = config.probes.every or programs.MEASURE_EVERY
+  every = config.probes.every or periods.MEASURE_EVERY
   if (
     not config.probes.names
-    or programs.steps_per_call(config) == 1
+    or periods.steps_per_call(config) == 1
     or every % config.log_every == 0
   ):
     return None

@@ -14,12 +14,14 @@ def shuffled(seed=0, examples=EXAMPLES, batch=BATCH):
   return memory_feed.Shuffled(jax.random.key(seed), examples, batch)
 
 
-rows_of_step = jax.jit(memory_feed.rows_of_step, static_argnames='batch_size')
+indices_of_step = jax.jit(
+  memory_feed.indices_of_step, static_argnames='batch_size'
+)
 
 
 def rows(source, step, batch=BATCH):
   """The rows of a step, as a call of this step alone has them."""
-  return np.asarray(rows_of_step(source.orders(step, 1), step, step, batch))
+  return np.asarray(indices_of_step(source.orders(step, 1), step, step, batch))
 
 
 def epoch(source, number, batch=BATCH):
@@ -82,7 +84,7 @@ def test_call_over_several_epochs_has_the_rows_of_single_steps():
   assert orders.shape == (4, EXAMPLES)
   for step in range(first, first + count):
     np.testing.assert_array_equal(
-      rows_of_step(orders, first, step, BATCH), rows(source, step)
+      indices_of_step(orders, first, step, BATCH), rows(source, step)
     )
 
 
@@ -124,16 +126,16 @@ def test_step_has_its_part_of_the_order_of_its_epoch(draw):
       for epoch in range(begin, number + 1)
     ]
   )
-  found = memory_feed.rows_of_step(orders, first, step, batch)
+  found = memory_feed.indices_of_step(orders, first, step, batch)
   start = (step - number * per_epoch) * batch
   np.testing.assert_array_equal(found, orders[-1, start : start + batch])
 
 
 @given(st.integers(1, 200), st.integers(1, 64))
 @settings(max_examples=20, deadline=None)
-def test_ordered_rows_cover_each_example_once(num_examples, batch_size):
+def test_ordered_indices_cover_each_example_once(num_examples, batch_size):
   covered = []
-  for rows, valid in memory_feed.ordered_rows(num_examples, batch_size):
+  for rows, valid in memory_feed.ordered_indices(num_examples, batch_size):
     assert rows.shape == valid.shape == (batch_size,)
     assert rows.dtype == np.int32 and valid.dtype == bool
     # The filling are real examples: the first ones.

@@ -55,7 +55,9 @@ def test_batches_are_the_rows_of_the_order(num_devices):
   orders = memory_feed.Shuffled(KEY, TRAIN, BATCH)
   for i in range(count):
     step = first + i
-    rows = memory_feed.rows_of_step(orders.orders(step, 1), step, step, BATCH)
+    rows = memory_feed.indices_of_step(
+      orders.orders(step, 1), step, step, BATCH
+    )
     batch = batch_of(inputs, i)
     assert_examples(batch, np.asarray(rows))
 

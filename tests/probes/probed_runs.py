@@ -48,7 +48,7 @@ def prepared(
 
 def initial(run):
   """The state before the first step."""
-  batch = run.data.upcoming(0)
+  batch = run.feed.upcoming(0)
   images = run.standardizer.standardize(batch.images[:2])
   start = jax.jit(training_step.init_state, static_argnames='program')
   return start(jax.random.key(7), images, run.hyper, program=run.program)

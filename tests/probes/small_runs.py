@@ -35,7 +35,7 @@ def prepared(model='mlp', norm='none', **overrides):
 
 def abstract_state(run):
   """Shapes of the state before the first step."""
-  images = jax.ShapeDtypeStruct((1, *run.data.image_shape), jnp.float32)
+  images = jax.ShapeDtypeStruct((1, *run.feed.image_shape), jnp.float32)
   start = functools.partial(training_step.init_state, program=run.program)
   return jax.eval_shape(start, run.init_key, images, run.hyper)
 

@@ -52,7 +52,7 @@ def test_two_linear_layers_have_the_closed_form():
     )
   )
   found = covariate_shift.measure(run, state, 0)
-  batch = run.data.upcoming(0)
+  batch = run.feed.upcoming(0)
   x = np.asarray(run.standardizer.standardize(batch.images), np.float64)
   kernels = [
     np.asarray(tree[name]['kernel'], np.float64)

@@ -11,7 +11,7 @@ from normlab.training import preparation
 
 def images(run, step=0):
   """The standardized batch of a step, flat: [batch, inputs]."""
-  batch = run.data.upcoming(step)
+  batch = run.feed.upcoming(step)
   x = run.standardizer.standardize(batch.images)
   return np.asarray(x, np.float64).reshape(len(x), -1)
 

@@ -23,7 +23,7 @@ def ready(mean, std, step=0, **fields):
   state = state.replace(
     model_state=small_runs.with_leaves(state.model_state, put)
   )
-  batch = run.data.upcoming(0)
+  batch = run.feed.upcoming(0)
   x = np.asarray(run.standardizer.standardize(batch.images), np.float64)
   kernel = np.asarray(state.params['layer1']['dense']['kernel'])
   return run, state, x.reshape(len(x), -1) @ kernel

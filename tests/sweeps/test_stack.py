@@ -113,7 +113,7 @@ def alone(fields):
   state, rows = jax.device_put(before), []
   for step in range(STEPS):
     state, metrics = compiled_calls.run_steps(ready, state, step, 1)
-    rows.extend(metrics.rows())
+    rows.extend(metrics.by_step())
   return jax.device_get(state), rows
 
 
@@ -148,7 +148,7 @@ def family(text):
   return {
     field: (
       stack.member(i),
-      [row for metrics in found for row in metrics.of_member(i).rows()],
+      [row for metrics in found for row in metrics.of_member(i).by_step()],
     )
     for i, field in enumerate(members)
   }
@@ -203,7 +203,7 @@ def test_a_call_of_several_steps_is_that_of_single_steps():
   """Over the end of an epoch, in which each member has its own order."""
   members = pair(total_steps=100)
   ready, _ = prepared(json.dumps(members[0]))
-  steps_per_epoch = ready.data.inputs(0, 1).orders.shape[-1] // 32
+  steps_per_epoch = ready.feed.inputs(0, 1).orders.shape[-1] // 32
   first = steps_per_epoch - 2
   one, many = make_stack(members, first), make_stack(members, first)
   singles = [one.run_steps(first + i, 1).on_host() for i in range(4)]

@@ -185,7 +185,7 @@ def is_finite(state):
 @pytest.fixture(scope='module')
 def states(diverging):
   """The states of a run, up to the first that is not finite."""
-  diverging.data.restore(diverging.start)
+  diverging.feed.restore(diverging.stream_start)
   found = [preparation.initial_state(diverging)]
   while is_finite(found[-1]):
     before = copied(found[-1])

@@ -10,6 +10,7 @@ import pytest
 
 from configs import base
 from normlab import errors, norms, records, validation
+from normlab.program import periods
 from normlab.runtime import progress_bar
 from normlab.training import compiled_calls, loop, preparation
 
@@ -161,14 +162,14 @@ def test_nothing_is_written_for_a_bad_config(tmp_path):
 @pytest.mark.parametrize('per_call', [1, 3, 5, 100])
 def test_calls_cover_each_step_once_and_cross_no_stop(per_call):
   config = tiny_config(steps_per_call=per_call, checkpoint_every=7)
-  calls = list(compiled_calls.calls(config))
+  calls = list(periods.calls(config))
   steps = [first + i for first, count in calls for i in range(count)]
   assert steps == list(range(12))
   assert all(count <= per_call for _, count in calls)
   ends = {first + count for first, count in calls}
   assert {4, 5, 7, 8, 10, 12} <= ends
   for i, (first, _) in enumerate(calls):
-    assert list(compiled_calls.calls(config, first)) == calls[i:]
+    assert list(periods.calls(config, first)) == calls[i:]
 
 
 def test_runs_that_differ_in_numbers_share_what_is_compiled(tmp_path):

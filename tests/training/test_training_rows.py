@@ -8,7 +8,8 @@ import pytest
 from configs import base
 from normlab.training import compiled_calls
 from normlab.training.compiled_calls import CallMetrics, PendingMetrics
-from normlab.training.training_rows import DivergedError, TrainRows
+from normlab.training.divergence import DivergedError
+from normlab.training.training_rows import TrainRows
 
 RATES = np.linspace(1, 0.1, 10, dtype=np.float32)
 LOSSES = [5.0, 4.0, 3.0, 2.5, 2.0, 1.5, 1.0, 0.75, 0.5, 0.25]
@@ -58,13 +59,14 @@ class Log(PendingMetrics):
   """The metrics of a run whose parameters are its number of updates."""
 
   def __init__(self, config, rows):
-    super().__init__(config, norms_of=self.norms, on_fetched=self.taken)
+    super().__init__(config, norms_of=self.norms)
     self.rows, self.updates, self.each = rows, 0, config.log_layer_norms
     self.steps = 0
 
-  def taken(self, fetched):
-    self.rows.write(fetched)
-    self.steps = fetched.end
+  def flush(self):
+    for fetched in self.fetch():
+      self.rows.write(fetched)
+      self.steps = fetched.end
 
   def norms(self):
     params = {'layer1': {'kernel': np.full(4, self.updates, np.float32)}}
@@ -72,6 +74,8 @@ class Log(PendingMetrics):
 
   def add(self, first, metrics):
     self.updates = first + metrics.count
+    if self.is_ready():
+      self.flush()
     super().add(first, metrics)
 
 

@@ -14,7 +14,8 @@ from normlab.runtime import progress_bar
 from normlab.runtime.interruption import Interrupted
 from normlab.sweeps.runners.interface import Ended
 from normlab.training import claiming, divergence, endings, preparation
-from normlab.training.training_rows import DivergedError, TrainRows
+from normlab.training.divergence import DivergedError
+from normlab.training.training_rows import TrainRows
 
 
 class StackedMember:

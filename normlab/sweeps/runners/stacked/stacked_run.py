@@ -15,7 +15,7 @@ from normlab.sweeps.runners.stacked.stacked_program import parameter_norms
 from normlab.sweeps.runners.stacked.stacks import Stack
 from normlab.training import evaluation, loop
 from normlab.training.compiled_calls import CallMetrics, FetchedCall
-from normlab.training.training_rows import DivergedError
+from normlab.training.divergence import DivergedError
 
 
 def train(runs: Runs, watch: Watch) -> Iterator[Ended]:
@@ -154,7 +154,7 @@ class StackedRun:
     if self.is_over():
       return
     # Not an attribute: in a cycle it would keep a stack that has ended.
-    feed = evaluation.Stoppable(self._members[0].run.data, self.stop)
+    feed = evaluation.Stoppable(self._members[0].run.feed, self.stop)
     found = self._stack.evaluate(feed, split)
     for i in self._live():
       with self._guarded(i):

@@ -52,7 +52,7 @@ class Stack:
     self._hyper = self._put(stacked(hypers))
     self._keys = self._put(jnp.stack(self._padded([r.key for r in runs])))
     orders = [preparation.keys(r.config).order for r in self._padded(runs)]
-    feed = runs[0].data.on_mesh(self._mesh)
+    feed = runs[0].feed.on_mesh(self._mesh)
     self._data = feed.reordered(self._put(jnp.stack(orders)))
     self._standardizer = devices.replicate(runs[0].standardizer, self._mesh)
     self._program = runs[0].program
@@ -92,7 +92,7 @@ class Stack:
 
   def evaluate(self, feed: Any, split: str) -> list[dict[str, Any]]:
     """The row of each member, as `evaluation.evaluate` returns it."""
-    run = self._runs[0]._replace(data=feed)
+    run = self._runs[0]._replace(feed=feed)
     state = self.state.state
     sums = evaluation.column_totals(
       run,
