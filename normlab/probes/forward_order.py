@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from normlab.norms.core import calls
 from normlab.program import training_step
 
 KERNEL = 'kernel'
@@ -68,14 +69,13 @@ def _trace(
   """
   ended: dict[str, None] = {}
 
-  def note(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+  def note(module: nn.Module, call: Any, *args: Any, **kwargs: Any) -> Any:
     result = call(*args, **kwargs)
-    if context.method_name == '__call__':
-      ended.setdefault('/'.join(context.module.path))
+    ended.setdefault('/'.join(module.path))
     return result
 
   images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-  with nn.intercept_methods(note):
+  with calls.replaced(note):
     # A function of its own, as JAX does not trace the same one again.
     variables = jax.eval_shape(
       lambda x: model.init(jax.random.key(0), x, train=False), images

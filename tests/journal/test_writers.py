@@ -5,7 +5,6 @@ import os
 
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
-from tensorboard.util import tensor_util
 
 from normlab.journal import writers
 
@@ -157,14 +156,14 @@ def test_tensorboard_reads_a_histogram(tmp_path):
   writer.close()
   events = event_accumulator.EventAccumulator(str(tmp_path))
   events.Reload()
-  # TensorBoard makes tensors of them: left, right, count.
-  assert events.Tags()['tensors'] == ['outputs/layer1']
-  (event,) = events.Tensors('outputs/layer1')
+  assert events.Tags()['histograms'] == ['outputs/layer1']
+  (event,) = events.Histograms('outputs/layer1')
   assert event.step == 7
-  bins = tensor_util.make_ndarray(event.tensor_proto)
+  found = event.histogram_value
   # The last bin has no end, and is as wide as the one before.
-  expected = [[-1, 0, 3], [0, 0.5, 0], [0.5, 2, 1], [2, 3.5, 2]]
-  assert bins.tolist() == expected
+  assert (found.min, found.max, found.num) == (-1, 3.5, 6)
+  assert list(found.bucket_limit) == [0, 0.5, 2, 3.5]
+  assert list(found.bucket) == [3, 0, 1, 2]
 
 
 def test_a_histogram_has_the_moments_of_its_middles():
