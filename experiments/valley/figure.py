@@ -82,7 +82,7 @@ def draw_runs(axes: Axes, found: pd.DataFrame) -> None:
   axes.axhline(never, color='0.6', linewidth=0.8, linestyle=plotting.DOTS)
   text = f'networks that do not arrive in {STEPS:,} steps'
   axes.annotate(
-    text, (1, never), (0, 5), textcoords='offset points', color='0.3'
+    text, (1, never), (0, -13), textcoords='offset points', color='0.3'
   )
   axes.plot([], [], 'o', color='0.3', markerfacecolor='none', label='network')
   largest = math.log10(2 * found['condition_number'].max())
@@ -92,7 +92,7 @@ def draw_runs(axes: Axes, found: pd.DataFrame) -> None:
   axes.set(
     xscale='log',
     yscale='log',
-    xlabel='condition number of the loss',
+    xlabel='condition number of the linear model',
     ylabel='steps to 1% of the loss at the start',
     title='10 features: the runs',
   )

@@ -29,10 +29,10 @@ class Arm(NamedTuple):
 LINEAR = {name: Arm(name) for name in valley.PREPARATIONS}
 # Tuned: results/valley/digits.tuning.csv.
 NETWORKS = {
-  'raw, network': Arm('raw', 2**-7),
-  'centred, network': Arm('centred', 2**-5),
-  'standardized, network': Arm('standardized', 2**-4),
-  'whitened, network': Arm('whitened', 2**-4),
+  'raw, network': Arm('raw', 0.008),
+  'centred, network': Arm('centred', 0.032),
+  'standardized, network': Arm('standardized', 0.064),
+  'whitened, network': Arm('whitened', 0.064),
 }
 ARMS: dict[str, Arm] = LINEAR | NETWORKS
 # Units of the hidden layer, and the steps that a network gets.
@@ -43,7 +43,7 @@ SCALES = {
     seeds=tuple(range(10)),
     # Nothing is matched.
     target_seeds=(),
-    rates=tuple(2.0**k for k in range(-9, -2)),
+    rates=(0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128),
   )
 }
 # Significant digits of what is computed from the data: LAPACK's last ones
