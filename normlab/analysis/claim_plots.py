@@ -73,7 +73,7 @@ def forest(ledger: pd.DataFrame) -> Figure:
   panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
   for axes, panel in zip(panels, shown, strict=True):
     draw_panel(axes, ledger, panel)
-  names = [f'{r.claim}  {r.experiment}, {r.scale}' for r in ledger.itertuples()]
+  names = [f'{r.claim}  {r.experiment}' for r in ledger.itertuples()]
   panels[0].set_yticks(range(len(ledger)), names, fontsize=8)
   panels[0].set_ylim(len(ledger) - 0.4, -0.6)
   figure.suptitle(finding(ledger), y=1 - 0.15 / height)

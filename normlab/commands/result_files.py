@@ -219,7 +219,7 @@ def write_ledger(folder: pathlib.Path) -> None:
   outputs.write(
     folder / 'claims',
     {'.md': ledger.markdown(table), '.csv': table},
-    claim_plots.forest(table),
+    claim_plots.forest(ledger.main_rows(table)),
   )
   print(f'wrote {folder / "claims.md"}')
 

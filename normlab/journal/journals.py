@@ -74,6 +74,11 @@ class Journal:
     for row in (*record.metrics(), *record.timing()):
       metrics = {k: v for k, v in row.items() if k not in ('step', 'split')}
       self._events.write(row['step'], row['split'], metrics)
+    for name in record.probes():
+      measured = record.probe(name)
+      for i, step in enumerate(measured.pop('step')):
+        row = {key: values[i] for key, values in measured.items()}
+        self._events.write_histograms(int(step), name, row)
 
   @property
   def seconds(self) -> float:
@@ -101,6 +106,7 @@ class Journal:
     """Writes what a probe measured after `step` updates."""
     if self._writes:
       self._record.write_probe(step, name, arrays)
+      self._events.write_histograms(step, name, arrays)
 
   def is_best(self, step: int) -> bool:
     """Whether no evaluation before that of `step` was as good."""

@@ -79,6 +79,19 @@ class TensorBoardWriter:
     )
     self._add(step, summary)
 
+  def write_histograms(
+    self, step: int, probe: str, arrays: Mapping[str, np.ndarray]
+  ) -> None:
+    """Adds the histograms among what a probe measured, as 'outputs/layer3'.
+
+    Args:
+      arrays: 'histogram/LAYER' with their 'edges'; others are left out.
+    """
+    for name, counts in arrays.items():
+      quantity, _, layer = name.partition('/')
+      if quantity == 'histogram':
+        self.write_histogram(step, f'{probe}/{layer}', counts, arrays['edges'])
+
   def write_histogram(
     self, step: int, tag: str, counts: Sequence[int], edges: Sequence[float]
   ) -> None:

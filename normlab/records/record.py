@@ -87,6 +87,10 @@ class Record:
     """The rows of timing.jsonl."""
     return self._read_rows(TIMING)
 
+  def probes(self) -> list[str]:
+    """The probes that have measured."""
+    return sorted(p.name for p in (self.path / PROBES).glob('*'))
+
   def probe(self, name: str) -> dict[str, np.ndarray]:
     """What a probe measured, with the measurements as the first axis.
 
@@ -100,10 +104,9 @@ class Record:
     folder = self.path / PROBES / name
     files = {int(p.stem): p for p in folder.glob('*.npz')}
     if not files:
-      measured = sorted(p.name for p in (self.path / PROBES).glob('*'))
       raise RecordError(
         f'{str(self.path)!r} has no measurements of {name!r}; it has: '
-        f'{", ".join(measured) or "none"}'
+        f'{", ".join(self.probes()) or "none"}'
       )
     rows = {step: _arrays(files[step]) for step in sorted(files)}
     shapes = [{k: x.shape for k, x in row.items()} for row in rows.values()]

@@ -174,6 +174,8 @@ def test_tensorboard_has_each_row_once_after_a_resumption(whole, tmp_path):
     expected = [row['step'] for row in rows if row['split'] == split]
     assert [e.step for e in events.Scalars(f'{split}/loss')] == expected
   assert len(events.Scalars('train/images_per_second')) == 10
+  histograms = events.Histograms('outputs/layer1')
+  assert [event.step for event in histograms] == [0, 8, 16, 24, 32, 40]
   assert [r['step'] for r in records.Record(tmp_path).timing()] == [
     *range(4, 41, 4)
   ]
