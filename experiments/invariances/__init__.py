@@ -9,8 +9,9 @@ stands in it, after a dense layer and after a convolution. Then BN((aW)u) =
 BN(Wu) (1502.03167, section 3.3), the limit cases of GroupNorm (1803.08494), and
 the gradient norm of Theorem 4.1 (1805.11604).
 
-Nothing is trained, and no data are read: weights and data are normal numbers,
-other ones for each seed.
+Nothing is trained, and no data are read, also not at the scale `digits`, the
+name that all experiments share: weights and data are normal numbers, other ones
+for each seed.
 
 | in the figure and tables | means |
 |---|---|
@@ -40,12 +41,14 @@ That is the prediction for the gradients, and claim 8 is a case of it.
 | end of Theorem 4.1 | 1/m; 1/sqrt(m) is the control | 1/sqrt(m) |
 
 The formulas have no epsilon. With one, and variance v, rescaling by a changes
-the output by about epsilon / (2 v) of it: 5e-6 at the default of BatchNorm, and
-all of it where the variance is far below epsilon.
+the output by at most epsilon / (2 v) of it: 5e-6 at the default of BatchNorm
+and v = 1. Where v is far below epsilon, the norm only rescales.
 
 After a convolution, the shift by recentred weights differs from position to
 position. Only a norm of each position can take it away: GroupNorm pools
-positions, and sees it.
+positions, and sees it. BatchRenorm, once r and d are let go, normalizes by its
+running statistics, which have not seen the change; EvoNorm-S0 and dynamic tanh
+squash, and a factor moves what they squash.
 """
 
 from experiments.base import Experiment

@@ -33,6 +33,12 @@ def answer(deviation: float) -> str:
   return NO if abs(deviation) > OTHER else UNDECIDED
 
 
+def short(deviation: float) -> str:
+  """A deviation as text: '7e-16', '0.3'."""
+  form = '.0e' if answer(deviation) == YES else '.1g'
+  return f'{deviation:{form}}'
+
+
 def cell(found: Mapping[str, float]) -> float:
   """The deviation that decides on a cell of one seed.
 
@@ -125,7 +131,7 @@ def present(outcomes: pd.DataFrame, target: float | None) -> pd.DataFrame:
     for arm, values in cells_of(outcomes, layer).iterrows():
       if not ARMS[arm].is_measured(layer):
         continue
-      texts = {name: f'{answer(x)} ({x:.0e})' for name, x in values.items()}
+      texts = {name: f'{answer(x)} ({short(x)})' for name, x in values.items()}
       agreed = NOTHING
       if arm in PAPER and layer == DENSE:
         pairs = zip(map(answer, values), published(arm), strict=True)

@@ -15,6 +15,7 @@ from experiments.invariances.analysis import (
   cells_of,
   column,
   published,
+  short,
 )
 from experiments.invariances.arms import (
   ARMS,
@@ -123,7 +124,7 @@ def draw_cell(
   color, ink = ANSWERS[here]
   corner, size = (place - 0.48, row - 0.46), (0.96, 0.92)
   axes.add_patch(Rectangle(corner, *size, color=color, linewidth=0))
-  text = f'{value:.0e}' if here == YES else f'{value:.1g}'
+  text = short(value)
   if paper:
     text = f'{text}  {MARKS[paper]}'
     if paper != here:
