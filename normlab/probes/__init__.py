@@ -11,7 +11,7 @@ statistics that training would use; dropout and augmentation are off
 
 A probe that not every network has something for also has a function
 
-  problem(program, variables) -> str | None
+  problem(model, variables) -> str | None
 
 which says what is missing, from the shapes of the variables.
 """
@@ -22,9 +22,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from flax import linen as nn
 
 from normlab import registry
-from normlab.program.programs import Program
 
 # Name to what is measured; each is a module of this package.
 PROBES: dict[str, str] = {
@@ -53,7 +53,7 @@ def find(name: str) -> Measure:
   return _module(name).measure
 
 
-def check(name: str, program: Program, variables: Any) -> str | None:
+def check(name: str, model: nn.Module, variables: Any) -> str | None:
   """Why a probe finds nothing to measure in a network; None if it does.
 
   Args:
@@ -63,7 +63,7 @@ def check(name: str, program: Program, variables: Any) -> str | None:
     errors.ConfigError: an unknown name.
   """
   problem = getattr(_module(name), 'problem', None)
-  found = problem and problem(program, variables)
+  found = problem and problem(model, variables)
   return f'probe {name!r}: {found}' if found else None
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 from normlab.probes import parameters
 from normlab.program import training_step
-from normlab.program.programs import Program
 
 
 def measure(
@@ -28,9 +28,9 @@ def measure(
   return _drifts(state.params)
 
 
-def problem(program: Program, variables: Any) -> str | None:
+def problem(model: nn.Module, variables: Any) -> str | None:
   """Says so where no norm has a scale or a bias."""
-  del program
+  del model
   if parameters.affine(variables['params']):
     return None
   return 'no norm of the network has a scale or a bias'

@@ -44,12 +44,12 @@ def measure(
   return found | {'edges': jnp.asarray(distribution.EDGES)}
 
 
-def problem(program: Program, variables: Any) -> str | None:
+def problem(model: nn.Module, variables: Any) -> str | None:
   """Says so where the activations of a model are out of reach."""
   del variables
-  if hasattr(program.model, 'activation'):
+  if hasattr(model, 'activation'):
     return None
-  return f'model {type(program.model).__name__} has no field activation'
+  return f'model {type(model).__name__} has no field activation'
 
 
 @functools.partial(jax.jit, static_argnames='program')

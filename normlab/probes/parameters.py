@@ -5,7 +5,6 @@ from typing import Any
 import jax
 
 from normlab.program import training_step
-from normlab.program.programs import Program
 
 # What scales and biases of norms are before the first step.
 STARTS = {'scale': 1.0, 'bias': 0.0}
@@ -34,7 +33,6 @@ def affine(params: Any) -> dict[str, jax.Array]:
   }
 
 
-def without_kernels(program: Program, variables: Any) -> str | None:
+def without_kernels(variables: Any) -> str | None:
   """The problem of a probe of kernels with a network that has none."""
-  del program
   return None if kernels(variables['params']) else 'the network has no kernels'

@@ -36,9 +36,9 @@ def measure(
   return _corrections(**forward.inputs(run, state, step))
 
 
-def problem(program: Program, variables: Any) -> str | None:
+def problem(model: nn.Module, variables: Any) -> str | None:
   """Says so where no layer is a BatchRenorm, the norm with a running `std`."""
-  del program
+  del model
   paths = training_step.named_leaves(variables.get('batch_stats', {}))
   if any(path.split('/')[-1] == 'std' for path, _ in paths):
     return None

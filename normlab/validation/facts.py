@@ -59,14 +59,9 @@ class Facts:
       ) from error
 
   @functools.cached_property
-  def program(self) -> programs.Program:
-    """What is compiled of the run."""
-    return programs.build(self.config, self.description.num_classes)
-
-  @property
   def model(self) -> nn.Module:
     """The model with its norm."""
-    return self.program.model
+    return programs.build_model(self.config, self.description.num_classes)
 
   @property
   def images(self) -> jax.ShapeDtypeStruct:

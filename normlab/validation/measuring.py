@@ -50,7 +50,7 @@ def no_call_is_split(facts: Facts) -> str | None:
 def there_is_something_to_measure(facts: Facts) -> str | None:
   """Each probe finds in the network what it measures."""
   for name in facts.config.probes.names or ():
-    problem = probes.check(name, facts.program, facts.variables)
+    problem = probes.check(name, facts.model, facts.variables)
     if problem is not None:
       return f'{problem}; leave it out'
   return None

@@ -38,7 +38,7 @@ def prepared(
   return types.SimpleNamespace(
     config=types.SimpleNamespace(total_steps=10, probes=probes),
     program=Program(model, optimizer, microbatches=microbatches),
-    data=types.SimpleNamespace(upcoming=lambda step: batch),
+    feed=types.SimpleNamespace(upcoming=lambda step: batch),
     standardizer=data.pixel_statistics(batch.images),
     learning_rates=rates,
     hyper=hyper,

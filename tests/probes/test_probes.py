@@ -39,7 +39,7 @@ def measured(run, state, step=0):
   return {
     name: probes.find(name)(run, state, step)
     for name in NAMES
-    if probes.check(name, run.program, variables) is None
+    if probes.check(name, run.program.model, variables) is None
   }
 
 
@@ -163,7 +163,7 @@ def test_devices_that_share_a_batch_measure_what_one_does():
 def test_a_probe_that_finds_nothing_says_so_from_shapes(name, norm, said):
   run = small_runs.prepared(norm=norm)
   variables = small_runs.variables(small_runs.abstract_state(run))
-  problem = probes.check(name, run.program, variables)
+  problem = probes.check(name, run.program.model, variables)
   assert (problem is None) == (said is None)
   assert said is None or (problem.startswith(said) and '\n' not in problem)
 
