@@ -5,14 +5,13 @@ import errno
 import fcntl
 import os
 import pathlib
-import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ml_collections
 import numpy as np
 
-from normlab.records import json_files
+from normlab.records import json_files, measurements
 from normlab.records.identity import differences, resolved
 
 CONFIG, METRICS, STATUS = 'config.json', 'metrics.jsonl', 'status.json'
@@ -89,7 +88,7 @@ class Record:
 
   def probes(self) -> list[str]:
     """The probes that have measured."""
-    return sorted(p.name for p in (self.path / PROBES).glob('*'))
+    return measurements.names(self.path / PROBES)
 
   def probe(self, name: str) -> dict[str, np.ndarray]:
     """What a probe measured, with the measurements as the first axis.
@@ -101,24 +100,12 @@ class Record:
     Raises:
       RecordError: there is no such measurement, or a damaged one.
     """
-    folder = self.path / PROBES / name
-    files = {int(p.stem): p for p in folder.glob('*.npz')}
-    if not files:
-      raise RecordError(
-        f'{str(self.path)!r} has no measurements of {name!r}; it has: '
-        f'{", ".join(self.probes()) or "none"}'
-      )
-    rows = {step: _arrays(files[step]) for step in sorted(files)}
-    shapes = [{k: x.shape for k, x in row.items()} for row in rows.values()]
-    for step, own in zip(rows, shapes, strict=True):
-      if own != shapes[0]:
-        raise RecordError(
-          f'{str(files[step])!r} is damaged: it has other arrays than the first'
-        )
-    return {
-      'step': np.array([*rows]),
-      **{k: np.stack([row[k] for row in rows.values()]) for k in shapes[0]},
-    }
+    try:
+      return measurements.read(self.path / PROBES, name)
+    except measurements.MissingError as error:
+      raise RecordError(f'{str(self.path)!r} has {error}') from error
+    except measurements.DamagedError as error:
+      raise RecordError(str(error)) from error
 
   def whole_rows(self) -> int:
     """The number of rows of metrics.jsonl in front of the first damaged one."""
@@ -140,9 +127,7 @@ class Record:
       if path.exists():
         with path.open('rb+') as file:
           file.truncate(sum(len(file.readline()) for _ in range(keep)))
-    for path in self.path.glob(f'{PROBES}/*/*.npz'):
-      if int(path.stem) > step:
-        path.unlink()
+    measurements.cut(self.path / PROBES, step)
 
   def check_whole(self) -> None:
     """Refuses a finished run whose metrics are not all there.
@@ -232,11 +217,7 @@ class Record:
     self, step: int, name: str, arrays: Mapping[str, np.ndarray]
   ) -> None:
     """Writes a measurement, at once and whole; the same arrays, same bytes."""
-    folder = self.path / PROBES / name
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f'{step}.npz'
-    with json_files.replacing(path) as hidden:
-      np.savez(hidden / path.name, **arrays)
+    measurements.write(self.path / PROBES, step, name, arrays)
 
   def create(self) -> None:
     """Creates the folder, or raises RecordError if it cannot be written."""
@@ -320,15 +301,6 @@ def load(path: str | os.PathLike[str]) -> Record:
   if record.config is None:
     raise RecordError(f'{str(record.path)!r} holds no run: no {CONFIG}')
   return record
-
-
-def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
-  """The arrays of a measurement."""
-  try:
-    with np.load(path) as file:
-      return dict(file)
-  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-    raise RecordError(f'{str(path)!r} is damaged: {error}') from error
 
 
 @contextlib.contextmanager
