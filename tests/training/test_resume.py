@@ -167,7 +167,8 @@ def test_tensorboard_has_each_row_once_after_a_resumption(whole, tmp_path):
   train(config, tmp_path, calls=23)
   train(config, tmp_path)
   assert len(list(tmp_path.glob('events.*'))) == 1
-  events = event_accumulator.EventAccumulator(str(tmp_path))
+  everything = {'histograms': 0}
+  events = event_accumulator.EventAccumulator(str(tmp_path), everything)
   events.Reload()
   rows = records.Record(whole).metrics()
   for split in ('train', 'validation', 'test'):
