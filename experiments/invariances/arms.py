@@ -8,9 +8,9 @@ from experiments.base import Scale
 # deviates, relative to its largest entry; declared before the measurement.
 SAME, OTHER = 1e-4, 1e-2
 SCALES = {'digits': Scale(seeds=tuple(range(10)))}
-# Far below the rounding of the variances here, which are about one:
-# it decides nothing. Above 0, as the deviation of one value, in EvoNorm-B0
-# after a dense layer, has no derivative at 0.
+# Far below the rounding of the variances here, which are about one: it decides
+# nothing. Above 0, as the deviation of one value, in EvoNorm-B0 after a dense
+# layer, has no derivative at 0.
 EPSILON = 1e-30
 # No power of two, by which all would be exact.
 FACTOR = 3.0
