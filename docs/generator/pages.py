@@ -24,6 +24,8 @@ BLOCK = re.compile(
 # Settings that readers look for, and those that change no result.
 ALWAYS = ('batch_size', 'optimizer.name')
 NEVER = ('label', 'data.data_dir', 'eval_batch_size', 'log_every')
+# Of a setting: more are counted, where they follow from the data of each run.
+MOST_VALUES = 24
 HEADER = """\
 # Experiments
 
@@ -94,7 +96,7 @@ def settings(scales: Mapping[str, Sequence[Any]]) -> str:
     configs = [records.flatten(run.config) for run in runs]
     for field in usual:
       found = dict.fromkeys(value(config, field) for config in configs)
-      values[scale, field] = ', '.join(found)
+      values[scale, field] = listed([*found])
   rows = [
     f'| `{field}` | {" | ".join(values[scale, field] for scale in scales)} |'
     for field in usual
@@ -105,6 +107,13 @@ def settings(scales: Mapping[str, Sequence[Any]]) -> str:
   counts = ' | '.join(f'{len(runs)}' for runs in scales.values())
   head = f'| setting | {" | ".join(scales)} |\n|---{"|---" * len(scales)}|'
   return '\n'.join([head, *rows, f'| runs | {counts} |'])
+
+
+def listed(found: Sequence[str]) -> str:
+  """The values of a field; of very many the first ones, and their number."""
+  if len(found) <= MOST_VALUES:
+    return ', '.join(found)
+  return f'{", ".join(found[:3])}, ... ({len(found)} values)'
 
 
 def value(config: Mapping[str, Any], field: str) -> str:
