@@ -1,4 +1,8 @@
-"""Claim 25, as data. Margins were declared before the runs."""
+"""Claim 25, as data.
+
+The margins were declared before the runs, and after the condition numbers of
+the features were known: the first comparison could be computed by then.
+"""
 
 from normlab.analysis.claims import RATIO, Claim, Comparison
 

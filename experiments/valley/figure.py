@@ -108,7 +108,7 @@ def finding(found: pd.DataFrame) -> str:
     return 'Gradient descent does not arrive on raw features, or standardized'
   numbers = [own['condition_number'] for own in (raw, prepared)]
   return (
-    f'Standardized features take a linear model to 1% in {steps[1]:,.0f} '
-    f'steps, raw ones in {steps[0]:,.0f}: the condition number falls from '
-    f'{numbers[0]:,.0f} to {numbers[1]:,.0f}'
+    f'A linear model is at 1% of its loss in {steps[1]:,.0f} steps on '
+    f'standardized features, in {steps[0]:,.0f} on raw ones: the condition '
+    f'number falls from {numbers[0]:,.0f} to {numbers[1]:,.0f}'
   )

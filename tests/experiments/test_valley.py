@@ -186,7 +186,7 @@ def test_the_title_says_the_medians(experiment, raw):
   drawn = figure.plot(experiment, table, 'digits')
   title = drawn.get_suptitle()
   if math.isfinite(raw):
-    assert 'in 7 steps, raw ones in 100' in title
+    assert 'in 7 steps on standardized features, in 100' in title
   else:
     assert 'does not arrive' in title
   assert all(axes.get_xlabel() and axes.get_ylabel() for axes in drawn.axes)
