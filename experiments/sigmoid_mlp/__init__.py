@@ -12,8 +12,8 @@ network of sigmoids learns, and how the input of a unit moves meanwhile.
 | diamond | median steps to the target |
 | three lines | 15th, 50th, 85th percentile of a unit's input, first seed |
 | pale area | from 15th to 85th percentile of all units, all seeds |
-| median drift | range over training of a unit's 50th percentile, divided |
-| | by the median distance from its 15th to its 85th |
+| median drift | range over training of a unit's 50th percentile (means of |
+| | five in succession), by the median distance from 15th to 85th |
 | accuracy at the end | mean of the last three evaluations |
 
 The unit is number 0 of the last hidden layer; the units start alike. Its

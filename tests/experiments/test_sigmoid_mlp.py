@@ -27,7 +27,7 @@ def fabricate(changes=None, moves=MOVES, **kwargs):
   measured = table.assign(
     step=table['step'] + 25, accuracy=math.nan, loss=math.nan
   )
-  move = measured['arm'].map(moves) * (-1) ** (measured['step'] // 25 // 2)
+  move = measured['arm'].map(moves) * (-1) ** (measured['step'] // 500)
   for whose in ('unit', 'all'):
     for percentile, offset in (('p15', -1), ('p50', 0), ('p85', 1)):
       measured[f'{whose}/{percentile}'] = move + offset
@@ -63,16 +63,21 @@ def test_each_part_of_the_claim_can_fail_it(curves, moves):
 
 
 def test_a_drift_is_the_range_of_the_median_in_units_of_the_spread():
+  middle = np.repeat([0.0, 3.0, 1.0], analysis.SMOOTHED)
   run = pd.DataFrame(
-    {
-      'unit/p15': [-1.0, 0.0, math.nan, -2.0],
-      'unit/p50': [0.0, 3.0, math.nan, 1.0],
-      'unit/p85': [1.0, 4.0, math.nan, 2.0],
-    }
+    {'unit/p15': middle - 1, 'unit/p50': middle, 'unit/p85': middle + 3}
   )
-  assert analysis.drift(run, 'unit') == 3 / 4
-  shifted = 10 + 5 * run
-  assert analysis.drift(shifted, 'unit') == pytest.approx(3 / 4)
+  with_evaluations = pd.concat([run, run.loc[[]].reindex([0, 1])])
+  assert analysis.drift(with_evaluations, 'unit') == pytest.approx(3 / 4)
+  assert analysis.drift(10 + 5 * run, 'unit') == pytest.approx(3 / 4)
+
+
+def test_one_noisy_median_is_no_drift():
+  run = pd.DataFrame(
+    {'all/p15': -1.0, 'all/p50': 0.0, 'all/p85': 1.0}, range(9)
+  )
+  run.loc[6, 'all/p50'] = 1.0
+  assert analysis.drift(run, 'all') == pytest.approx(0.5 / analysis.SMOOTHED)
 
 
 def test_the_papers_numbers_are_those_of_its_curves():
