@@ -127,7 +127,13 @@ class Experiment:
     ends = table.groupby(keys).apply(
       outcomes.final, self.tuned_by, diverged=0.0
     )
-    return ends.rename(self.tuned_by).reset_index()
+    found = ends.rename(self.tuned_by).reset_index()
+    if not self.tuned_arms:
+      return found
+    order = [*self.tuned_arms].index
+    return found.sort_values(
+      'arm', key=lambda arms: arms.map(order), kind='stable'
+    )
 
   def arms(self, table: pd.DataFrame) -> pd.DataFrame:
     """The rows of a table that do not only set the target."""

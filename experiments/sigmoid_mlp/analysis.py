@@ -7,6 +7,8 @@ from normlab.analysis.outcomes import spread
 from normlab.records import Record
 
 LAST = 'layer3'
+# Measurements in succession whose mean counts for the slow drift.
+SLOW = 5
 # Columns of the table: of the probe `outputs`, in its order.
 PERCENTILES = ('p15', 'p50', 'p85')
 # Name in the table to that in the probe: one unit, and all of the layer.
@@ -34,17 +36,32 @@ def drifts(run: pd.DataFrame) -> dict[str, float]:
     run: the rows of one run, with the columns of `measure`.
 
   Returns:
-    'median_drift' of one unit and 'drift_of_all', of all units: highest minus
-    lowest 50th percentile, divided by the median over training of the
-    distance between the 15th and the 85th.
+    'median_drift' of one unit and 'drift_of_all', of all units, as `drift`;
+    'slow_drift' of the unit, without what comes and goes within `SLOW`
+    measurements: noise, and the first steps.
   """
-  return {'median_drift': drift(run, 'unit'), 'drift_of_all': drift(run, 'all')}
+  return {
+    'median_drift': drift(run, 'unit'),
+    'drift_of_all': drift(run, 'all'),
+    'slow_drift': drift(run, 'unit', means_of=SLOW),
+  }
 
 
-def drift(run: pd.DataFrame, whose: str) -> float:
-  """That of one unit, or of all."""
-  low, middle, high = (run[f'{whose}/{p}'] for p in PERCENTILES)
-  return float((middle.max() - middle.min()) / (high - low).median())
+def drift(run: pd.DataFrame, whose: str, *, means_of: int = 1) -> float:
+  """Highest minus lowest 50th percentile, divided by the usual spread.
+
+  The spread is the median over training of the distance from the 15th to the
+  85th. The noise of a median of 60 examples moves a drift ratio towards 1.
+
+  Args:
+    run: the rows of one run.
+    whose: 'unit' or 'all'.
+    means_of: 50th percentiles in succession that are averaged first.
+  """
+  measured = run.dropna(subset=f'{whose}/p50')
+  low, middle, high = (measured[f'{whose}/{p}'] for p in PERCENTILES)
+  means = middle.rolling(means_of).mean()
+  return float((means.max() - means.min()) / (high - low).median())
 
 
 def present(outcomes: pd.DataFrame, target: float) -> pd.DataFrame:
@@ -65,6 +82,7 @@ def present(outcomes: pd.DataFrame, target: float) -> pd.DataFrame:
         'accuracy at the end': spread(own['accuracy'], '{:.1%}'),
         'median drift': spread(own['median_drift'], '{:.2f}'),
         'of all units': spread(own['drift_of_all'], '{:.2f}'),
+        'slow drift': spread(own['slow_drift'], '{:.2f}'),
         'paper: steps to 97.2%': f'{arm.paper_steps:,.0f}',
         'paper: accuracy': f'{arm.paper_accuracy:.1%}',
         'paper: median drift': f'{arm.paper_drift:.2f}',

@@ -3,7 +3,7 @@
 from experiments.sigmoid_mlp.runs import ARMS, BASELINE
 from normlab.analysis.claims import DIFFERENCE, RATIO, Claim, Comparison
 
-BN, WITHOUT = ARMS['with BN'], ARMS[BASELINE]
+BN, WITHOUT = ARMS['BN-Sigmoids'], ARMS[BASELINE]
 
 CLAIMS = (
   Claim(
@@ -16,7 +16,7 @@ CLAIMS = (
       Comparison(
         RATIO,
         'steps_to_match',
-        'with BN',
+        'BN-Sigmoids',
         '<',
         1,
         BASELINE,
@@ -25,7 +25,7 @@ CLAIMS = (
       Comparison(
         DIFFERENCE,
         'accuracy',
-        'with BN',
+        'BN-Sigmoids',
         '>',
         0,
         BASELINE,
@@ -34,7 +34,7 @@ CLAIMS = (
       Comparison(
         RATIO,
         'median_drift',
-        'with BN',
+        'BN-Sigmoids',
         '<',
         0.5,
         BASELINE,

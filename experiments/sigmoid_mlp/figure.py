@@ -34,7 +34,7 @@ def plot(experiment: Experiment, table: pd.DataFrame, scale: str) -> Figure:
   ours.set(title=f'{config.data.name}, this code', ylabel='validation accuracy')
   for axes, name in zip(inputs, ARMS, strict=True):
     draw_percentiles(axes, arms[arms['arm'] == name], style_of(name))
-    axes.set(title=f'{name}: input of a sigmoid, last hidden layer')
+    axes.set(title=f'{name}: input of a unit, last hidden layer')
   same_height(inputs)
   published = json.loads(REFERENCE.read_text(encoding='utf-8'))
   draw_paper(paper, paper_inputs, published)
@@ -94,7 +94,7 @@ def draw_paper(
   curves = published['ioffe2015_fig1a_mnist_test_acc_vs_thousand_steps']
   units = published['ioffe2015_fig1bc_percentiles_vs_thousand_steps']
   for axes, name in zip(inputs, ARMS, strict=True):
-    key, style = name.replace(' ', '_'), style_of(name)
+    key, style = ARMS[name].curve, style_of(name)
     accuracy.plot(*in_steps(curves[key]), **style)
     plotting.diamond(
       accuracy, ARMS[name].paper_steps, ARMS[BASELINE].paper_accuracy, style
@@ -141,6 +141,6 @@ def finding(judged: pd.DataFrame) -> str:
   where = 'higher' if points > 0 else 'lower'
   ends = f'{abs(100 * points):.1f} points {where}' if points else 'as high'
   return (
-    f'Sigmoids: BatchNorm {sooner}, ends {ends}, and its median input drifts '
-    f'{drift:.2f} times as far'
+    f'Sigmoids: BatchNorm {sooner}, ends {ends}, and the input of a unit '
+    f'drifts {drift:.2f} times as far'
   )

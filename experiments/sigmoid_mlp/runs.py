@@ -13,22 +13,23 @@ class Arm(NamedTuple):
 
   Attributes:
     norm: name of the norm.
-    paper_steps: of the paper's curve, to where that without BN ends (97.2%).
+    curve: name of the paper's, in experiments/published/curves.json.
+    paper_steps: of the paper's curve, to 97.2%, where the baseline's ends.
     paper_accuracy: at the end of the paper's curve, the mean of three points.
-    paper_drift: of the median of the paper's unit; as `analysis.drifts`.
+    paper_drift: of the median of the paper's unit; as `analysis.drift`.
   """
 
   norm: str
+  curve: str
   paper_steps: float
   paper_accuracy: float
   paper_drift: float
 
 
-BASELINE = 'without BN'
-# The paper's numbers are read off experiments/published/curves.json.
+BASELINE = 'Sigmoids'
 ARMS = {
-  BASELINE: Arm('none', 43_070, 0.972, 0.45),
-  'with BN': Arm('batch', 15_530, 0.981, 0.073),
+  BASELINE: Arm('none', 'without_BN', 43_070, 0.972, 0.452),
+  'BN-Sigmoids': Arm('batch', 'with_BN', 15_530, 0.981, 0.073),
 }
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 SCALES = {

@@ -273,11 +273,12 @@ def test_tuning_is_the_accuracy_at_the_end_by_rate_and_seed(small):
 
 def test_arms_that_are_tuned_each_have_a_tuning_each(small):
   rows = evaluations('A', 103, 0.5) + evaluations('B', 103, 0.7)
-  both = dataclasses.replace(small, tuned_arms=('A', 'B'))
+  both = dataclasses.replace(small, tuned_arms=('B', 'A'))
   found = both.tuned(pd.DataFrame(rows))
+  # In the order of the arms.
   assert found[['arm', 'seed', 'accuracy']].to_numpy().tolist() == [
-    ['A', 103, 0.5],
     ['B', 103, 0.7],
+    ['A', 103, 0.5],
   ]
 
 
