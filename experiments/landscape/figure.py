@@ -1,0 +1,5 @@
+"""The figure."""
+
+
+def plot(experiment, table, scale):
+  raise NotImplementedError
