@@ -30,7 +30,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.norm.name = 'none'
   config.optimizer.name = 'sgd'
   # Tuned: results/landscape/digits.tuning.csv.
-  config.optimizer.learning_rate = 0.2
+  config.optimizer.learning_rate = 0.4
   config.probes.names = ('landscape',)
   config.probes.every = 50
   # The ends are the paper's, the points between them ours.

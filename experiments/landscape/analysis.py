@@ -66,7 +66,9 @@ def further_outcomes(run: pd.DataFrame) -> dict[str, Any]:
     'largest_smoothness': run['smoothness'].max(),
     'shortest': run['shortest'].max(),
     'longest': run['longest'].max(),
-    TO_MATCH: math.inf if diverged else float(arrived['step'].min() or math.nan)
+    TO_MATCH: math.inf
+    if diverged
+    else float(arrived['step'].min() or math.nan)
     if len(arrived)
     else math.inf,
     'train_accuracy': 0.0 if diverged else late['train_accuracy'].mean(),

@@ -1,5 +1,148 @@
-"""The figure."""
+"""The figure: bands along the gradient and training curves; the paper's."""
+
+import json
+import math
+import pathlib
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.base import Experiment
+from experiments.landscape.analysis import TARGET, TO_MATCH
+from experiments.landscape.runs import ARMS, BASELINE
+from normlab.analysis import plotting
+
+REFERENCE = pathlib.Path(__file__).parents[1] / 'published' / 'curves.json'
+COMPARED = (BASELINE, 'BN')
+# The paper's curves are of single batches: mean over so many points, a hundred
+# steps apart.
+SMOOTHED = 9
+PAPER_SHORTEST = 0.05
 
 
-def plot(experiment, table, scale):
-  raise NotImplementedError
+def plot(experiment: Experiment, table: pd.DataFrame, scale: str) -> Figure:
+  """Three bands with and without BN; below, training curves and the paper's.
+
+  Args:
+    experiment: judges.
+    table: one row per run and step.
+    scale: a name of its scales.
+  """
+  figure, panels = plotting.panels(3, rows=2)
+  loss, gradient, smoothness, ours, *papers = panels
+  arms = experiment.arms(table)
+  draw_band(loss, arms, 'loss')
+  draw_band(gradient, arms, 'gradient')
+  for name in COMPARED:
+    own = arms[arms['arm'] == name]
+    plotting.band(
+      smoothness, own, of='smoothness', label=name, **style_of(name)
+    )
+  shortest, longest = arms['shortest'].max(), arms['longest'].max()
+  limit_of_shortest(smoothness, shortest)
+  config = experiment.scales[scale].config()
+  loss.set_yscale('log')
+  loss.set(
+    title=f'{config.data.name}: steps of {shortest:.3g} to {longest:.3g} '
+    'times the gradient',
+    ylabel='training loss, lowest to highest',
+  )
+  gradient.set(
+    title='change of the gradient over these steps',
+    ylabel='its norm, smallest to largest',
+  )
+  smoothness.set(
+    title='the largest change per distance', ylabel='effective smoothness'
+  )
+  draw_training(ours, arms)
+  ours.set(title=f'{config.data.name}: the norms of claim 14')
+  draw_paper(*papers, like=ours)
+  for axes in panels:
+    axes.set_xlabel('training steps')
+    axes.set_xlim(0, None)
+  title = finding(experiment.judge(table))
+  plotting.legend_outside(figure, ours, title=title)
+  figure.subplots_adjust(
+    left=0.055, right=0.99, bottom=0.07, wspace=0.18, hspace=0.34
+  )
+  return figure
+
+
+def style_of(name: str) -> dict[str, Any]:
+  """The line of an arm."""
+  return {'color': ARMS[name].color, 'linewidth': 1.6}
+
+
+def draw_band(axes: Axes, arms: pd.DataFrame, of: str) -> None:
+  """From the low to the high end over the step lengths; medians over seeds."""
+  for name in COMPARED:
+    ends = [f'{of}_low', f'{of}_high']
+    own = arms[arms['arm'] == name].dropna(subset=ends)
+    low, high = own.groupby('step')[ends].median().to_numpy().T
+    steps, color = sorted({*own['step']}), ARMS[name].color
+    axes.fill_between(steps, low, high, color=color, alpha=0.25, linewidth=0)
+    for end in (low, high):
+      axes.plot(steps, end, color=color, linewidth=1)
+
+
+def limit_of_shortest(axes: Axes, shortest: float) -> None:
+  """A line where the shortest step changes the gradient by its own norm."""
+  axes.axhline(1 / shortest, color='0.6', linewidth=0.8, zorder=0)
+  axes.set_ylim(0, None)
+
+
+def draw_training(axes: Axes, arms: pd.DataFrame) -> None:
+  """Training accuracy of all arms, and where the steps are counted to."""
+  for name in ARMS:
+    own = arms[arms['arm'] == name]
+    draw = {'of': 'train_accuracy', 'label': name, **style_of(name)}
+    plotting.band(axes, own, **draw)
+    died = own.groupby('seed')['diverged_at'].first()
+    plotting.crosses(axes, died, style_of(name))
+  plotting.accuracy_axis(axes, 1.0)
+  axes.axhline(TARGET, color='0.6', linewidth=0.8, zorder=0)
+  axes.set(ylabel='training accuracy')
+
+
+def draw_paper(training: Axes, smoothness: Axes, *, like: Axes) -> None:
+  """The digitised curves of Figures 5a and 4c."""
+  published = json.loads(REFERENCE.read_text(encoding='utf-8'))
+  for name, arm in ARMS.items():
+    curve = published['santurkar2018_fig5a_train_acc'][arm.paper_name]
+    steps, values = np.array(curve).T
+    smooth = pd.Series(values / 100).rolling(SMOOTHED, center=True).mean()
+    training.plot(steps, smooth, **style_of(name))
+    if name in COMPARED:
+      points = published['santurkar2018_fig4c_beta'][arm.paper_name]
+      smoothness.plot(*zip(*points, strict=True), **style_of(name))
+  plotting.share_accuracy(training, like)
+  plotting.percent(training)
+  training.axhline(TARGET, color='0.6', linewidth=0.8, zorder=0)
+  training.set(title='CIFAR-10, the paper (digitised, smoothed)')
+  limit_of_shortest(smoothness, PAPER_SHORTEST)
+  smoothness.set(
+    title='CIFAR-10, the paper (digitised)', ylabel='effective smoothness'
+  )
+
+
+def finding(judged: pd.DataFrame) -> str:
+  """The figure's title: what came out, in numbers."""
+  ratios = judged.set_index(['outcome', 'arm'])['estimate']
+  return (
+    f'With BatchNorm, the loss along the gradient varies '
+    f'{times(ratios["loss_band", "BN"])} as much and the gradient '
+    f'{times(ratios["gradient_band", "BN"])}; to {TARGET:.0%}, l1, l2 and '
+    'l-infinity take '
+    + ', '.join(times(ratios[TO_MATCH, arm]) for arm in ('L1', 'L2', 'Linf'))
+    + ' its steps'
+  )
+
+
+def times(ratio: float) -> str:
+  """A ratio as text."""
+  if math.isnan(ratio):
+    return 'unknown times'
+  return f'{ratio:.2f} times' if math.isfinite(ratio) else 'more than any times'

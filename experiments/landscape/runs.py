@@ -39,7 +39,7 @@ ARMS: dict[str, Arm] = {
 # baseline ends.
 SCALES: dict[str, Scale] = {
   'digits': Scale(
-    digits.get_config, target_seeds=(), rates=(0.05, 0.1, 0.2, 0.4)
+    digits.get_config, target_seeds=(), rates=(0.05, 0.1, 0.2, 0.4, 0.8)
   ),
   'cifar10_cpu': Scale(
     cifar10_cpu.get_config,
