@@ -130,19 +130,18 @@ def draw_paper(training: Axes, smoothness: Axes, *, like: Axes) -> None:
 
 def finding(judged: pd.DataFrame) -> str:
   """The figure's title: what came out, in numbers."""
-  ratios = judged.set_index(['outcome', 'arm'])['estimate']
+  ratios = judged.set_index(['outcome', 'arm'])['estimate'].map(factor)
+  l1, l2, linf = (ratios[TO_MATCH, arm] for arm in ('L1', 'L2', 'Linf'))
   return (
     f'With BatchNorm, the loss along the gradient varies '
-    f'{times(ratios["loss_band", "BN"])} as much and the gradient '
-    f'{times(ratios["gradient_band", "BN"])}; to {TARGET:.0%}, l1, l2 and '
-    'l-infinity take '
-    + ', '.join(times(ratios[TO_MATCH, arm]) for arm in ('L1', 'L2', 'Linf'))
-    + ' its steps'
+    f'{ratios["loss_band", "BN"]} times as much and the gradient '
+    f'{ratios["gradient_band", "BN"]} times; to {TARGET:.0%}, l1, l2 and '
+    f'l-infinity take {l1}, {l2} and {linf} times its steps'
   )
 
 
-def times(ratio: float) -> str:
+def factor(ratio: float) -> str:
   """A ratio as text."""
   if math.isnan(ratio):
-    return 'unknown times'
-  return f'{ratio:.2f} times' if math.isfinite(ratio) else 'more than any times'
+    return 'unknown'
+  return f'{ratio:.2f}' if math.isfinite(ratio) else '\N{INFINITY}'
