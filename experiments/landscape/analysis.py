@@ -45,11 +45,11 @@ def further_outcomes(run: pd.DataFrame) -> dict[str, Any]:
   """The numbers of a run that claims compare, and the table shows.
 
   Returns:
-    Medians over the measurements of the first half of the run, with 'RANDOM'
-    as suffix too: 'loss_band' and 'gradient_band', widths over the step
-    lengths, and 'smoothness'. 'largest_smoothness' of the whole run; `TO_MATCH`
-    in steps, infinite if never; 'train_accuracy', mean of the last tenth, 0 of
-    a run that diverged.
+    'loss_band' and 'gradient_band', widths over the step lengths, and
+    'smoothness': medians over the measurements of the first half of the run,
+    also with '_random'; 'largest_smoothness' of the run; 'shortest' and
+    'longest'; `TO_MATCH` in steps, infinite if never; 'train_accuracy', mean of
+    the last tenth, 0 of a run that diverged.
   """
   last = run['step'].max()
   early = run[run['step'] <= EARLY * last]
@@ -59,19 +59,16 @@ def further_outcomes(run: pd.DataFrame) -> dict[str, Any]:
       width = early[f'{name}_high{suffix}'] - early[f'{name}_low{suffix}']
       found[f'{name}_band{suffix}'] = width.median()
     found[f'smoothness{suffix}'] = early[f'smoothness{suffix}'].median()
-  arrived = run[run['train_accuracy'] >= TARGET]
-  late = run[run['step'] > (1 - LATE) * last]
+  arrived = run.loc[run['train_accuracy'] >= TARGET, 'step']
+  late = run.loc[run['step'] > (1 - LATE) * last, 'train_accuracy']
   diverged = outcomes.has_diverged(run)
+  never = diverged or arrived.empty
   return found | {
     'largest_smoothness': run['smoothness'].max(),
     'shortest': run['shortest'].max(),
     'longest': run['longest'].max(),
-    TO_MATCH: math.inf
-    if diverged
-    else float(arrived['step'].min() or math.nan)
-    if len(arrived)
-    else math.inf,
-    'train_accuracy': 0.0 if diverged else late['train_accuracy'].mean(),
+    TO_MATCH: math.inf if never else float(arrived.min()),
+    'train_accuracy': 0.0 if diverged else late.mean(),
   }
 
 
