@@ -10,9 +10,7 @@ from normlab.analysis import outcomes, tables
 from normlab.analysis.outcomes import NOTHING, spread
 from normlab.records import Record
 
-# A training accuracy, and the outcome that counts steps to it.
-TARGET = 0.9
-TO_MATCH = 'training_steps_to_90%'
+TO_MATCH = 'training_steps_to_match'
 # Shares of the run: medians are over the first, before all networks have
 # learned; the training accuracy at the end is over the last.
 EARLY, LATE = 0.5, 0.1
@@ -48,7 +46,8 @@ def further_outcomes(run: pd.DataFrame) -> dict[str, Any]:
     'loss_band' and 'gradient_band', widths over the step lengths, and
     'smoothness': medians over the measurements of the first half of the run,
     also with '_random'; 'largest_smoothness' of the run; 'shortest' and
-    'longest'; `TO_MATCH` in steps, infinite if never; 'train_accuracy', mean of
+    'longest'; `TO_MATCH`, the first step of a training row with the 'target',
+    infinite if there is none; 'train_accuracy', mean of
     the last tenth, 0 of a run that diverged.
   """
   last = run['step'].max()
@@ -59,11 +58,13 @@ def further_outcomes(run: pd.DataFrame) -> dict[str, Any]:
       width = early[f'{name}_high{suffix}'] - early[f'{name}_low{suffix}']
       found[f'{name}_band{suffix}'] = width.median()
     found[f'smoothness{suffix}'] = early[f'smoothness{suffix}'].median()
-  arrived = run.loc[run['train_accuracy'] >= TARGET, 'step']
+  target = run['target'].iloc[0]
+  arrived = run.loc[run['train_accuracy'] >= target, 'step']
   late = run.loc[run['step'] > (1 - LATE) * last, 'train_accuracy']
   diverged = outcomes.has_diverged(run)
   never = diverged or arrived.empty
   return found | {
+    'target': target,
     'largest_smoothness': run['smoothness'].max(),
     'shortest': run['shortest'].max(),
     'longest': run['longest'].max(),
@@ -94,8 +95,8 @@ def present(outcomes: pd.DataFrame, target: float | None) -> pd.DataFrame:
         'smoothness': spread(own['smoothness'], '{:.1f}'),
         'largest': spread(own['largest_smoothness'], '{:.1f}'),
         'loss band, random': spread(own[f'loss_band{RANDOM}'], '{:.3f}'),
-        f'steps to {TARGET:.0%}': spread(own[TO_MATCH]),
-        'paper: steps': f'{arm.paper_steps:,}',
+        f'steps to {outcomes["target"].iloc[0]:.0%}': spread(own[TO_MATCH]),
+        'paper, to 90%': f'{arm.paper_steps:,}',
         'training accuracy': spread(own['train_accuracy'], '{:.1%}'),
         'validation accuracy': spread(own['accuracy'], '{:.1%}'),
         'diverged at step': ', '.join(map(str, diverged)) or NOTHING,

@@ -43,7 +43,7 @@ def fabricate(changes=None, diverged=None):
   arrives = table['arm'].map({arm: step for arm, (_, step) in known.items()})
   table['train_accuracy'] = np.where(table['step'] >= arrives, 0.95, 0.4)
   # Training rows have no other column.
-  between = ['train_accuracy', 'arm', 'seed', 'diverged_at']
+  between = ['arm', 'seed', 'target', 'train_accuracy', 'diverged_at']
   rows = table[between].assign(step=table['step'] - 20)
   rows['train_accuracy'] = np.where(rows['step'] >= arrives, 0.95, 0.4)
   return pd.concat([table, rows]).sort_values(
