@@ -16,10 +16,13 @@ from experiments.landscape.runs import ARMS, BASELINE
 from normlab.analysis import plotting
 
 REFERENCE = pathlib.Path(__file__).parents[1] / 'published' / 'curves.json'
+# Of a panel: larger letters where the page makes the figure small.
+WIDTH = 0.78
 COMPARED = (BASELINE, 'BN')
 # The paper's curves are of single batches: mean over so many points, a hundred
 # steps apart.
 SMOOTHED = 9
+SMOOTHNESS = 'effective smoothness'
 PAPER_SHORTEST, PAPER_TARGET = 0.05, 0.9
 
 
@@ -31,7 +34,7 @@ def plot(experiment: Experiment, table: pd.DataFrame, scale: str) -> Figure:
     table: one row per run and step.
     scale: a name of its scales.
   """
-  figure, panels = plotting.panels(3, rows=2)
+  figure, panels = plotting.panels(3, widths=(WIDTH,) * 3, rows=2)
   loss, gradient, smoothness, ours, *papers = panels
   arms = experiment.arms(table)
   draw_band(loss, arms, 'loss')
@@ -45,28 +48,23 @@ def plot(experiment: Experiment, table: pd.DataFrame, scale: str) -> Figure:
   limit_of_shortest(smoothness, shortest)
   config = experiment.scales[scale].config()
   loss.set_yscale('log')
-  loss.set(
-    title=f'{config.data.name}: steps of {shortest:.3g} to {longest:.3g} '
-    'times the gradient',
-    ylabel='training loss, lowest to highest',
-  )
-  gradient.set(
-    title='change of the gradient over these steps',
-    ylabel='its norm, smallest to largest',
-  )
-  smoothness.set(
-    title='the largest change per distance', ylabel='effective smoothness'
-  )
+  name = config.data.name
+  lengths = f'range over steps of {shortest:.3g} to {longest:.3g}'
+  loss.set(title=f'{name}: loss along the gradient', ylabel=lengths)
+  gradient.set(title='change of the gradient along it', ylabel=lengths)
+  smoothness.set(title=SMOOTHNESS)
   draw_training(ours, arms)
-  ours.set(title=f'{config.data.name}: the norms of claim 14')
+  ours.set(title=f'{name}: training accuracy')
   draw_paper(*papers, like=ours)
   for axes in panels:
+    axes.title.set_fontsize(11)
     axes.set_xlabel('training steps')
     axes.set_xlim(0, None)
+    axes.locator_params('x', nbins=4)
   title = finding(experiment.judge(table), arms['target'].max())
   plotting.legend_outside(figure, ours, title=title)
   figure.subplots_adjust(
-    left=0.055, right=0.99, bottom=0.07, wspace=0.18, hspace=0.34
+    left=0.06, right=0.99, bottom=0.07, top=0.87, wspace=0.2, hspace=0.36
   )
   return figure
 
@@ -91,6 +89,8 @@ def draw_band(axes: Axes, arms: pd.DataFrame, of: str) -> None:
 def limit_of_shortest(axes: Axes, shortest: float) -> None:
   """A line where the shortest step changes the gradient by its own norm."""
   axes.axhline(1 / shortest, color='0.6', linewidth=0.8, zorder=0)
+  text = f'grey: 1 / shortest step of {shortest:.3g}'
+  axes.text(0.98, 0.04, text, color='0.4', ha='right', transform=axes.transAxes)
   axes.set_ylim(0, None)
 
 
@@ -104,7 +104,6 @@ def draw_training(axes: Axes, arms: pd.DataFrame) -> None:
     plotting.crosses(axes, died, style_of(name))
   plotting.accuracy_axis(axes, 1.0)
   axes.axhline(arms['target'].max(), color='0.6', linewidth=0.8, zorder=0)
-  axes.set(ylabel='training accuracy')
 
 
 def draw_paper(training: Axes, smoothness: Axes, *, like: Axes) -> None:
@@ -121,11 +120,9 @@ def draw_paper(training: Axes, smoothness: Axes, *, like: Axes) -> None:
   plotting.share_accuracy(training, like)
   plotting.percent(training)
   training.axhline(PAPER_TARGET, color='0.6', linewidth=0.8, zorder=0)
-  training.set(title='CIFAR-10, the paper (digitised, smoothed)')
+  training.set(title='the paper, CIFAR-10: training accuracy, smoothed')
   limit_of_shortest(smoothness, PAPER_SHORTEST)
-  smoothness.set(
-    title='CIFAR-10, the paper (digitised)', ylabel='effective smoothness'
-  )
+  smoothness.set(title=f'the paper, CIFAR-10: {SMOOTHNESS}')
 
 
 def finding(judged: pd.DataFrame, target: float) -> str:
@@ -133,10 +130,9 @@ def finding(judged: pd.DataFrame, target: float) -> str:
   ratios = judged.set_index(['outcome', 'arm'])['estimate'].map(factor)
   l1, l2, linf = (ratios[TO_MATCH, arm] for arm in ('L1', 'L2', 'Linf'))
   return (
-    f'With BatchNorm, the loss along the gradient varies '
-    f'{ratios["loss_band", "BN"]} times as much and the gradient '
-    f'{ratios["gradient_band", "BN"]} times; to {target:.0%}, l1, l2 and '
-    f'l-infinity take {l1}, {l2} and {linf} times its steps'
+    f'Along the gradient, loss and gradient vary {ratios["loss_band", "BN"]} '
+    f'and {ratios["gradient_band", "BN"]} times as much with BN; to '
+    f'{target:.0%}, l1, l2, l-inf take {l1}, {l2}, {linf} times its steps'
   )
 
 

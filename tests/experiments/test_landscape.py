@@ -106,14 +106,16 @@ def test_a_run_that_diverged_never_arrives():
   assert text.loc['BN', 'step lengths'] == '0.1–0.8'
 
 
-def test_what_the_probe_saw_becomes_the_ends_of_bands():
+def test_what_the_probe_saw_of_coming_batches_becomes_the_ends_of_bands():
   class Probed:
+    config = {'total_steps': 30}
+
     def probe(self, name):
       assert name == 'landscape'
-      values = np.array([[1.0, 3.0, 2.0], [4.0, 4.0, 7.0]])
+      values = np.array([[1.0, 3.0, 2.0], [4.0, 4.0, 7.0], [9.0] * 3])
       names = 'loss', 'gradient_difference', 'smoothness'
       both = {f'{n}{s}': values for n in names for s in ('', '_random')}
-      return {'step': np.array([0, 20]), 'lengths': values / 10, **both}
+      return {'step': np.array([0, 20, 30]), 'lengths': values / 10, **both}
 
     def metrics(self):
       return [
@@ -178,7 +180,7 @@ def test_the_figure_has_bands_training_and_the_paper():
   drawn.draw_without_rendering()
   loss, gradient, smoothness, ours, paper, beta = drawn.axes
   assert len(loss.collections) == len(gradient.collections) == 2
-  assert loss.get_title().endswith('steps of 0.1 to 0.8 times the gradient')
+  assert loss.get_ylabel() == 'range over steps of 0.1 to 0.8'
   labels = [text.get_text() for text in drawn.legends[0].get_texts()]
   assert labels == list(ARMS)
   assert len(ours.lines) > len(ARMS) and len(paper.lines) == len(ARMS) + 1
@@ -186,9 +188,8 @@ def test_the_figure_has_bands_training_and_the_paper():
   for axes, limit in ((smoothness, 10), (beta, 20)):
     assert limit in [line.get_ydata()[0] for line in axes.lines]
   assert drawn.get_suptitle() == (
-    'With BatchNorm, the loss along the gradient varies 0.25 times as much '
-    'and the gradient 0.25 times; to 90%, l1, l2 and l-infinity take '
-    '1.07, 0.95 and 1.12 times its steps'
+    'Along the gradient, loss and gradient vary 0.25 and 0.25 times as much '
+    'with BN; to 90%, l1, l2, l-inf take 1.07, 0.95, 1.12 times its steps'
   )
 
 
@@ -198,4 +199,4 @@ def test_where_no_network_arrives_the_title_says_so():
   died = {(arm, seed): 10.0 for arm in ARMS for seed in SEEDS}
   drawn = EXPERIMENT.plot(EXPERIMENT, fabricate(never, died), 'digits')
   drawn.draw_without_rendering()
-  assert 'unknown, unknown and unknown times' in drawn.get_suptitle()
+  assert 'unknown, unknown, unknown times' in drawn.get_suptitle()
