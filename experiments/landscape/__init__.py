@@ -35,8 +35,8 @@ by another size of the activations, of x before its mean is subtracted.
 As in the paper: plain SGD, batch 128, lengths from 1/2 to 4 learning rates, no
 augmentation, no weight decay. The learning rate sets the lengths, so that all
 networks share one. It is the best of the standard network alone; the four that
-claim 14 compares were not tuned, and dividing by the maximum leaves values of a
-quarter of unit deviation, as if its rate were another.
+claim 14 compares were not tuned. Dividing by the maximum leaves values of about
+a quarter of unit deviation, which the scale has to make up for.
 
 A smoothness depends on the lengths. Where even the shortest step changes g by
 its own norm, it is 1 / the shortest length and says nothing about the network:
