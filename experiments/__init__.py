@@ -15,6 +15,7 @@ EXPERIMENTS: dict[str, str] = {
   ),
   'valley': 'Why does it help to standardize the inputs?',
   'invariances': 'Which changes of weights and data does each norm not see?',
+  'landscape': 'Is the loss smoother with BatchNorm? (1805.11604 Fig. 4, 5)',
 }
 
 

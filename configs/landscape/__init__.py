@@ -1,0 +1,1 @@
+"""The networks of the landscape, a file a scale."""
