@@ -1,6 +1,7 @@
 """Figures of verdicts: the strip against the target, the forest of a ledger."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,11 @@ VERDICTS = {
   Verdict.INCONCLUSIVE: ('#b8b8b8', 's'),
   Verdict.FAILS: ('#e07b39', 'X'),
 }
+# Distances in a forest: of claims, and of the comparisons of one.
+ROW, STACKED = 1.4, 0.75
 # Panels of the forest: measure, whether of accuracies, and title.
-PANELS = (
+Panel = tuple[str, bool | None, str]
+PANELS: tuple[Panel, ...] = (
   (claims.RATIO, None, 'ratio'),
   (claims.DIFFERENCE, True, 'difference, points of accuracy'),
   (claims.DIFFERENCE, False, 'difference, own units'),
@@ -62,24 +66,27 @@ def legend_of_verdicts(axes: Axes) -> None:
 
 
 def forest(ledger: pd.DataFrame) -> Figure:
-  """One interval a row of the ledger, beside its margin and the paper's value.
+  """The intervals of each claim, beside their margins and the paper's values.
+
+  A claim of an experiment is a row; several comparisons lie below one another.
 
   Args:
     ledger: rows of `claims.judge`, with 'experiment' and 'scale'.
   """
-  height = 1.9 + 0.3 * len(ledger)
-  figure = Figure(figsize=(11, height), dpi=150)
   shown = [panel for panel in PANELS if shows(panel, ledger).any()]
+  heights, labels = places(ledger, shown)
+  lowest = heights.max() + ROW
+  height = 1.9 + 0.2 * lowest
+  figure = Figure(figsize=(11, height), dpi=150)
   panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
   for axes, panel in zip(panels, shown, strict=True):
-    draw_panel(axes, ledger, panel)
-  names = [f'{r.claim}  {r.experiment}' for r in ledger.itertuples()]
-  panels[0].set_yticks(range(len(ledger)), names, fontsize=8)
-  panels[0].set_ylim(len(ledger) - 0.4, -0.6)
+    draw_panel(axes, ledger, panel, heights)
+  panels[0].set_yticks(list(labels), list(labels.values()), fontsize=8)
+  panels[0].set_ylim(lowest, -1.2)
   figure.suptitle(finding(ledger), y=1 - 0.15 / height)
   add_legend(figure, panels[0])
   figure.subplots_adjust(
-    left=0.24,
+    left=0.16,
     right=0.98,
     top=1 - 0.75 / height,
     bottom=0.85 / height,
@@ -88,9 +95,26 @@ def forest(ledger: pd.DataFrame) -> Figure:
   return figure
 
 
-def shows(
-  panel: tuple[str, bool | None, str], ledger: pd.DataFrame
-) -> pd.Series:
+def places(
+  ledger: pd.DataFrame, shown: Sequence[Panel]
+) -> tuple[pd.Series, dict[float, str]]:
+  """Where comparisons lie, and the names of the claims at the first of each."""
+  heights = pd.Series(0.0, index=ledger.index)
+  labels, top = {}, 0.0
+  for (claim, experiment), own in ledger.groupby(
+    ['claim', 'experiment'], sort=False
+  ):
+    labels[top] = f'{claim}  {experiment}'
+    most = 0
+    for panel in shown:
+      rows = own.index[shows(panel, own)]
+      heights[rows] = top + STACKED * np.arange(len(rows))
+      most = max(most, len(rows))
+    top += ROW + STACKED * (most - 1)
+  return heights, labels
+
+
+def shows(panel: Panel, ledger: pd.DataFrame) -> pd.Series:
   """The rows of the ledger that a panel shows, as a mask."""
   measure, of_accuracy, _ = panel
   own = ledger['measure'] == measure
@@ -100,7 +124,7 @@ def shows(
 
 
 def draw_panel(
-  axes: Axes, ledger: pd.DataFrame, panel: tuple[str, bool | None, str]
+  axes: Axes, ledger: pd.DataFrame, panel: Panel, heights: pd.Series
 ) -> None:
   """The intervals of one panel, on an axis of their own."""
   measure, of_accuracy, title = panel
@@ -121,7 +145,7 @@ def draw_panel(
     axes.xaxis.set_major_formatter(lambda x, _: f'{unit * x:.4g}')
     axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
   axes.set_xlim(*limits)
-  for place, row in zip(np.flatnonzero(own), rows, strict=True):
+  for place, row in zip(heights[own], rows, strict=True):
     draw_interval(axes, place, row, limits)
 
 
