@@ -13,6 +13,9 @@ EXPERIMENTS: dict[str, str] = {
   'sigmoid_mlp': (
     'What does BatchNorm change in a network of sigmoids? (1502.03167 Fig. 1)'
   ),
+  'covariate_shift': (
+    'Does BatchNorm reduce internal covariate shift? (1805.11604 Fig. 3)'
+  ),
   'valley': 'Why does it help to standardize the inputs?',
   'invariances': 'Which changes of weights and data does each norm not see?',
   'landscape': 'Is the loss smoother with BatchNorm? (1805.11604 Fig. 4, 5)',

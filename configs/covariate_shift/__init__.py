@@ -1,0 +1,1 @@
+"""Networks whose covariate shift is measured."""

@@ -1,0 +1,117 @@
+"""The figure: Figure 3 of the paper, and the cosine of all layers over time."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.base import Experiment
+from experiments.covariate_shift.analysis import SHOWN, of_layers
+from experiments.covariate_shift.runs import ARMS, CNN, LINEAR, PAIRS
+from normlab.analysis import plotting
+from normlab.analysis.claims import DIFFERENCE, RATIO
+
+NAMES = {
+  CNN: 'convolutional network',
+  LINEAR: '25-layer linear network',
+}
+COLUMNS = 5
+# The two layers of `SHOWN`.
+LINES = ('-', (0, (4, 1.5)))
+
+
+def plot(experiment: Experiment, table: pd.DataFrame, scale: str) -> Figure:
+  """Training, difference and cosine of two layers, cosine of all; by rate.
+
+  Args:
+    experiment: judges.
+    table: one row per run and step.
+    scale: a name of its scales.
+  """
+  figure = Figure(figsize=(17, 3 * len(PAIRS) + 1.2), dpi=150)
+  grid = figure.subplots(len(PAIRS), COLUMNS, squeeze=False)
+  for row, pair in zip(grid, PAIRS.items(), strict=True):
+    draw_pair(row, table, pair)
+  for axes in grid[-1]:
+    axes.set_xlabel('training steps')
+  titles = (
+    'training',
+    '|G \N{MINUS SIGN} G\N{PRIME}|, two layers',
+    'cosine of G and G\N{PRIME}, two layers',
+    'cosine, all layers: without BN',
+    'cosine, all layers: with BN',
+  )
+  for axes, title in zip(grid[0], titles, strict=True):
+    axes.set_title(title, fontsize=11)
+  legend = figure.add_axes((0, 0, 0, 0))
+  legend.set_axis_off()
+  for label, norm in (('without BN', 'none'), ('with BN', 'batch')):
+    legend.plot([], [], label=label, **plotting.style(norm))
+  figure.subplots_adjust(
+    left=0.07, right=0.96, bottom=0.05, wspace=0.3, hspace=0.28
+  )
+  title = finding(experiment.judge(table))
+  plotting.legend_outside(figure, legend, title=title)
+  return figure
+
+
+def draw_pair(row: list[Axes], table: pd.DataFrame, pair: tuple) -> None:
+  """The panels of one network at one rate, without and with BatchNorm."""
+  training, difference, cosine, *maps = row
+  network = ARMS[pair[0]].network
+  of = 'train_accuracy' if network == CNN else 'train_loss'
+  for name, heat in zip(pair, maps, strict=True):
+    own = table[table['arm'] == name]
+    style = plotting.style(ARMS[name].norm)
+    plotting.band(training, own, label=name, of=of, **style)
+    for layer, line in zip(SHOWN[network], LINES, strict=True):
+      dashed = style | {'linestyle': line, 'linewidth': 1.4}
+      label = f'{name}, {layer}'
+      for axes, quantity in ((difference, 'difference'), (cosine, 'cosine')):
+        plotting.band(
+          axes, own, label=label, of=f'{quantity}/{layer}', **dashed
+        )
+    draw_map(heat, own)
+  rate = table.loc[table['arm'] == pair[0], 'rate'].max()
+  training.set_ylabel(f'{NAMES[network]}\nrate {rate:g}: {WORDS[of]}')
+  difference.set_yscale('log')
+  cosine.set_ylim(top=1.05)
+  for axes in row[:3]:
+    axes.grid(color='0.92')
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.set_xlim(0, None)
+
+
+WORDS = {'train_accuracy': 'accuracy', 'train_loss': 'loss'}
+
+
+def draw_map(axes: Axes, own: pd.DataFrame) -> None:
+  """The cosine of each layer at each step, the mean over seeds."""
+  runs = [of_layers(run, 'cosine') for _, run in own.groupby('seed')]
+  mean = pd.concat(runs).groupby(level=0).mean()[list(runs[0])]
+  drawn = axes.pcolormesh(
+    mean.index,
+    range(1, 1 + len(mean.columns)),
+    mean.T,
+    vmin=0,
+    vmax=1,
+    cmap='viridis',
+    shading='nearest',
+    rasterized=True,
+  )
+  axes.set_ylabel('layer', labelpad=1)
+  axes.yaxis.get_major_locator().set_params(integer=True)
+  axes.figure.colorbar(drawn, ax=axes, pad=0.02)
+
+
+def finding(judged: pd.DataFrame) -> str:
+  """The figure's title: what came out at the larger rates, in numbers."""
+  parts = []
+  for without in (CNN, LINEAR):
+    own = judged[judged['against'] == without].set_index('measure')
+    turned = own.loc[DIFFERENCE, 'estimate']
+    parts.append(
+      f'{NAMES[without]}: {own.loc[RATIO, "estimate"]:.2g} times the '
+      f'difference, the cosine {abs(turned):.2f} '
+      f'{"lower" if turned < 0 else "higher"}'
+    )
+  return f'With BatchNorm, when earlier layers move ({"; ".join(parts)})'
