@@ -27,7 +27,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.norm.name = 'none'
   config.optimizer.name = 'sgd'
   # Tuned: results/covariate_shift/digits.tuning.csv.
-  config.optimizer.learning_rate = 0.2
+  config.optimizer.learning_rate = 0.4
   config.probes.names = ('covariate_shift',)
   config.probes.every = 20
   # A training row at each measurement.

@@ -1,7 +1,9 @@
 """The linear network of the experiment `covariate_shift`, for 10,000 steps.
 
+25 layers, full batch: configs/linear_network.py.
+
   python scripts/reproduce.py covariate_shift --scale=cifar10_cpu \
-      --workdir=runs --data_dir=DIR
+    --workdir=runs --data_dir=DIR
 """
 
 import ml_collections

@@ -2,7 +2,7 @@
 
 Definition 2.1 and Figure 3 of *How Does Batch Normalization Help Optimization?*
 (Santurkar et al. 2018, [arXiv:1805.11604](https://arxiv.org/abs/1805.11604)):
-G is the gradient of a layer's kernel, G\N{PRIME} the same once an update has
+G is the gradient of a layer's kernel, G' the same once an update has
 moved the layers before it, on the same batch. The less they differ, the smaller
 the shift.
 
@@ -10,34 +10,33 @@ the shift.
 |---|---|
 | line, band | mean and range over seeds |
 | solid, dashed | a lower and an upper layer, as in the paper |
-| map | the mean cosine over seeds; layer 1 is the first, the last the logits |
-| difference | \\|G - G\N{PRIME}\\|, the median over measurements of each \
-layer but the first, and their geometric mean |
-| cosine | of the angle between the two, likewise, and their mean |
-| slow | a tenth of the rate |
-| until | outcomes are measured until the training accuracy is 90%, or the \
-squared error a tenth of that of predicting zero |
-| first layer | the largest difference; zero by definition |
+| map | mean cosine over seeds; the last layer is the logits |
+| slow | at a tenth of the rate |
+| difference | length of G - G': median over measurements; geometric mean |
+| | over all layers but the first |
+| cosine | of the angle between them: median, and mean over these layers |
+| measured until | outcomes are of the time before: training accuracy is 90%, |
+| | or the squared error a tenth of that of predicting zero |
+| first layer | its largest difference: zero, by definition |
 
 | | here | paper |
 |---|---|---|
 | data | distorted digits, CIFAR-10 | CIFAR-10 |
 | network | 6 convolutions, each after the first with stride 2 | "VGG-like" |
-| learning rates | digits: tuned without BN, and a tenth; else the paper's | 0.1, \
-0.01 |
+| learning rates, digits | tuned without BN, and a tenth | |
+| learning rates, CIFAR-10 | 0.1, 0.01 | 0.1, 0.01 |
 | linear network | 25 layers, 1,000 examples, full batch | the same |
-| its loss | squared error, the mean over examples | not stated; sum or mean |
-| its learning rates | a hundredth of those above | 1e-6, 1e-7; of a sum these \
-are 1e-3, 1e-4 |
-| optimizer | SGD, without momentum, weight decay, augmentation | SGD |
+| its loss | squared error, the mean over examples | sum or mean not stated |
+| its learning rates | 1e-3, 1e-4: the paper's, if its loss is the sum | 1e-6, |
+| | | 1e-7 |
+| its steps | digits: 1,000; CIFAR-10: 10,000 | 10,000 |
+| optimizer | SGD: no momentum, decay, augmentation | none mentioned |
 | batch | 128 | 128 |
-| first weights | Glorot, normal | Glorot |
-| what moves | all parameters of the layers before, with scale and bias | not \
-stated |
-| statistics | of the batch | not stated |
+| first weights | Glorot, normal; the last layer 1 / inputs | Glorot |
+| what moves | all parameters of the layers before | not stated |
+| statistics of BN | of the batch | not stated |
 | layers | all but the first | two |
-| summary | medians until it has converged | read off curves: over training; \
-at 0.01 its first third |
+| medians over | the time before convergence | all steps; at 0.01 a third |
 
 Both networks of a pair have the same rate: the question is what BatchNorm does
 at a given one. A reduction by less than a fifth of the difference, or 0.05 of

@@ -77,7 +77,7 @@ def shifts(run: pd.DataFrame) -> dict[str, float]:
   early = before_convergence(run, network)
   found = {
     'rate': run['rate'].max(),
-    'measured_until': float(early['step'].max()),
+    'measured_until': float(of_layers(early, 'cosine').index.max()),
     'first_difference': of_layers(run, 'difference')[FIRST].max(),
   }
   for quantity, mean in (('difference', geometric_mean), ('cosine', np.mean)):
@@ -124,7 +124,7 @@ def present(outcomes: pd.DataFrame, target: None) -> pd.DataFrame:
         'their cosine': two(own, 'cosine', '.2f'),
         'paper: difference': pair(arm.paper_difference, '.2f'),
         'paper: cosine': pair(arm.paper_cosine, '.2f'),
-        'first layer (0)': f'{own["first_difference"].max():g}',
+        'first layer': f'{own["first_difference"].max():g}',
         'accuracy or R\N{SUPERSCRIPT TWO} at the end': spread(
           own['accuracy'], '{:.1%}'
         ),

@@ -178,6 +178,12 @@ QUESTIONS = {
     'total_steps',
     'eval_every',
   },
+  # Two networks, each with data of its own; pairs differ in the norm alone.
+  'covariate_shift': {
+    *('data.name', 'batch_size', 'total_steps', 'steps_per_call'),
+    *('eval_every', 'eval_batch_size', 'log_every', 'probes.every'),
+    *('model.name', 'model.widths', 'model.activation'),
+  },
 }
 
 
