@@ -10,12 +10,16 @@ from experiments.covariate_shift.runs import ARMS, CNN, LINEAR, PAIRS
 from normlab.analysis import plotting
 from normlab.analysis.claims import DIFFERENCE, RATIO
 
-NAMES = {
-  CNN: 'convolutional network',
-  LINEAR: '25-layer linear network',
-}
-COLUMNS = 5
-# The two layers of `SHOWN`.
+NAMES = {CNN: 'convolutional network', LINEAR: 'linear network'}
+TITLES = (
+  'training',
+  "length of G \N{MINUS SIGN} G'",
+  "cosine of G and G'",
+  "cosine of G and G', without BN",
+  "cosine of G and G', with BN",
+)
+LABELS = {'none': 'without BN', 'batch': 'with BN'}
+# Of the two layers of `SHOWN`.
 LINES = ('-', (0, (4, 1.5)))
 
 
@@ -27,30 +31,25 @@ def plot(experiment: Experiment, table: pd.DataFrame, scale: str) -> Figure:
     table: one row per run and step.
     scale: a name of its scales.
   """
-  figure = Figure(figsize=(17, 3 * len(PAIRS) + 1.2), dpi=150)
-  grid = figure.subplots(len(PAIRS), COLUMNS, squeeze=False)
+  height = 2.7 * len(PAIRS) + 1.4
+  figure = Figure(figsize=(17, height), dpi=150)
+  grid = figure.subplots(len(PAIRS), len(TITLES), squeeze=False)
   for row, pair in zip(grid, PAIRS.items(), strict=True):
     draw_pair(row, table, pair)
+  for axes, title in zip(grid[0], TITLES, strict=True):
+    axes.set_title(title, fontsize=11)
   for axes in grid[-1]:
     axes.set_xlabel('training steps')
-  titles = (
-    'training',
-    '|G \N{MINUS SIGN} G\N{PRIME}|, two layers',
-    'cosine of G and G\N{PRIME}, two layers',
-    'cosine, all layers: without BN',
-    'cosine, all layers: with BN',
-  )
-  for axes, title in zip(grid[0], titles, strict=True):
-    axes.set_title(title, fontsize=11)
-  legend = figure.add_axes((0, 0, 0, 0))
-  legend.set_axis_off()
-  for label, norm in (('without BN', 'none'), ('with BN', 'batch')):
-    legend.plot([], [], label=label, **plotting.style(norm))
-  figure.subplots_adjust(
-    left=0.07, right=0.96, bottom=0.05, wspace=0.3, hspace=0.28
-  )
   title = finding(experiment.judge(table))
-  plotting.legend_outside(figure, legend, title=title)
+  plotting.legend_outside(figure, grid[0, 0], title=title)
+  figure.subplots_adjust(
+    left=0.06,
+    right=0.97,
+    bottom=0.6 / height,
+    top=1 - 1.1 / height,
+    wspace=0.32,
+    hspace=0.28,
+  )
   return figure
 
 
@@ -60,21 +59,22 @@ def draw_pair(row: list[Axes], table: pd.DataFrame, pair: tuple) -> None:
   network = ARMS[pair[0]].network
   of = 'train_accuracy' if network == CNN else 'train_loss'
   for name, heat in zip(pair, maps, strict=True):
-    own = table[table['arm'] == name]
-    style = plotting.style(ARMS[name].norm)
-    plotting.band(training, own, label=name, of=of, **style)
-    for layer, line in zip(SHOWN[network], LINES, strict=True):
-      dashed = style | {'linestyle': line, 'linewidth': 1.4}
-      label = f'{name}, {layer}'
-      for axes, quantity in ((difference, 'difference'), (cosine, 'cosine')):
-        plotting.band(
-          axes, own, label=label, of=f'{quantity}/{layer}', **dashed
-        )
+    own, norm = table[table['arm'] == name], ARMS[name].norm
+    style = plotting.style(norm)
+    plotting.band(training, own, label=LABELS[norm], of=of, **style)
+    for axes, quantity in ((difference, 'difference'), (cosine, 'cosine')):
+      for layer, line in zip(SHOWN[network], LINES, strict=True):
+        look = style | {'linestyle': line, 'linewidth': 1.4}
+        column = f'{quantity}/{layer}'
+        plotting.band(axes, own, label=layer, of=column, **look)
     draw_map(heat, own)
   rate = table.loc[table['arm'] == pair[0], 'rate'].max()
   training.set_ylabel(f'{NAMES[network]}\nrate {rate:g}: {WORDS[of]}')
   difference.set_yscale('log')
-  cosine.set_ylim(top=1.05)
+  cosine.set_ylim(-1.05, 1.05)
+  lower, upper = (name.replace('layer', 'layer ') for name in SHOWN[network])
+  for axes in (difference, cosine):
+    axes.set_ylabel(f'{lower} solid, {upper} dashed', fontsize=8)
   for axes in row[:3]:
     axes.grid(color='0.92')
     axes.spines[['top', 'right']].set_visible(False)
@@ -92,9 +92,9 @@ def draw_map(axes: Axes, own: pd.DataFrame) -> None:
     mean.index,
     range(1, 1 + len(mean.columns)),
     mean.T,
-    vmin=0,
+    vmin=-1,
     vmax=1,
-    cmap='viridis',
+    cmap='RdBu',
     shading='nearest',
     rasterized=True,
   )
@@ -110,8 +110,11 @@ def finding(judged: pd.DataFrame) -> str:
     own = judged[judged['against'] == without].set_index('measure')
     turned = own.loc[DIFFERENCE, 'estimate']
     parts.append(
-      f'{NAMES[without]}: {own.loc[RATIO, "estimate"]:.2g} times the '
-      f'difference, the cosine {abs(turned):.2f} '
-      f'{"lower" if turned < 0 else "higher"}'
+      f'{own.loc[RATIO, "estimate"]:.2g} times as much in the '
+      f'{NAMES[without]} (cosine {abs(turned):.2f} '
+      f'{"lower" if turned < 0 else "higher"})'
     )
-  return f'With BatchNorm, when earlier layers move ({"; ".join(parts)})'
+  return (
+    'With BatchNorm, updates of earlier layers change gradients '
+    + ', '.join(parts)
+  )
