@@ -2,9 +2,9 @@
 
 Definition 2.1 and Figure 3 of *How Does Batch Normalization Help Optimization?*
 (Santurkar et al. 2018, [arXiv:1805.11604](https://arxiv.org/abs/1805.11604)):
-G is the gradient of a layer's kernel, G' the same once an update has
-moved the layers before it, on the same batch. The less they differ, the smaller
-the shift.
+G is the gradient of a layer's kernel, G' the same once an update has moved the
+layers before it, on the same batch. The less they differ, the smaller the
+shift.
 
 | in the figure and tables | means |
 |---|---|
@@ -40,7 +40,8 @@ the shift.
 
 Both networks of a pair have the same rate: the question is what BatchNorm does
 at a given one. A reduction by less than a fifth of the difference, or 0.05 of
-the cosine, counts as none.
+the cosine, counts as none. A network that does not learn in time has small
+gradients, which hardly change: such a pair compares learning with standstill.
 """
 
 from experiments.base import Experiment

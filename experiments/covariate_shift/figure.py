@@ -15,8 +15,8 @@ TITLES = (
   'training',
   "length of G \N{MINUS SIGN} G'",
   "cosine of G and G'",
-  "cosine of G and G', without BN",
-  "cosine of G and G', with BN",
+  'cosine, all layers, without BN',
+  'cosine, all layers, with BN',
 )
 LABELS = {'none': 'without BN', 'batch': 'with BN'}
 # Of the two layers of `SHOWN`.
@@ -108,11 +108,10 @@ def finding(judged: pd.DataFrame) -> str:
   parts = []
   for without in (CNN, LINEAR):
     own = judged[judged['against'] == without].set_index('measure')
-    turned = own.loc[DIFFERENCE, 'estimate']
+    ratio, cosine = (own.loc[kind, 'estimate'] for kind in (RATIO, DIFFERENCE))
     parts.append(
-      f'{own.loc[RATIO, "estimate"]:.2g} times as much in the '
-      f'{NAMES[without]} (cosine {abs(turned):.2f} '
-      f'{"lower" if turned < 0 else "higher"})'
+      f'{ratio:.2g} times as much in the {NAMES[without]} '
+      f'(cosine {cosine:+.2f})'
     )
   return (
     'With BatchNorm, updates of earlier layers change gradients '

@@ -209,7 +209,7 @@ def test_the_figure_has_a_row_a_pair_and_its_title_is_computed(table):
   lines = [len(axes.lines) for axes in figure.axes[: 5 * len(PAIRS)]]
   assert lines == [2, 4, 4, 0, 0] * len(PAIRS)
   title = figure.get_suptitle()
-  assert title.count('2 times') == 2 and title.count('0.10 lower') == 2
+  assert title.count('2 times') == 2 and title.count('cosine -0.10') == 2
 
 
 @pytest.mark.filterwarnings('error')
