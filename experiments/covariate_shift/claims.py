@@ -51,7 +51,7 @@ def published(with_norm: str, without: str) -> tuple[float, float]:
 CLAIMS = (
   Claim(
     11,
-    'BatchNorm does not reduce internal covariate shift: when the earlier '
+    'internal covariate shift is not reduced by BatchNorm: when the earlier '
     'layers are updated, the gradient of a layer changes and turns no less '
     'with it than without',
     '1805.11604, Definition 2.1 and Fig. 3',
