@@ -35,7 +35,7 @@ def measure(record: Record) -> pd.DataFrame:
 
 
 def layers_of(names: Mapping[str, object], quantity: str) -> list[str]:
-  """The layers that have a quantity, in forward order."""
+  """The layers that have a quantity, by name."""
   return sorted(
     name.removeprefix(f'{quantity}/')
     for name in names

@@ -35,7 +35,7 @@ SCALES = {
     digits.get_config,
     target_seeds=(),
     tuning_seeds=(103, 104),
-    rates=(0.1, 0.2, 0.4, 0.8),
+    rates=(0.1, 0.2, 0.4, 0.8, 1.6),
   ),
   # A run takes minutes here: three rates, around the paper's.
   'cifar10_cpu': Scale(
