@@ -70,7 +70,7 @@ def draw_ours(
     if math.isfinite(middle):
       plotting.diamond(axes, middle, target, style)
     plotting.crosses(axes, outcomes.loc[name, 'diverged_at'], style)
-  axes.axhline(target, color='0.6', linewidth=0.8, zorder=0)
+  axes.axhline(target, color='0.6', linewidth=0.8, zorder=1)
   axes.set(title=f'{data}, this code', ylabel='training accuracy')
   axes.set(xlim=(0, None), ylim=(0, 1), xlabel='training steps')
   plotting.percent(axes)
@@ -87,9 +87,9 @@ def draw_paper(axes: Axes) -> None:
     steps, accuracy = np.transpose(curves[arm.paper_curve])
     axes.plot(steps, accuracy / 100, **(style | {'linewidth': 1.2}))
     plotting.diamond(axes, arm.paper_steps, PAPER_TARGET / 100, style)
-  axes.axhline(PAPER_TARGET / 100, color='0.6', linewidth=0.8, zorder=0)
+  axes.axhline(PAPER_TARGET / 100, color='0.6', linewidth=0.8, zorder=1)
   axes.set(
-    title='CIFAR-10, the paper (digitised)',
+    title='CIFAR-10, the paper (digitised, to step 8,000)',
     ylabel='training accuracy',
     xlabel='training steps',
     xlim=(0, 8_000),
@@ -141,7 +141,7 @@ def draw_histograms(
         shading='nearest',
         rasterized=True,
       )
-    row[0].set_ylabel(f'layer {layer.removeprefix("layer")}')
+    row[0].set_ylabel(f'into the ReLU of {layer}', fontsize=9)
   panels[0, 0].set(ylim=SHOWN)
   for axes, name in zip(panels[0], ARMS, strict=True):
     axes.set_title(name, fontsize=10)
@@ -151,14 +151,14 @@ def draw_histograms(
 
 def finding(judged: pd.DataFrame) -> str:
   """The figure's title: what came out, in numbers."""
-  to_bn, to_standard, mean, variance, control = judged['estimate']
+  to_bn, to_standard, mean, _, control = judged['estimate']
   if math.isfinite(to_bn) and to_bn > 0:
-    hurt = f'Noise after BatchNorm costs {to_bn:.2f} times its steps'
+    steps = f'With noise behind it, BatchNorm takes {to_bn:.2f} times the steps'
   else:
-    hurt = 'With noise after BatchNorm most seeds never reach the target'
-  if math.isfinite(to_standard):
-    hurt += f", {to_standard:.2f} of the standard network's"
+    steps = 'With noise behind it, BatchNorm mostly never reaches the target'
+  if math.isfinite(to_standard) and to_standard > 0:
+    steps += f" ({to_standard:.2f} of the standard network's)"
   return (
-    f'{hurt}; means move {mean:.1f} and variances {variance:.1f} times as much '
-    f'as there; {control:.0%} of the networks with noise alone learn'
+    f'{steps} while means move {mean:.1f} times as much; noise alone trains in '
+    f'{control:.0%} of the seeds'
   )

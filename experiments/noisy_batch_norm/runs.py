@@ -48,7 +48,7 @@ SCALES = {
 }
 # Tuned: results/noisy_batch_norm/SCALE.tuning.csv.
 TUNED = {
-  'digits': {STANDARD: 0.4, BN: 0.4, NOISY: 0.4, CONTROL: 0.4},
+  'digits': {STANDARD: 0.8, BN: 0.4, NOISY: 0.4, CONTROL: 0.4},
   'cifar10_cpu': dict.fromkeys(ARMS, 0.1),
 }
 # Training accuracy that steps are counted to, by data set. On the digits the
