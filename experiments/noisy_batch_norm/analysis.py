@@ -47,7 +47,7 @@ def changes(probe: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   """Changes since the last measurement, the mean over the channels of a layer.
 
   Args:
-    probe: the arrays of `outputs`: [measurements, microbatches, channels].
+    probe: the arrays of `outputs`: [measurements, channels].
 
   Returns:
     'mean/layer1', |difference of the means|, and 'variance/layer1' likewise;
@@ -58,7 +58,7 @@ def changes(probe: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   found = {}
   for layer in layers_of(probe, 'mean'):
     mean, variance = (
-      probe[f'{quantity}/{layer}'][:, 0].astype(float)
+      probe[f'{quantity}/{layer}'].astype(float)
       for quantity in ('mean', 'variance')
     )
     pooled = (variance[1:] + variance[:-1]) / 2
@@ -90,7 +90,7 @@ def histograms(probe: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   found = {}
   places = np.searchsorted(probe['edges'][0], EDGES) + 1
   for layer in shown_layers(layers_of(probe, 'histogram')):
-    counts = probe[f'histogram/{layer}'][:, 0]
+    counts = probe[f'histogram/{layer}']
     total = counts.sum(1)
     for low, start, end in zip(EDGES, places, places[1:], strict=False):
       share = counts[:, start:end].sum(1) / total

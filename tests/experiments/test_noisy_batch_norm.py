@@ -105,8 +105,8 @@ def test_the_figure_is_drawn_also_where_nobody_arrives():
 
 
 def test_changes_are_per_channel_and_in_its_own_unit():
-  mean = np.array([[0.0, 1.0], [1.0, 0.0]])[:, None]
-  variance = np.array([[4.0, 1.0], [4.0, 3.0]])[:, None]
+  mean = np.array([[0.0, 1.0], [1.0, 0.0]])
+  variance = np.array([[4.0, 1.0], [4.0, 3.0]])
   found = analysis.changes({'mean/layer1': mean, 'variance/layer1': variance})
   assert all(np.isnan(values[0]) for values in found.values())
   assert {name: values[1] for name, values in found.items()} == pytest.approx(
@@ -120,14 +120,14 @@ def test_changes_are_per_channel_and_in_its_own_unit():
 
 
 def test_a_channel_that_is_constant_has_not_changed():
-  still = np.zeros((3, 1, 2))
+  still = np.zeros((3, 2))
   found = analysis.changes({'mean/layer1': still, 'variance/layer1': still})
   assert all((values[1:] == 0).all() for values in found.values())
 
 
 def test_histograms_are_shares_of_all_values_by_their_lower_edge():
   x = np.array([-9.0, -4.0, 0.0, 0.2, 0.25, 3.9, 4.0, 9.0], np.float32)
-  counts = np.asarray(distribution.histogram(x))[None, None]
+  counts = np.asarray(distribution.histogram(x))[None]
   probe = {f'histogram/layer{i}': counts for i in (1, 2, 3, 4, 5)}
   found = analysis.histograms(probe | {'edges': distribution.EDGES[None]})
   layers = {name.split('/')[1] for name in found}
