@@ -15,14 +15,16 @@ from normlab.records import Record
 # Of the histograms that the figure shows: two bins of the probe each.
 EDGES = np.arange(-4, 4.25, 0.25)
 FIRST_SEED = 0
+# Of one unit, in the order of the probe.
+PERCENTILES = ('p15', 'p50', 'p85')
 # Columns of the table: quantity to its name before '/layer1'.
 CHANGES = ('mean', 'variance', 'relative_mean', 'relative_variance')
 
 
 def measure(record: Record) -> pd.DataFrame:
-  """Training accuracy and its target, changes by layer, and histograms.
+  """Training accuracy and its target, changes by layer, and distributions.
 
-  Histograms are those of the first seed, of three layers.
+  Distributions are those of three layers, of the first seed alone.
   """
   config, probe = record.config, record.probe('outputs')
   steps = pd.Index(probe['step'], name='step')
@@ -30,7 +32,7 @@ def measure(record: Record) -> pd.DataFrame:
   trained['train_target'] = TARGETS[config['data']['name']]
   columns = changes(probe)
   if config['seed'] == FIRST_SEED:
-    columns |= histograms(probe)
+    columns |= histograms(probe) | percentiles(probe)
   return trained.join(pd.DataFrame(columns, index=steps), how='outer')
 
 
@@ -96,6 +98,17 @@ def histograms(probe: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
       share = counts[:, start:end].sum(1) / total
       found[f'histogram/{layer}/{low:g}'] = share
   return found
+
+
+def percentiles(probe: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """'unit/layer1/p15' to 'unit/layer1/p85', of the first unit of a layer."""
+  return {
+    f'unit/{layer}/{percentile}': column
+    for layer in shown_layers(layers_of(probe, 'unit_percentiles'))
+    for percentile, column in zip(
+      PERCENTILES, probe[f'unit_percentiles/{layer}'].T, strict=True
+    )
+  }
 
 
 def further(run: pd.DataFrame) -> dict[str, float | bool]:

@@ -11,13 +11,19 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 
 from experiments.base import Experiment
-from experiments.noisy_batch_norm.analysis import EDGES, FIRST_SEED, layers_of
+from experiments.noisy_batch_norm.analysis import (
+  EDGES,
+  FIRST_SEED,
+  PERCENTILES,
+  layers_of,
+)
 from experiments.noisy_batch_norm.runs import ARMS, CONTROL, TARGETS
 from normlab.analysis import plotting
 
 REFERENCE = pathlib.Path(__file__).parents[1] / 'published' / 'curves.json'
 PAPER_TARGET = 90
 SHOWN = (-3.0, 3.0)
+UNIT_COLOR = '#d55e00'
 
 
 def plot(experiment: Experiment, table: pd.DataFrame, scale: str) -> Figure:
@@ -117,7 +123,7 @@ def draw_changes(axes: Axes, table: pd.DataFrame, quantity: str) -> None:
 def draw_histograms(
   figure: Figure, place: SubplotSpec, table: pd.DataFrame
 ) -> None:
-  """Densities over time, first seed: a row a layer, a column an arm."""
+  """Distributions over time, first seed: a row a layer, a column an arm."""
   columns = [c for c in table if c.startswith('histogram/')]
   layers = sorted({c.split('/')[1] for c in columns})
   panels = place.subgridspec(
@@ -141,7 +147,13 @@ def draw_histograms(
         shading='nearest',
         rasterized=True,
       )
-    row[0].set_ylabel(f'into the ReLU of {layer}', fontsize=9)
+      for percentile, width in zip(PERCENTILES, (0.6, 1.2, 0.6), strict=True):
+        axes.plot(
+          *(shares['step'], shares[f'unit/{layer}/{percentile}']),
+          color=UNIT_COLOR,
+          linewidth=width,
+        )
+    row[0].set_ylabel(f'input of ReLU {layer[5:]}', fontsize=9)
   panels[0, 0].set(ylim=SHOWN)
   for axes, name in zip(panels[0], ARMS, strict=True):
     axes.set_title(name, fontsize=10)
@@ -151,14 +163,14 @@ def draw_histograms(
 
 def finding(judged: pd.DataFrame) -> str:
   """The figure's title: what came out, in numbers."""
-  to_bn, to_standard, mean, _, control = judged['estimate']
+  to_bn, to_standard, mean, variance, control = judged['estimate']
   if math.isfinite(to_bn) and to_bn > 0:
-    steps = f'With noise behind it, BatchNorm takes {to_bn:.2f} times the steps'
+    steps = f'With noise BatchNorm takes {to_bn:.2f} times the steps'
   else:
-    steps = 'With noise behind it, BatchNorm mostly never reaches the target'
+    steps = 'With noise BatchNorm mostly never reaches the target'
   if math.isfinite(to_standard) and to_standard > 0:
-    steps += f" ({to_standard:.2f} of the standard network's)"
+    steps += f", {to_standard:.2f} of the standard network's"
   return (
-    f'{steps} while means move {mean:.1f} times as much; noise alone trains in '
-    f'{control:.0%} of the seeds'
+    f'{steps} (means move {mean:.1f}, variances {variance:.1f} times as much); '
+    f'noise alone: {control:.0%} train'
   )

@@ -61,6 +61,11 @@ def fabricate(changes=None, diverged=()):
             for i in (1, 3)
             for low in analysis.EDGES[:-1]
           },
+          **{
+            f'unit/layer{i}/{percentile}': 0.5
+            for i in (1, 3)
+            for percentile in analysis.PERCENTILES
+          },
         }
       )
   return pd.DataFrame(rows)
@@ -138,6 +143,18 @@ def test_histograms_are_shares_of_all_values_by_their_lower_edge():
     'histogram/layer3/0': 2 / 8,
     'histogram/layer3/0.25': 1 / 8,
     'histogram/layer3/3.75': 1 / 8,
+  }
+
+
+def test_percentiles_are_of_three_layers_in_the_order_of_the_probe():
+  of_unit = np.array([[-1.0, 0.0, 1.0], [-2.0, 0.5, 2.0]])
+  found = analysis.percentiles(
+    {f'unit_percentiles/layer{i}': i * of_unit for i in (1, 2, 3)}
+  )
+  assert {k: v[1] for k, v in found.items() if '/layer2/' in k} == {
+    'unit/layer2/p15': -4.0,
+    'unit/layer2/p50': 1.0,
+    'unit/layer2/p85': 4.0,
   }
 
 
