@@ -37,9 +37,10 @@ learns: the verdicts are on changes in units of the channel.
 | jitter of the scale | its standard deviation is 0.1 | 0.1 of either |
 | changes | between batches 20 or 100 steps apart | successive steps |
 
-Accuracies on held-out images are without noise, which the network then misses:
-its layers were trained on a larger scale. In 20 steps a network that learns moves further than in one. That adds most to
-the changes of the standard network, against the claim.
+Held-out images are classified without noise: the layers behind it then see
+smaller values than in training. In 20 steps a network that learns moves further
+than in one; that adds most to the changes of the standard network, against the
+claim.
 """
 
 from experiments.base import Experiment
