@@ -1,0 +1,1 @@
+"""The networks of noise after BatchNorm, a file a scale."""
