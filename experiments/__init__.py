@@ -16,12 +16,12 @@ EXPERIMENTS: dict[str, str] = {
   'covariate_shift': (
     'Does BatchNorm reduce internal covariate shift? (1805.11604 Fig. 3)'
   ),
-  'valley': 'Why does it help to standardize the inputs?',
-  'invariances': 'Which changes of weights and data does each norm not see?',
-  'landscape': 'Is the loss smoother with BatchNorm? (1805.11604 Fig. 4, 5)',
   'noisy_batch_norm': (
     'Does noise on the distributions undo BatchNorm? (1805.11604 Fig. 2)'
   ),
+  'landscape': 'Is the loss smoother with BatchNorm? (1805.11604 Fig. 4, 5)',
+  'valley': 'Why does it help to standardize the inputs?',
+  'invariances': 'Which changes of weights and data does each norm not see?',
 }
 
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from experiments.base import Experiment
 from experiments.covariate_shift.analysis import SHOWN, of_layers
 from experiments.covariate_shift.runs import ARMS, CNN, LINEAR, PAIRS
-from normlab.analysis import plotting
+from normlab.analysis import line_styles, plotting
 from normlab.analysis.claims import DIFFERENCE, RATIO
 
 NAMES = {CNN: 'convolutional network', LINEAR: 'linear network'}
@@ -60,7 +60,7 @@ def draw_pair(row: list[Axes], table: pd.DataFrame, pair: tuple) -> None:
   of = 'train_accuracy' if network == CNN else 'train_loss'
   for name, heat in zip(pair, maps, strict=True):
     own, norm = table[table['arm'] == name], ARMS[name].norm
-    style = plotting.style(norm)
+    style = line_styles.style(norm)
     plotting.band(training, own, label=LABELS[norm], of=of, **style)
     for axes, quantity in ((difference, 'difference'), (cosine, 'cosine')):
       for layer, line in zip(SHOWN[network], LINES, strict=True):

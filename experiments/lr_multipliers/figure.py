@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.base import Experiment
 from experiments.lr_multipliers.analysis import cells, ranges
-from normlab.analysis import plotting
+from normlab.analysis import line_styles, plotting
 
 
 def plot(experiment: Experiment, table: pd.DataFrame, scale: str) -> Figure:
@@ -26,7 +26,7 @@ def plot(experiment: Experiment, table: pd.DataFrame, scale: str) -> Figure:
   figure, (high, soon, usable) = plotting.panels(3, widths=(0.9, 0.9, 0.7))
   for norm in by_norm.index:
     own = by_cell.loc[norm].sort_index()
-    style = plotting.marked_style(norm)
+    style = line_styles.marked_style(norm)
     draw_accuracy(high, own, norm, style)
     steps = own['steps'].where(own['steps'] < math.inf)
     soon.plot(steps.index, steps, **style)
@@ -78,7 +78,7 @@ def draw_divergence(axes: Axes, by_cell: pd.DataFrame) -> None:
   died = by_cell[by_cell['diverged'] > 0]
   for multiplier, own in died.groupby('multiplier'):
     crosses = [
-      (plotting.color_of(norm), cell['diverged'] == cell['seeds'])
+      (line_styles.color_of(norm), cell['diverged'] == cell['seeds'])
       for (norm, _), cell in own.iterrows()
     ]
     plotting.heap_of_crosses(axes, multiplier, crosses)
@@ -99,7 +99,7 @@ def draw_ranges(
   """Two bars a norm: near its own best, and above the best without a norm."""
   axes.set_xscale('log')
   for place, (norm, own) in enumerate(by_norm.iterrows()):
-    color = plotting.color_of(norm)
+    color = line_styles.color_of(norm)
     for kind, shift, alpha in (('usable', -0.17, 0.45), ('beats', 0.17, 1.0)):
       ends = own[f'{kind}_low'], own[f'{kind}_high']
       if math.isnan(ends[0]):

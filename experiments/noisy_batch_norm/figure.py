@@ -18,7 +18,7 @@ from experiments.noisy_batch_norm.analysis import (
   layers_of,
 )
 from experiments.noisy_batch_norm.runs import ARMS, CONTROL, TARGETS
-from normlab.analysis import plotting
+from normlab.analysis import line_styles, plotting
 
 REFERENCE = pathlib.Path(__file__).parents[1] / 'published' / 'curves.json'
 PAPER_TARGET = 90
@@ -60,8 +60,8 @@ def plot(experiment: Experiment, table: pd.DataFrame, scale: str) -> Figure:
 
 def style_of(name: str) -> dict:
   """The line of an arm; dots are no norm, with noise."""
-  style = plotting.style(ARMS[name].norm)
-  return style | ({'linestyle': plotting.DOTS} if name == CONTROL else {})
+  style = line_styles.style(ARMS[name].norm)
+  return style | ({'linestyle': line_styles.DOTS} if name == CONTROL else {})
 
 
 def draw_ours(
@@ -114,7 +114,7 @@ def draw_changes(axes: Axes, table: pd.DataFrame, quantity: str) -> None:
     low, high = found.min().to_numpy(), found.max().to_numpy()
     middle, style = found.mean().to_numpy(), style_of(name)
     x = numbers + 0.08 * (place - 1.5)
-    axes.plot(x, middle, marker=plotting.MARKERS[place], **style)
+    axes.plot(x, middle, marker=line_styles.MARKERS[place], **style)
     axes.vlines(x, low, high, color=style['color'], linewidth=3, alpha=0.4)
   axes.set_xticks(numbers)
   axes.set_ylim(0, None)

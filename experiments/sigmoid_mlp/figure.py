@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from experiments.base import Experiment
 from experiments.sigmoid_mlp.analysis import PERCENTILES
 from experiments.sigmoid_mlp.runs import ARMS, BASELINE
-from normlab.analysis import plotting
+from normlab.analysis import line_styles, plotting
 
 REFERENCE = pathlib.Path(__file__).parents[1] / 'published' / 'curves.json'
 LINES = {'p15': '--', 'p50': '-', 'p85': '--'}
@@ -50,7 +50,7 @@ def plot(experiment: Experiment, table: pd.DataFrame, scale: str) -> Figure:
 
 def style_of(name: str) -> dict:
   """The line of an arm."""
-  return plotting.style(ARMS[name].norm)
+  return line_styles.style(ARMS[name].norm)
 
 
 def draw_accuracy(

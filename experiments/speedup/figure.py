@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from experiments.base import Experiment
 from experiments.speedup.runs import ARMS, BASELINE, CONTROLS
-from normlab.analysis import claim_plots, plotting
+from normlab.analysis import claim_plots, line_styles, plotting
 
 REFERENCE = pathlib.Path(__file__).parents[1] / 'published' / 'curves.json'
 PAPER_TARGET = 0.722
@@ -32,7 +32,7 @@ def plot(experiment: Experiment, table: pd.DataFrame, scale: str) -> Figure:
   arms = experiment.arms(table)
   outcomes = experiment.outcomes(table)
   for name, arm in ARMS.items():
-    style = plotting.style(arm.norm, arm.multiplier, arm.activation)
+    style = line_styles.style(arm.norm, arm.multiplier, arm.activation)
     own = arms[arms['arm'] == name]
     # The range of a control that sometimes trains would hide the arms.
     draw = plotting.seeds if name in CONTROLS else plotting.band
@@ -86,7 +86,7 @@ def draw_paper(axes: Axes) -> None:
   curves = published['ioffe2015_fig2_val_acc_vs_million_steps']
   for name, points in curves.items():
     arm = ARMS[name]
-    style = plotting.style(arm.norm, arm.multiplier, arm.activation)
+    style = line_styles.style(arm.norm, arm.multiplier, arm.activation)
     axes.plot(*zip(*points, strict=True), **style)
     if arm.paper_steps:
       plotting.diamond(axes, arm.paper_steps, PAPER_TARGET, style)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from experiments.base import Experiment
 from experiments.valley import quadratic
 from experiments.valley.runs import ARMS, LINEAR, STEPS
-from normlab.analysis import plotting
+from normlab.analysis import line_styles, plotting
 
 # The two weights of the contours: features of these deviations, with the
 # correlation of the data set, and centred, so that the bias plays no part.
@@ -52,7 +52,9 @@ def contours(axes: Axes, matrix: np.ndarray, title: str) -> None:
   errors = np.stack(np.meshgrid(line, line), -1)
   loss = np.einsum('...i,ij,...j->...', errors, matrix, errors) / 2
   axes.contour(line, line, loss, LEVELS, colors='0.6', linewidths=0.9)
-  axes.plot(*path.T, color=plotting.LINE_COLORS[3], marker='o', markersize=3.5)
+  axes.plot(
+    *path.T, color=line_styles.LINE_COLORS[3], marker='o', markersize=3.5
+  )
   axes.plot(0, 0, marker='+', color='black', markersize=10)
   condition = quadratic.curvature(matrix).condition_number
   axes.set(
@@ -74,12 +76,12 @@ def draw_runs(axes: Axes, found: pd.DataFrame) -> None:
       own['condition_number'],
       own['updates_to_1_percent'].clip(upper=never),
       MARKERS[place],
-      color=plotting.LINE_COLORS[place],
+      color=line_styles.LINE_COLORS[place],
       markerfacecolor=None if is_linear else 'none',
       alpha=0.8,
       label=arm if is_linear else None,
     )
-  axes.axhline(never, color='0.6', linewidth=0.8, linestyle=plotting.DOTS)
+  axes.axhline(never, color='0.6', linewidth=0.8, linestyle=line_styles.DOTS)
   text = f'networks that do not arrive in {STEPS:,} steps'
   axes.annotate(
     text, (1, never), (0, -13), textcoords='offset points', color='0.3'

@@ -8,7 +8,7 @@ import pytest
 from matplotlib import colors, pyplot
 
 from normlab import norms
-from normlab.analysis import plotting
+from normlab.analysis import line_styles, plotting
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def curves():
 def figure(curves):
   figure, axes = plotting.panels(2)
   for norm in norms.NORMS:
-    style = plotting.style(norm)
+    style = line_styles.style(norm)
     plotting.band(axes[0], curves, label=f'{norm} x5', **style)
   plotting.accuracy_axis(axes[0], 0.9)
   plotting.legend_outside(figure, axes[0])
@@ -40,13 +40,13 @@ def distance(first, second):
 
 
 def test_colours_are_of_norms_that_exist_and_every_norm_gets_one():
-  assert set(plotting.COLORS) <= set(norms.NORMS)
+  assert set(line_styles.COLORS) <= set(norms.NORMS)
   for norm in (*norms.NORMS, 'a norm of tomorrow'):
-    assert colors.is_color_like(plotting.color_of(norm))
+    assert colors.is_color_like(line_styles.color_of(norm))
 
 
 def test_colours_of_norms_can_be_told_apart():
-  values = list(plotting.COLORS.values())
+  values = list(line_styles.COLORS.values())
   for i, color in enumerate(values):
     for other in values[:i]:
       assert distance(color, other) > 0.15
@@ -54,21 +54,21 @@ def test_colours_of_norms_can_be_told_apart():
 
 @pytest.mark.parametrize('norm', list(norms.NORMS))
 def test_style_without_a_multiplier_is_the_colour_of_the_norm(norm):
-  style = plotting.style(norm)
-  assert distance(style['color'], plotting.color_of(norm)) < 0.01
+  style = line_styles.style(norm)
+  assert distance(style['color'], line_styles.color_of(norm)) < 0.01
   assert style['linestyle'] == '-'
 
 
 @pytest.mark.parametrize('norm', list(norms.NORMS))
 def test_higher_multipliers_are_lighter_and_distinct(norm):
-  shades = [plotting.style(norm, m)['color'] for m in (1, 5, 30)]
+  shades = [line_styles.style(norm, m)['color'] for m in (1, 5, 30)]
   brightness = [sum(colors.to_rgb(shade)) for shade in shades]
   assert brightness == sorted(set(brightness))
 
 
 def test_lines_can_be_told_apart_without_colours():
   lines = [
-    plotting.style('batch', multiplier, activation)['linestyle']
+    line_styles.style('batch', multiplier, activation)['linestyle']
     for multiplier, activation in (
       (1, 'relu'),
       (5, 'relu'),
@@ -80,14 +80,14 @@ def test_lines_can_be_told_apart_without_colours():
 
 
 def test_norms_can_be_told_apart_by_line_and_mark():
-  looks = [plotting.marked_style(norm) for norm in plotting.COLORS]
+  looks = [line_styles.marked_style(norm) for norm in line_styles.COLORS]
   assert len({(str(s['linestyle']), s['marker']) for s in looks}) == len(looks)
-  assert [s['color'] for s in looks] == list(plotting.COLORS.values())
-  assert plotting.marked_style('a norm of tomorrow')['marker']
+  assert [s['color'] for s in looks] == list(line_styles.COLORS.values())
+  assert line_styles.marked_style('a norm of tomorrow')['marker']
 
 
 def test_lines_that_are_no_norms_differ_from_each_other():
-  looks = [plotting.numbered_style(number) for number in range(30)]
+  looks = [line_styles.numbered_style(number) for number in range(30)]
   assert (
     len({(s['color'], str(s['linestyle']), s['marker']) for s in looks}) == 30
   )
@@ -96,14 +96,14 @@ def test_lines_that_are_no_norms_differ_from_each_other():
 
 def test_any_multiplier_has_a_style():
   for multiplier in (0.1, 2, 1000):
-    style = plotting.style('layer', multiplier)
+    style = line_styles.style('layer', multiplier)
     assert style['linestyle'] == '-'
     assert colors.is_color_like(style['color'])
 
 
 def test_band_is_the_mean_within_the_range(curves):
   _, (axes,) = plotting.panels(1)
-  plotting.band(axes, curves, label='A', **plotting.style('batch'))
+  plotting.band(axes, curves, label='A', **line_styles.style('batch'))
   (line,) = axes.get_lines()
   np.testing.assert_allclose(line.get_xydata(), [[10, 0.3], [20, 0.8]])
   assert line.get_label() == 'A'
@@ -116,7 +116,7 @@ def test_rows_without_a_value_break_no_line(curves):
   _, (axes,) = plotting.panels(1)
   between = curves.assign(step=15, accuracy=math.nan, cosine=0.5)
   both = pd.concat([curves, between]).sort_values('step')
-  style = plotting.style('batch')
+  style = line_styles.style('batch')
   plotting.seeds(axes, both, label='A', **style)
   plotting.band(axes, both, label='A', of='cosine', **style)
   *lines, cosine = (line.get_xydata().tolist() for line in axes.lines)
@@ -127,18 +127,18 @@ def test_rows_without_a_value_break_no_line(curves):
 def test_band_leaves_out_missing_values(curves):
   curves.loc[curves['seed'] == 1, 'accuracy'] = np.nan
   _, (axes,) = plotting.panels(1)
-  plotting.band(axes, curves, label='A', **plotting.style('batch'))
+  plotting.band(axes, curves, label='A', **line_styles.style('batch'))
   (line,) = axes.get_lines()
   np.testing.assert_allclose(line.get_xydata(), [[10, 0.2], [20, 0.6]])
 
 
 def test_diamond_stands_at_its_point():
   _, (axes,) = plotting.panels(1)
-  plotting.diamond(axes, 3, 0.5, plotting.style('batch'))
+  plotting.diamond(axes, 3, 0.5, line_styles.style('batch'))
   (mark,) = axes.get_lines()
   assert mark.get_marker() == 'D'
-  assert mark.get_markerfacecolor() == plotting.COLORS['batch']
-  plotting.diamond(axes, 3, 0.5, plotting.style('batch', 1, 'sigmoid'))
+  assert mark.get_markerfacecolor() == line_styles.COLORS['batch']
+  plotting.diamond(axes, 3, 0.5, line_styles.style('batch', 1, 'sigmoid'))
   assert axes.get_lines()[1].get_markerfacecolor() == 'white'
   np.testing.assert_array_equal(mark.get_xydata(), [[3, 0.5]])
 
@@ -146,7 +146,7 @@ def test_diamond_stands_at_its_point():
 def test_crosses_stand_at_the_steps_of_divergence():
   _, (axes,) = plotting.panels(1)
   steps = pd.Series([7.0, np.nan, 9.0])
-  plotting.crosses(axes, steps, plotting.style('none'))
+  plotting.crosses(axes, steps, line_styles.style('none'))
   (marks,) = axes.get_lines()
   assert marks.get_marker() == 'x'
   np.testing.assert_array_equal(marks.get_xdata(), [7, 9])

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from normlab.analysis import plotting
+from normlab.analysis import line_styles, plotting
 from normlab.sweeps.results import arrangement, sweep_figure
 
 NORM, MULTIPLIER = 'norm.name', 'optimizer.learning_rate_multiplier'
@@ -118,7 +118,7 @@ def test_categories_are_along_x_where_no_number_is_swept():
   ticks = [text.get_text() for text in drawn.axes[0].get_xticklabels()]
   assert ticks == ['none', 'batch', 'rms']
   colors = [line.get_color() for line in drawn.axes[0].lines[:6:2]]
-  assert colors == [plotting.color_of(norm) for norm in ticks]
+  assert colors == [line_styles.color_of(norm) for norm in ticks]
 
 
 def test_lines_with_the_same_names_along_x_stand_side_by_side():
@@ -152,8 +152,8 @@ def test_other_fields_of_a_norm_differ_in_line_and_mark_and_keep_its_colour():
   looks = [(line.get_color(), line.get_marker()) for line in named]
   assert len(set(looks)) == 4
   assert {color for color, _ in looks} == {
-    plotting.color_of('batch'),
-    plotting.color_of('layer'),
+    line_styles.color_of('batch'),
+    line_styles.color_of('layer'),
   }
   assert labels(drawn)[0] == 'batch, batch size (examples) 8'
 
@@ -186,8 +186,8 @@ def test_divergence_is_a_cross_that_no_other_hides():
   axes.figure.draw_without_rendering()
   thick, thin = marks(axes, 'x')
   assert [c.get_color() for c in (thick, thin)] == [
-    plotting.color_of('none'),
-    plotting.color_of('batch'),
+    line_styles.color_of('none'),
+    line_styles.color_of('batch'),
   ]
   assert thick.get_markeredgewidth() > thin.get_markeredgewidth()
   places = [

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from normlab.analysis import plotting
+from normlab.analysis import line_styles
 
 NORM = 'norm.name'
 SEED = 'seed'
@@ -133,7 +133,7 @@ def lines_of(table: pd.DataFrame, found: Layout) -> Iterator[Line]:
     other = others.index(others_of(key, found.lines))
     style = line_style(runs, found.lines, number)
     if NORM in found.lines and len(others) > 1:
-      style |= plotting.line_and_mark(other)
+      style |= line_styles.line_and_mark(other)
     yield Line(line_label(key, found.lines, runs), style, runs)
 
 
@@ -160,8 +160,8 @@ def line_style(
 ) -> dict[str, Any]:
   """The norm's own colour and mark; of a line without one, by its number."""
   if NORM not in fields and (fields or NORM not in runs):
-    return plotting.numbered_style(number)
-  return plotting.marked_style(str(runs[NORM].iloc[0]))
+    return line_styles.numbered_style(number)
+  return line_styles.marked_style(str(runs[NORM].iloc[0]))
 
 
 def value_text(value: Any) -> str:
