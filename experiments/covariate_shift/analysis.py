@@ -17,7 +17,7 @@ CONVERGED = {
   CNN: lambda run: run['train_accuracy'] >= 0.9,
   LINEAR: lambda run: run['train_loss'] <= 9.2,
 }
-# The two layers of Figure 3: #5 and #10 of 13, #9 and #17 of 25.
+# As the two layers of Figure 3: #5 and #10 of 13, #9 and #17 of 25.
 SHOWN = {CNN: ('layer3', 'layer5'), LINEAR: ('layer9', 'layer17')}
 # By definition, its gradient does not change.
 FIRST = 'layer1'
@@ -27,8 +27,7 @@ TRAINED = ['train_accuracy', 'train_loss']
 def measure(record: Record) -> pd.DataFrame:
   """By step, 'difference/layer2', ..., 'cosine/...', 'train_loss' and 'rate'.
 
-  Columns are in the order of the layers; 'train_accuracy' is that of a
-  classifier.
+  A classifier has 'train_accuracy' too.
   """
   probe = record.probe('covariate_shift')
   steps = probe.pop('step')
@@ -57,7 +56,8 @@ def of_layers(run: pd.DataFrame, quantity: str) -> pd.DataFrame:
 
 def number(layer: str) -> float:
   """The place of a layer; the logits are last."""
-  return float(layer.removeprefix('layer')) if FIRST[:-1] in layer else math.inf
+  place = layer.removeprefix('layer')
+  return float(place) if place.isdigit() else math.inf
 
 
 def shifts(run: pd.DataFrame) -> dict[str, float]:
