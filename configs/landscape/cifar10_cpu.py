@@ -20,7 +20,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.eval_every = 200
   config.eval_batch_size = 100
   config.model.widths = (16, 32, 32, 64, 64, 128)
-  # The paper's, and the middle of the grid, until it is tuned here: --tune.
+  # The paper's, until it is tuned here: --tune.
   config.optimizer.learning_rate = 0.1
   config.probes.every = 100
   return config
