@@ -24,7 +24,7 @@ by another size of the activations, of x before its mean is subtracted.
 |---|---|---|
 | data | distorted digits, CIFAR-10 | CIFAR-10 |
 | network | 5 or 6 convolutions with stride | "VGG-like", 13 convolutions |
-| steps | 800, 1,500 | 15,000 |
+| steps | 800, 2,000 | 15,000 |
 | training accuracy to match | 90%, 50% | 90% |
 | learning rate | tuned without a norm, the same for all | 0.1 for all |
 | step lengths | six | not stated how many |
