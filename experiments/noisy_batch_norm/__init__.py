@@ -30,11 +30,11 @@ learns: the verdicts are on changes in units of the channel.
 | network | 5 or 6 convolutions, 16 to 64 channels | "VGG-like", deeper |
 | first weights | Glorot, normal | Glorot |
 | optimizer, batch | plain SGD, 128 | the same |
-| learning rate | constant, tuned for each network | 0.1 |
+| learning rate | constant; tuned for each network, two seeds | 0.1 |
 | steps | 500; 2,500 on CIFAR-10 | 15,000 |
 | noise | Algorithm 1 with its numbers | the same |
 | where | behind BatchNorm's scale and bias | behind BatchNorm |
-| jitter of the scale | its standard deviation is 0.1 | 0.1 of either |
+| jitter of the scale | standard deviation 0.1 | 0.1, of what is not stated |
 | changes | between batches 20 or 100 steps apart | successive steps |
 
 Held-out images are classified without noise: the layers behind it then see
