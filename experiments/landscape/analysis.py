@@ -27,10 +27,6 @@ def measure(record: Record) -> pd.DataFrame:
     direction with '_random'; 'train_accuracy'.
   """
   seen = record.probe('landscape')
-  # After the last step no batch is to come: the probe takes the one before,
-  # which was just learned.
-  coming = seen['step'] < record.config['total_steps']
-  seen = {name: values[coming] for name, values in seen.items()}
   lengths = seen['lengths']
   columns = {'shortest': lengths.min(1), 'longest': lengths.max(1)}
   for suffix in ('', RANDOM):

@@ -33,14 +33,16 @@ class Subject(NamedTuple):
 
 def at(run: Any, step: int) -> Subject:
   """The subject of a `preparation.PreparedRun` after `step` updates."""
-  step = min(step, run.config.total_steps - 1)
   batch = run.feed.upcoming(step)
   _, model_key = training_step.keys_of_step(run.key, step)
+  # After the last step there is a next batch, and no further learning rate.
+  last = min(step, run.config.total_steps - 1)
+  model = run.program.model
+  if hasattr(model, 'dropout'):
+    model = model.clone(dropout=0.0)
   return Subject(
-    program=dataclasses.replace(
-      run.program, model=run.program.model.clone(dropout=0.0)
-    ),
-    hyper=run.hyper.with_rates(run.learning_rates.of(step, 1)).of_step(0),
+    program=dataclasses.replace(run.program, model=model),
+    hyper=run.hyper.with_rates(run.learning_rates.of(last, 1)).of_step(0),
     examples=(run.standardizer.standardize(batch.images), batch.labels),
     key=model_key,
   )
