@@ -31,7 +31,7 @@ learns: the verdicts are on changes in units of the channel.
 | first weights | Glorot, normal | Glorot |
 | optimizer, batch | plain SGD, 128 | the same |
 | learning rate | constant; tuned for each network, two seeds | 0.1 |
-| steps | 500; 2,500 on CIFAR-10 | 15,000 |
+| steps | 500; 2,000 on CIFAR-10 | 15,000 |
 | noise | Algorithm 1 with its numbers | the same |
 | where | behind BatchNorm's scale and bias | behind BatchNorm |
 | jitter of the scale | standard deviation 0.1 | 0.1, of what is not stated |
