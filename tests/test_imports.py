@@ -59,6 +59,16 @@ def test_nothing_is_called_utils_or_common():
   assert not names & {'utils', 'common', 'helpers', 'misc'}
 
 
+def test_a_class_name_exists_once():
+  names = [
+    node.name
+    for path in FILES
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+    if isinstance(node, ast.ClassDef)
+  ]
+  assert not {name for name in names if names.count(name) > 1}
+
+
 def test_scripts_are_thin():
   for path in (ROOT / 'scripts').glob('*.py'):
     tree = ast.parse(path.read_text())

@@ -10,7 +10,7 @@ from experiments.base import Run, Scale
 CNN, LINEAR = 'cnn', 'linear'
 
 
-class Arm(NamedTuple):
+class ShiftArm(NamedTuple):
   """A network at a learning rate.
 
   Attributes:
@@ -30,17 +30,17 @@ class Arm(NamedTuple):
 
 
 BASELINE = 'cnn'
-ARMS: dict[str, Arm] = {
-  BASELINE: Arm(CNN, 'none', 1, (0.71, 0.68), (0.56, 0.06)),
-  'cnn BN': Arm(CNN, 'batch', 1, (0.83, 0.72), (0.51, 0.05)),
-  'cnn slow': Arm(CNN, 'none', 0.1, (0.87, 1.8), (0.87, 0.54)),
-  'cnn BN slow': Arm(CNN, 'batch', 0.1, (2.6, 2.3), (0.71, 0.52)),
-  'linear': Arm(LINEAR, 'none', 1),
-  'linear BN': Arm(LINEAR, 'batch', 1),
-  'linear slow': Arm(LINEAR, 'none', 0.1),
-  'linear BN slow': Arm(LINEAR, 'batch', 0.1),
+ARMS: dict[str, ShiftArm] = {
+  BASELINE: ShiftArm(CNN, 'none', 1, (0.71, 0.68), (0.56, 0.06)),
+  'cnn BN': ShiftArm(CNN, 'batch', 1, (0.83, 0.72), (0.51, 0.05)),
+  'cnn slow': ShiftArm(CNN, 'none', 0.1, (0.87, 1.8), (0.87, 0.54)),
+  'cnn BN slow': ShiftArm(CNN, 'batch', 0.1, (2.6, 2.3), (0.71, 0.52)),
+  'linear': ShiftArm(LINEAR, 'none', 1),
+  'linear BN': ShiftArm(LINEAR, 'batch', 1),
+  'linear slow': ShiftArm(LINEAR, 'none', 0.1),
+  'linear BN slow': ShiftArm(LINEAR, 'batch', 0.1),
 }
-# Arm without a norm to the same with BatchNorm.
+# ShiftArm without a norm to the same with BatchNorm.
 PAIRS = {
   'cnn': 'cnn BN',
   'cnn slow': 'cnn BN slow',

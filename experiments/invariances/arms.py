@@ -33,7 +33,7 @@ QUANTITIES = ('output', 'gradient of the weights', 'gradient of the data')
 EQUAL = 'equal'
 
 
-class Arm(NamedTuple):
+class NormArm(NamedTuple):
   """A layer with a norm.
 
   Attributes:
@@ -53,31 +53,33 @@ class Arm(NamedTuple):
     return layer == CONVOLUTION or not self.needs_space
 
 
-ARMS: dict[str, Arm] = {
-  'identity': Arm('none'),
-  'scale and bias': Arm('scale_bias'),
-  'noise': Arm('noise'),
-  'BatchNorm': Arm('batch', paper='ynyyyn'),
-  'noisy BatchNorm': Arm('noisy_batch'),
-  'BatchNorm, l1': Arm('lp_batch'),
-  'BatchNorm, l1 uncentred': Arm('lp_batch', {'convention': 'literal'}),
-  'BatchRenorm, at first': Arm('batch_renorm'),
-  'BatchRenorm, r up to 3': Arm('batch_renorm', {'r_max': 3.0, 'd_max': 5.0}),
-  'mean-only BatchNorm': Arm('mean_only_batch'),
-  'LayerNorm': Arm('layer', paper='yynyny'),
-  'RMSNorm': Arm('rms', paper='ynnyny'),
-  'GroupNorm(1)': Arm('group', {'num_groups': 1}),
-  'GroupNorm(2)': Arm('group', {'num_groups': 2}),
-  'InstanceNorm': Arm('instance', needs_space=True),
-  'SwitchableNorm': Arm('switchable'),
-  'filter response norm': Arm('filter_response', needs_space=True),
-  'EvoNorm-B0': Arm('evonorm_b0'),
-  'EvoNorm-S0': Arm('evonorm_s0', {'num_groups': 2}),
-  'dynamic tanh': Arm('dynamic_tanh'),
-  'WeightNorm': Arm('weight', paper='ynynnn'),
-  'WeightNorm, mean-only BN': Arm('weight', {'mean_only_batch_norm': True}),
-  'weight standardization': Arm('weight_standardization'),
-  'spectral norm': Arm('spectral'),
+ARMS: dict[str, NormArm] = {
+  'identity': NormArm('none'),
+  'scale and bias': NormArm('scale_bias'),
+  'noise': NormArm('noise'),
+  'BatchNorm': NormArm('batch', paper='ynyyyn'),
+  'noisy BatchNorm': NormArm('noisy_batch'),
+  'BatchNorm, l1': NormArm('lp_batch'),
+  'BatchNorm, l1 uncentred': NormArm('lp_batch', {'convention': 'literal'}),
+  'BatchRenorm, at first': NormArm('batch_renorm'),
+  'BatchRenorm, r up to 3': NormArm(
+    'batch_renorm', {'r_max': 3.0, 'd_max': 5.0}
+  ),
+  'mean-only BatchNorm': NormArm('mean_only_batch'),
+  'LayerNorm': NormArm('layer', paper='yynyny'),
+  'RMSNorm': NormArm('rms', paper='ynnyny'),
+  'GroupNorm(1)': NormArm('group', {'num_groups': 1}),
+  'GroupNorm(2)': NormArm('group', {'num_groups': 2}),
+  'InstanceNorm': NormArm('instance', needs_space=True),
+  'SwitchableNorm': NormArm('switchable'),
+  'filter response norm': NormArm('filter_response', needs_space=True),
+  'EvoNorm-B0': NormArm('evonorm_b0'),
+  'EvoNorm-S0': NormArm('evonorm_s0', {'num_groups': 2}),
+  'dynamic tanh': NormArm('dynamic_tanh'),
+  'WeightNorm': NormArm('weight', paper='ynynnn'),
+  'WeightNorm, mean-only BN': NormArm('weight', {'mean_only_batch_norm': True}),
+  'weight standardization': NormArm('weight_standardization'),
+  'spectral norm': NormArm('spectral'),
 }
 PAPER = {name: arm.paper for name, arm in ARMS.items() if arm.paper}
 
@@ -92,19 +94,19 @@ class Limit(NamedTuple):
     equal: whether claim 27 says that they are; else it is the control.
   """
 
-  first: Arm
-  second: Arm
+  first: NormArm
+  second: NormArm
   cases: int
   equal: bool
 
 
-WHOLE_EXAMPLE = Arm('layer', {'reduction_axes': (1, 2, 3)})
+WHOLE_EXAMPLE = NormArm('layer', {'reduction_axes': (1, 2, 3)})
 LIMITS: dict[str, Limit] = {
   'GroupNorm(1) and LayerNorm': Limit(
     ARMS['GroupNorm(1)'], WHOLE_EXAMPLE, CASES, True
   ),
   'GroupNorm(C) and InstanceNorm': Limit(
-    Arm('group', {'num_groups': UNITS}), ARMS['InstanceNorm'], CASES, True
+    NormArm('group', {'num_groups': UNITS}), ARMS['InstanceNorm'], CASES, True
   ),
   'BatchNorm of one case and InstanceNorm': Limit(
     ARMS['BatchNorm'], ARMS['InstanceNorm'], 1, True

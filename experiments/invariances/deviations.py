@@ -28,14 +28,14 @@ from experiments.invariances.arms import (
   SCALES,
   SIZE,
   UNITS,
-  Arm,
+  NormArm,
   Limit,
 )
 from experiments.invariances.theorem import excess
 from normlab import norms
 
 
-class Layer(nn.Module):
+class NormedLayer(nn.Module):
   """A dense layer without bias, and a norm of its kernel or of its output.
 
   On data with space it is a convolution of 1 x 1. A larger one would only add
@@ -93,11 +93,11 @@ class Change(NamedTuple):
   data_shift: np.ndarray | float = 0.0
 
 
-def build(arm: Arm) -> Layer:
+def build(arm: NormArm) -> NormedLayer:
   """The layer of an arm, with `EPSILON` where its norm has one."""
   known = norms.fields_of(arm.name)
   epsilon = {'epsilon': EPSILON} if 'epsilon' in known else {}
-  return Layer(norms.build(name=arm.name, **epsilon, **arm.fields))
+  return NormedLayer(norms.build(name=arm.name, **epsilon, **arm.fields))
 
 
 def draw(kind: str, seeds: Iterable[int], cases: int = CASES) -> Draw:
@@ -142,7 +142,7 @@ def changes(drawn: Draw) -> dict[str, Change]:
   compiler_options={'xla_backend_optimization_level': 0},
 )
 def responses(
-  layer: Layer, weights: jax.Array, data: jax.Array, cotangent: jax.Array
+  layer: NormedLayer, weights: jax.Array, data: jax.Array, cotangent: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Output, and gradients of sum(output * cotangent): `QUANTITIES`, by seed.
 
@@ -190,7 +190,7 @@ def compared(actual: Sequence, predicted: Sequence) -> Iterable[dict]:
 
 
 def invariances(
-  layer: Layer, kind: str, seeds: Sequence[int]
+  layer: NormedLayer, kind: str, seeds: Sequence[int]
 ) -> Iterable[dict]:
   """How far a layer is from not seeing each change.
 

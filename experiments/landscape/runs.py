@@ -9,7 +9,7 @@ from configs.landscape import cifar10_cpu, digits
 from experiments.base import Run, Scale
 
 
-class Arm(NamedTuple):
+class LandscapeArm(NamedTuple):
   """A network of the paper's Figure 5.
 
   Attributes:
@@ -28,12 +28,12 @@ class Arm(NamedTuple):
 
 
 BASELINE = 'standard'
-ARMS: dict[str, Arm] = {
-  BASELINE: Arm('none', None, '#000000', 'standard', 3300),
-  'BN': Arm('batch', None, '#0072b2', 'bn', 1600),
-  'L1': Arm('lp_batch', 1.0, '#e69f00', 'l1', 1600),
-  'L2': Arm('lp_batch', 2.0, '#009e73', 'l2', 1800),
-  'Linf': Arm('lp_batch', math.inf, '#d55e00', 'linf', 1600),
+ARMS: dict[str, LandscapeArm] = {
+  BASELINE: LandscapeArm('none', None, '#000000', 'standard', 3300),
+  'BN': LandscapeArm('batch', None, '#0072b2', 'bn', 1600),
+  'L1': LandscapeArm('lp_batch', 1.0, '#e69f00', 'l1', 1600),
+  'L2': LandscapeArm('lp_batch', 2.0, '#009e73', 'l2', 1800),
+  'Linf': LandscapeArm('lp_batch', math.inf, '#d55e00', 'linf', 1600),
 }
 # No target seeds: no claim counts steps to where the baseline ends.
 SCALES: dict[str, Scale] = {

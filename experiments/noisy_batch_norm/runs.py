@@ -8,7 +8,7 @@ from configs.noisy_batch_norm import cifar10_cpu, digits
 from experiments.base import Run, Scale
 
 
-class Arm(NamedTuple):
+class NoiseArm(NamedTuple):
   """A network of the figure.
 
   Attributes:
@@ -25,10 +25,10 @@ class Arm(NamedTuple):
 
 STANDARD, BN, NOISY, CONTROL = 'standard', 'BN', 'noisy BN', 'noise alone'
 ARMS = {
-  STANDARD: Arm('none', 3300, 'standard'),
-  BN: Arm('batch', 1600, 'bn'),
-  NOISY: Arm('noisy_batch', 2400, 'noisy_bn'),
-  CONTROL: Arm('noise'),
+  STANDARD: NoiseArm('none', 3300, 'standard'),
+  BN: NoiseArm('batch', 1600, 'bn'),
+  NOISY: NoiseArm('noisy_batch', 2400, 'noisy_bn'),
+  CONTROL: NoiseArm('noise'),
 }
 SCALES = {
   'digits': Scale(

@@ -8,7 +8,7 @@ from configs.sigmoid_mlp import digits, mnist
 from experiments.base import Run, Scale
 
 
-class Arm(NamedTuple):
+class SigmoidArm(NamedTuple):
   """A network of the figure.
 
   Attributes:
@@ -28,8 +28,8 @@ class Arm(NamedTuple):
 
 BASELINE = 'Sigmoids'
 ARMS = {
-  BASELINE: Arm('none', 'without_BN', 43_070, 0.972, 0.452),
-  'BN-Sigmoids': Arm('batch', 'with_BN', 15_530, 0.981, 0.073),
+  BASELINE: SigmoidArm('none', 'without_BN', 43_070, 0.972, 0.452),
+  'BN-Sigmoids': SigmoidArm('batch', 'with_BN', 15_530, 0.981, 0.073),
 }
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 SCALES = {

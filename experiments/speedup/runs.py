@@ -16,7 +16,7 @@ from configs.speedup import (
 from experiments.base import TEN, Run, Scale
 
 
-class Arm(NamedTuple):
+class InceptionArm(NamedTuple):
   """A network of the figure, as changes to the scale's baseline.
 
   Attributes:
@@ -36,14 +36,14 @@ class Arm(NamedTuple):
 
 
 BASELINE = 'Inception'
-ARMS: dict[str, Arm] = {
-  BASELINE: Arm('none', 'relu', 1, 31.0, 72.2),
-  'BN-Baseline': Arm('batch', 'relu', 1, 13.3, 72.7),
-  'BN-x5': Arm('batch', 'relu', 5, 2.1, 73.0),
-  'BN-x30': Arm('batch', 'relu', 30, 2.7, 74.8),
-  'BN-x5-Sigmoid': Arm('batch', 'sigmoid', 5, None, 69.8),
-  'Inception-x5': Arm('none', 'relu', 5),
-  'Inception-Sigmoid': Arm('none', 'sigmoid', 1),
+ARMS: dict[str, InceptionArm] = {
+  BASELINE: InceptionArm('none', 'relu', 1, 31.0, 72.2),
+  'BN-Baseline': InceptionArm('batch', 'relu', 1, 13.3, 72.7),
+  'BN-x5': InceptionArm('batch', 'relu', 5, 2.1, 73.0),
+  'BN-x30': InceptionArm('batch', 'relu', 30, 2.7, 74.8),
+  'BN-x5-Sigmoid': InceptionArm('batch', 'sigmoid', 5, None, 69.8),
+  'Inception-x5': InceptionArm('none', 'relu', 5),
+  'Inception-Sigmoid': InceptionArm('none', 'sigmoid', 1),
 }
 # Three seeds are enough to see that it does not train.
 CONTROLS = ('Inception-x5',)

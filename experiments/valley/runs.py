@@ -13,7 +13,7 @@ from normlab import data
 from normlab.data.sets import valley
 
 
-class Arm(NamedTuple):
+class ValleyArm(NamedTuple):
   """A model on features that are prepared in one way.
 
   Attributes:
@@ -26,15 +26,15 @@ class Arm(NamedTuple):
   rate: float | None = None
 
 
-LINEAR = {name: Arm(name) for name in valley.PREPARATIONS}
+LINEAR = {name: ValleyArm(name) for name in valley.PREPARATIONS}
 # Tuned: results/valley/digits.tuning.csv.
 NETWORKS = {
-  'raw, network': Arm('raw', 0.008),
-  'centred, network': Arm('centred', 0.032),
-  'standardized, network': Arm('standardized', 0.064),
-  'whitened, network': Arm('whitened', 0.064),
+  'raw, network': ValleyArm('raw', 0.008),
+  'centred, network': ValleyArm('centred', 0.032),
+  'standardized, network': ValleyArm('standardized', 0.064),
+  'whitened, network': ValleyArm('whitened', 0.064),
 }
-ARMS: dict[str, Arm] = LINEAR | NETWORKS
+ARMS: dict[str, ValleyArm] = LINEAR | NETWORKS
 # Units of the hidden layer, and the steps that a network gets.
 UNITS, STEPS = 32, 1_000
 SCALES = {

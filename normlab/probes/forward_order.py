@@ -13,7 +13,7 @@ from normlab.program import training_step
 KERNEL = 'kernel'
 
 
-class Layer(NamedTuple):
+class KernelLayer(NamedTuple):
   """A module that owns a kernel, and what stands between it and the next.
 
   Attributes:
@@ -30,7 +30,9 @@ class Layer(NamedTuple):
 
 
 @functools.lru_cache(maxsize=32)
-def layers(model: nn.Module, image_shape: tuple[int, ...]) -> tuple[Layer, ...]:
+def layers(
+  model: nn.Module, image_shape: tuple[int, ...]
+) -> tuple[KernelLayer, ...]:
   """The layers in the order in which the forward pass calls them.
 
   Layers beside each other (the branches of Inception) are in the order of their
@@ -54,7 +56,7 @@ def layers(model: nn.Module, image_shape: tuple[int, ...]) -> tuple[Layer, ...]:
     # Parameters in front of the first kernel count as part of its layer.
     owned[kernels[current]] |= own
   return tuple(
-    Layer(_name(kernel, kernels), kernel, frozenset(owned[kernel]))
+    KernelLayer(_name(kernel, kernels), kernel, frozenset(owned[kernel]))
     for kernel in kernels
   )
 

@@ -13,11 +13,11 @@ import numpy as np
 from normlab.records import json_files
 
 
-class MissingError(ValueError):
+class NoMeasurementError(ValueError):
   """A probe that has not measured."""
 
 
-class DamagedError(ValueError):
+class DamagedMeasurementError(ValueError):
   """A measurement that cannot be read, or does not fit the others."""
 
 
@@ -47,18 +47,18 @@ def read(root: pathlib.Path, name: str) -> dict[str, np.ndarray]:
   """All measurements of a probe: 'step', and arrays [measurements, ...].
 
   Raises:
-    MissingError: there are none.
-    DamagedError: a file that cannot be read, or has other arrays.
+    NoMeasurementError: there are none.
+    DamagedMeasurementError: a file that cannot be read, or has other arrays.
   """
   files = {int(path.stem): path for path in (root / name).glob('*.npz')}
   if not files:
     there = ', '.join(names(root)) or 'none'
-    raise MissingError(f'no measurements of {name!r}; it has: {there}')
+    raise NoMeasurementError(f'no measurements of {name!r}; it has: {there}')
   rows = {step: _arrays(files[step]) for step in sorted(files)}
   shapes = [{k: x.shape for k, x in row.items()} for row in rows.values()]
   for step, own in zip(rows, shapes, strict=True):
     if own != shapes[0]:
-      raise DamagedError(
+      raise DamagedMeasurementError(
         f'{str(files[step])!r} is damaged: it has other arrays than the first'
       )
   return {
@@ -72,4 +72,6 @@ def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
     with np.load(path) as file:
       return dict(file)
   except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-    raise DamagedError(f'{str(path)!r} is damaged: {error}') from error
+    raise DamagedMeasurementError(
+      f'{str(path)!r} is damaged: {error}'
+    ) from error

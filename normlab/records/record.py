@@ -102,9 +102,9 @@ class Record:
     """
     try:
       return measurements.read(self.path / PROBES, name)
-    except measurements.MissingError as error:
+    except measurements.NoMeasurementError as error:
       raise RecordError(f'{str(self.path)!r} has {error}') from error
-    except measurements.DamagedError as error:
+    except measurements.DamagedMeasurementError as error:
       raise RecordError(str(error)) from error
 
   def whole_rows(self) -> int:

@@ -102,7 +102,7 @@ def test_features_correlate_as_the_recipe_says():
   correlations = np.corrcoef(features('valley/raw').T)
   others = correlations[~np.eye(10, dtype=bool)]
   # The standard error of a correlation of 0.5 is 0.024.
-  assert abs(others - valley.Recipe().correlation).max() < 0.12
+  assert abs(others - valley.FeatureRecipe().correlation).max() < 0.12
 
 
 @pytest.mark.parametrize('split', regressions.SIZES)

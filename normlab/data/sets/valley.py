@@ -21,7 +21,7 @@ PREPARATIONS = ('raw', 'centred', 'standardized', 'whitened')
 SEEDS = (*range(10), 103, 104, 105)
 
 
-class Recipe(NamedTuple):
+class FeatureRecipe(NamedTuple):
   """How features are drawn.
 
   Attributes:
@@ -38,7 +38,7 @@ class Recipe(NamedTuple):
 def splits(
   preparation: str,
   seed: int = 0,
-  recipe: Recipe = Recipe(),  # noqa: B008
+  recipe: FeatureRecipe = FeatureRecipe(),  # noqa: B008
 ) -> regressions.Splits:
   """Features and targets of each split.
 
@@ -60,7 +60,7 @@ def splits(
 
 
 def drawn(
-  generator: np.random.Generator, recipe: Recipe
+  generator: np.random.Generator, recipe: FeatureRecipe
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
   """Raw features [examples, 10] and targets [examples, 1] of each split.
 
