@@ -28,8 +28,8 @@ from experiments.invariances.arms import (
   SCALES,
   SIZE,
   UNITS,
-  NormArm,
   Limit,
+  NormArm,
 )
 from experiments.invariances.theorem import excess
 from normlab import norms
