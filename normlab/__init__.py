@@ -5,7 +5,7 @@ top down, each part imports from parts below it (docs/imports.svg):
 
   commands    train, evaluate, sweep, reproduce: one module per script
   sweeps      many runs: language/, plan, runners/, results/
-  training    the loop, which tells the way of a batch; evaluation, endings
+  training    its docstring tells the way of a batch and of a metric; the loop
   validation  what a config may be: fields, and rules between them
   journal     what a run writes: rows, events and checkpoints, kept consistent
   analysis    tables of runs, curves, intervals, verdicts, plots

@@ -1,6 +1,7 @@
 """Loss, accuracy, calibration: per example to the last line, then one mean.
 
 Of classes; where labels are floats, each function is that of `regression`.
+Training takes the mean of a batch in `training_step.training_metrics`.
 """
 
 import math

@@ -82,6 +82,8 @@ def train_step(
 ) -> tuple[TrainState, Metrics]:
   """One update.
 
+  Images are augmented and standardized as `data.pixels` says.
+
   Args:
     key: of the run; the step number is folded in here.
 

@@ -1,13 +1,4 @@
-"""The loop of a run, or of several in step, and its hooks between calls.
-
-The way of a batch: `preparation.open_feed`, `sources.load`,
-`memory_feed.Resident.batch`, `compiled_calls.train_steps`,
-`training_step.train_step`.
-
-The way of a metric: `metrics.per_example`, `training_step.train_step`,
-`compiled_calls.PendingMetrics`, `loop.write`, `training_rows.TrainRows`,
-`journals.Journal`, `writers.JsonLinesWriter`. `tables.training` reads it.
-"""
+"""The loop of a run, or of several in step, and its hooks between calls."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -118,13 +109,16 @@ class Trainable(Protocol):
     """Whether every run has ended."""
 
   def run_steps(self, first: int, count: int) -> CallMetrics:
-    """Dispatches `count` updates from step `first` (from 0)."""
+    """Dispatches `count` updates from step `first` (from 0).
+
+    Those of one run are `compiled_calls.run_steps`.
+    """
 
   def parameter_norms(self) -> training_step.Metrics:
     """Dispatches the norms of the parameters."""
 
   def write_rows(self, fetched: FetchedCall) -> None:
-    """Writes the training rows that end with a call."""
+    """Writes the training rows that end with a call: see `TrainRows.write`."""
 
   def evaluate(self, step: int, split: str) -> None:
     """Writes the evaluation of a split.

@@ -167,7 +167,8 @@ def pixel_statistics_of(name: str) -> Standardizer:
 def load(name: str, data_dir: str | None = None) -> dict[str, Examples]:
   """Reads a data set: 'train', 'validation' and 'test', which never overlap.
 
-  TFDS has no validation split of these: the last 5,000 training examples.
+  An embedded set has a module of its own, `sets.digits`. TFDS has no validation
+  split of the others: the last 5,000 training examples.
 
   Raises:
     errors.ConfigError: as `describe`; a streamed set; damaged examples.
