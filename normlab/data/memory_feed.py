@@ -1,8 +1,8 @@
 """Examples of a data set in the devices' memory: which ones make a batch.
 
 `MemoryFeed.inputs` gives the examples of a compiled call, `Resident`, whose
-`batch` is called by `compiled_calls.train_steps`. `stream_feed` has the same for
-sets on disk.
+`batch` is called by `compiled_calls.train_steps`. `stream_feed` has the same
+for sets on disk.
 """
 
 import copy
