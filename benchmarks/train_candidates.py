@@ -94,7 +94,7 @@ def prepare(case: Case, batch_size: int) -> preparation.PreparedRun:
   key = preparation.keys(config).order
   feed = MemoryFeed(splits, key, batch_size, run.mesh)
   return run._replace(
-    data=feed,
+    feed=feed,
     standardizer=devices.replicate(feed.standardizer, run.mesh),
   )
 

@@ -9,7 +9,7 @@ import pytest
 from configs import base
 from normlab import errors, validation
 from normlab.commands import train
-from normlab.training import preparation
+from normlab.training import compiled_calls, preparation
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_config_that_does_not_fit_into_memory_is_one_line(
   config, monkeypatch
 ):
   monkeypatch.setattr(
-    preparation, 'compiled_step', lambda *_: jnp.zeros(2**55, np.uint8)
+    compiled_calls, 'compiled_step', lambda *_: jnp.zeros(2**55, np.uint8)
   )
   with pytest.raises(errors.ConfigError, match='out of memory: .* GiB'):
     train.dry_run(config)
@@ -54,7 +54,7 @@ def test_a_config_that_does_not_fit_into_memory_is_one_line(
 
 def test_data_are_closed_also_after_an_error(config, monkeypatch):
   ready, closed = preparation.prepare(validation.check(config)), []
-  monkeypatch.setattr(ready.data, 'close', lambda: closed.append(True))
+  monkeypatch.setattr(ready.feed, 'close', lambda: closed.append(True))
   monkeypatch.setattr(preparation, 'prepare', lambda _: ready)
   monkeypatch.setattr(preparation, 'initial_state', lambda _: 1 / 0)
   with pytest.raises(ZeroDivisionError):

@@ -82,7 +82,8 @@ class StraightThrough(nn.Module):
 
 
 def test_a_gradient_that_is_not_the_predicted_one_is_found(float64):
-  layer = deviations.Layer(norms.Hooks(norm=norms.factory(StraightThrough, {})))
+  hooks = norms.Hooks(norm=norms.factory(StraightThrough, {}))
+  layer = deviations.NormedLayer(hooks)
   found = measured(layer)['rescaled weights']
   assert (found['output'] < 1e-12).all()
   # The same gradient, where a third is predicted.

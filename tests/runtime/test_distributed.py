@@ -12,13 +12,19 @@ from normlab.runtime import distributed
 LONGEST = distributed.TEXT_LENGTH - 1
 
 
-@given(st.none() | st.text(st.characters(exclude_characters='\0')))
+@given(
+  st.none() | st.text(st.characters(codec='utf-8', exclude_characters='\0'))
+)
 @settings(max_examples=50, deadline=None)
 def test_text_arrives_as_it_was_sent(text):
   message = distributed.encoded(text)
   assert message.shape == (distributed.TEXT_LENGTH,)
   assert message.dtype == np.uint8
   assert distributed.decoded(message) == text
+
+
+def test_what_is_no_text_arrives_as_question_marks():
+  assert distributed.decoded(distributed.encoded('run\udcff')) == 'run?'
 
 
 def test_empty_text_is_not_the_absence_of_one():

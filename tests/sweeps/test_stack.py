@@ -191,7 +191,7 @@ def test_evaluations_are_those_of_the_members_alone(monkeypatch):
   members = [{**one, 'norm.epsilon': 1e-3}, {**other, 'norm.epsilon': 0.5}]
   stack = make_stack(members)
   ready, _ = prepared(json.dumps(members[0]))
-  rows = stack.evaluate(ready.data, 'validation')
+  rows = stack.evaluate(ready.feed, 'validation')
   assert {'loss_recalibrated', 'loss_batch', 'loss_ema'} < rows[0].keys()
   for row, fields in zip(rows, members, strict=True):
     ready, state = prepared(json.dumps(fields))

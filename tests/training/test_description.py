@@ -62,7 +62,7 @@ def test_summary_says_devices_data_and_length():
   assert devices == 'devices: 2 of 8 (cpu), 16 examples of a batch on each'
   assert data.startswith('data: digits, 8×8×1, examples: ')
   sizes = {
-    name: len(batch.labels) for name, batch in ready.data._splits.items()
+    name: len(batch.labels) for name, batch in ready.feed._splits.items()
   }
   for name, size in sizes.items():
     assert f'{size:,} {name}' in data

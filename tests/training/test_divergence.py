@@ -172,7 +172,7 @@ class Counted:
 @pytest.fixture(scope='module')
 def diverging():
   ready = prepare('none', 1e30)
-  return ready._replace(data=Counted(ready.data), start={'given': 0})
+  return ready._replace(feed=Counted(ready.feed), stream_start={'given': 0})
 
 
 copied = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
@@ -202,7 +202,7 @@ def test_last_finite_state_is_the_one_before_the_divergence(diverging, states):
   assert is_finite(state)
   jax.tree.map(np.testing.assert_array_equal, state, states[at])
   # The examples stand at the step that was not finite.
-  assert diverging.data.given == at
+  assert diverging.feed.given == at
   tensor = divergence.first_nonfinite(diverging, state, at)
   assert tensor is not None
 
@@ -211,7 +211,7 @@ def test_last_finite_state_is_the_one_before_the_divergence(diverging, states):
 def test_last_finite_state_is_no_later_than_asked(diverging, states, most):
   assert len(states) > 2
   at, state = divergence.last_finite(diverging, Journal(), most)
-  assert at == most == diverging.data.given
+  assert at == most == diverging.feed.given
   jax.tree.map(np.testing.assert_array_equal, state, states[most])
 
 
@@ -221,5 +221,5 @@ def test_steps_are_made_again_from_the_newest_checkpoint(
 ):
   found = copied(states[1]), Position(1, stream={'given': 1})
   at, state = divergence.last_finite(diverging, Journal(found), most)
-  assert at == min(most, len(states) - 2) == diverging.data.given
+  assert at == min(most, len(states) - 2) == diverging.feed.given
   jax.tree.map(np.testing.assert_array_equal, state, states[at])

@@ -81,7 +81,7 @@ class Ready(NamedTuple):
 
   config: ml_collections.ConfigDict
   program: Program
-  data: MemoryFeed
+  feed: MemoryFeed
   standardizer: data.Standardizer
   state: training_step.TrainState
 
@@ -224,7 +224,7 @@ class CountedFeed:
 def test_columns_of_one_batch_size_share_the_reading(ready):
   counted = CountedFeed()
   state = ready.state.replace(ema=ready.state.params)
-  values = evaluation.evaluate(ready._replace(data=counted), state, 'test')
+  values = evaluation.evaluate(ready._replace(feed=counted), state, 'test')
   assert counted.given == 2
   assert values['loss_ema'] == values['loss']
 

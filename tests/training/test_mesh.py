@@ -118,7 +118,7 @@ def losses(num_devices, **fields):
   state, metrics = compiled_calls.run_steps(ready, state, 0, STEPS)
   used = {d for x in jax.tree.leaves(state) for d in x.sharding.device_set}
   assert len(used) == num_devices
-  return np.array([of_step['loss'] for of_step in metrics.rows()])
+  return np.array([of_step['loss'] for of_step in metrics.by_step()])
 
 
 def test_every_device_starts_with_the_state_of_one():

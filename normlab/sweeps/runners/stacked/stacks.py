@@ -116,7 +116,7 @@ class Stack:
       return evaluation.variables(self._runs[0], state, statistics, ema=ema)
     networks = [
       evaluation.variables(
-        run._replace(data=feed), self.member(i), statistics, ema=ema
+        run._replace(feed=feed), self.member(i), statistics, ema=ema
       )
       for i, run in enumerate(self._runs)
     ]
