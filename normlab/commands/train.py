@@ -63,6 +63,8 @@ def train(
   try:
     if stop():  # The folder is not ours yet: nothing is written.
       raise interruption.Interrupted(record.last_step())
+    if not known and distributed.is_primary():
+      note(validation.check(config))
     loop.train(config, workdir, stop=stop)
   except interruption.Interrupted as error:
     again = f'{record.path}: {error}; the same command continues it'
@@ -83,12 +85,20 @@ def dry_run(config: ml_collections.ConfigDict) -> str:
       memory than there is.
   """
   with without_cache(), devices.enough_memory():
-    run = preparation.prepare(validation.check(config))
+    checked = validation.check(config)
+    note(checked)
+    run = preparation.prepare(checked)
     with contextlib.closing(run.feed):
       state = preparation.initial_state(run)
       compiled = compiled_calls.compiled_step(run, state)
   memory = memory_text(compiled.memory_analysis())
   return f'{description.describe(run, state)}\nmemory of a device: {memory}'
+
+
+def note(*configs: validation.CheckedConfig) -> None:
+  """Prints what is allowed and seldom meant."""
+  for line in validation.notes(configs):
+    print(f'note: {line}', file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ import optax
 from flax import struct
 
 from normlab.data import Examples, Standardizer
-from normlab.program import optim
 from normlab.program.metrics import per_example, smoothed
 from normlab.program.programs import Hyper, Program
 
@@ -61,7 +60,7 @@ def init_state(
   """
   variables = dict(program.model.init(key, images, train=False))
   params = variables.pop('params')
-  optimizer = optim.build(name=program.optimizer, **hyper.optimizer)
+  optimizer = program.build_optimizer(hyper)
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,
@@ -122,7 +121,7 @@ def updated(
   state: TrainState, gradient: Params, hyper: Hyper, *, program: Program
 ) -> tuple[Params, optax.OptState]:
   """The parameters and the optimizer's state after a step along a gradient."""
-  optimizer = optim.build(name=program.optimizer, **hyper.optimizer)
+  optimizer = program.build_optimizer(hyper)
   updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
   return optax.apply_updates(state.params, updates), opt_state
 
