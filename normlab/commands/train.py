@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -63,8 +63,6 @@ def train(
   try:
     if stop():  # The folder is not ours yet: nothing is written.
       raise interruption.Interrupted(record.last_step())
-    if not known and distributed.is_primary():
-      note(validation.check(config))
     loop.train(config, workdir, stop=stop)
   except interruption.Interrupted as error:
     again = f'{record.path}: {error}; the same command continues it'
@@ -86,7 +84,7 @@ def dry_run(config: ml_collections.ConfigDict) -> str:
   """
   with without_cache(), devices.enough_memory():
     checked = validation.check(config)
-    note(checked)
+    print_notes([checked])
     run = preparation.prepare(checked)
     with contextlib.closing(run.feed):
       state = preparation.initial_state(run)
@@ -95,7 +93,7 @@ def dry_run(config: ml_collections.ConfigDict) -> str:
   return f'{description.describe(run, state)}\nmemory of a device: {memory}'
 
 
-def note(*configs: validation.CheckedConfig) -> None:
+def print_notes(configs: Iterable[validation.CheckedConfig]) -> None:
   """Prints what is allowed and seldom meant."""
   for line in validation.notes(configs):
     print(f'note: {line}', file=sys.stderr)

@@ -141,7 +141,7 @@ def optimizer_takes_a_step(facts: Facts) -> str | None:
 
 
 def schedule_gives_factors(facts: Facts) -> str | None:
-  """A schedule of own code takes an array of steps, and gives finite factors."""
+  """A schedule of own code gives a finite factor for each of some steps."""
   config = facts.config
   if not own_code.is_import_path(config.schedule.name):
     return None

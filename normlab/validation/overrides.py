@@ -17,8 +17,9 @@ READERS: dict[type, Callable[[str], Any]] = {
   bool: flags.BooleanParser().parse,
   tuple: ast.literal_eval,
   # Of an option: whether it has the right type is asked of its owner.
-  object: ast.literal_eval,
+  object: lambda text: ast.literal_eval(WORDS.get(text.lower(), text)),
 }
+WORDS = {'true': 'True', 'false': 'False', 'none': 'None'}
 
 
 def set_field(
