@@ -204,7 +204,8 @@ def activated(program: Any) -> int:
   """The number of norms in a traced program with an activation behind."""
   marked, count = set(), 0
   for equation in program.eqns:
-    inputs = {v for v in equation.invars if hasattr(v, 'count')} & marked
+    # A literal is no variable, and cannot be looked up.
+    inputs = {v for v in equation.invars if not hasattr(v, 'val')} & marked
     names = names_of(equation)
     if MARK in names or (inputs and 'convert_element_type' in names):
       marked |= {*equation.outvars}
