@@ -48,6 +48,9 @@ def get_config() -> ml_collections.ConfigDict:
   # Share of the target that the training loss spreads over all classes
   # (arXiv:1512.00567, section 7); None spreads nothing. Evaluations ignore it.
   config.label_smoothing = config_dict.placeholder(float)
+  # Own metrics as ('my_project.metrics:top5',): functions of logits and labels
+  # with a value per example, whose means are columns of all rows.
+  config.metrics = config_dict.placeholder(tuple)
   # Steps between training rows in the record; each row is a mean over the steps
   # since the last one.
   config.log_every = 50
@@ -89,6 +92,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.data.random_crop = 0
   # Mirrors training images left to right at random.
   config.data.random_flip = False
+  # Own augmentation of training images behind these, as 'my_project:cutout': a
+  # function of a key and images.
+  config.data.augmentation = config_dict.placeholder(str)
   # Height and width of streamed images, in pixels (224).
   config.data.image_size = config_dict.placeholder(int)
   # Smallest area of a random crop, as a share of a streamed training image

@@ -50,6 +50,8 @@ def find(name: str) -> Measure:
   Raises:
     errors.ConfigError: an unknown name.
   """
+  if own_code.is_import_path(name):
+    return own_code.function('probe', name)
   return _module(name).measure
 
 

@@ -14,9 +14,10 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from normlab import data, models, norms
+from normlab import data, models, norms, own_code
 from normlab.data import Augmentation
 from normlab.program import optim
+from normlab.program.metrics import OwnMetrics, find_metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,17 +27,19 @@ class Program:
   Attributes:
     model: maps images and `train` to logits.
     optimizer: a key of `optim.OPTIMIZERS`, or an import path.
-    optimizer_options: its further arguments, as pairs.
     microbatches: parts of a batch, one after the other.
     log_layer_norms: whether the norms of each tensor are among the metrics.
+    optimizer_options: further arguments of the optimizer, as pairs.
+    metrics: own ones, beside those of `metrics.per_example`.
   """
 
   model: nn.Module
   optimizer: str
-  optimizer_options: tuple[tuple[str, Any], ...] = ()
   augmentation: Augmentation = Augmentation()
   microbatches: int = 1
   log_layer_norms: bool = False
+  optimizer_options: tuple[tuple[str, Any], ...] = ()
+  metrics: OwnMetrics = ()
 
   def build_optimizer(self, hyper: 'Hyper') -> optax.GradientTransformation:
     """The optimizer, of numbers that may be traced."""
@@ -105,13 +108,21 @@ def build(config: ml_collections.ConfigDict, num_classes: int) -> Program:
     optimizer_options=tuple(
       (k, norms.hashable(v)) for k, v in options(config.optimizer).items()
     ),
-    # Streamed images come augmented.
-    augmentation=Augmentation()
-    if data.is_streamed(config.data.name)
-    else Augmentation(config.data.random_crop, config.data.random_flip),
+    augmentation=build_augmentation(config),
     microbatches=config.microbatches,
     log_layer_norms=config.log_layer_norms,
+    metrics=find_metrics(config.metrics or ()),
   )
+
+
+def build_augmentation(config: ml_collections.ConfigDict) -> Augmentation:
+  """The augmentation of a config: ours, then one's own."""
+  path = config.data.augmentation
+  own = path and own_code.function('augmentation', path)
+  # Streamed images come cropped and mirrored.
+  if data.is_streamed(config.data.name):
+    return Augmentation(own=own)
+  return Augmentation(config.data.random_crop, config.data.random_flip, own)
 
 
 def build_model(
