@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
@@ -15,9 +16,9 @@ from jax.ad_checkpoint import checkpoint_name
 from normlab import errors, own_code
 from normlab.norms.core import calls
 from normlab.norms.core.running import Averaging
-from normlab.program import optim, programs
+from normlab.program import metrics, optim, programs
 from normlab.validation.facts import Facts
-from normlab.validation.inputs import SHAPES
+from normlab.validation.inputs import DATA, SHAPES
 from normlab.validation.relation import Relation
 
 MARK = 'normlab_norm'
@@ -126,9 +127,10 @@ def optimizer_takes_a_step(facts: Facts) -> str | None:
   if not own_code.is_import_path(facts.config.optimizer.name):
     return None
   hyper = programs.hyperparameters(facts.config)
+  program = programs.build(facts.config, facts.description.num_classes)
 
   def step(params: Any, hyper: programs.Hyper) -> Any:
-    optimizer = facts.program.build_optimizer(hyper)
+    optimizer = program.build_optimizer(hyper)
     return optimizer.update(params, optimizer.init(params), params)[0]
 
   params = facts.variables['params']
@@ -160,6 +162,48 @@ def schedule_gives_factors(facts: Facts) -> str | None:
   return (
     f'its factors of the steps {steps.tolist()} are {factors.tolist()}; must '
     'be finite, and at least 0'
+  )
+
+
+def metrics_are_per_example(facts: Facts) -> None:
+  """Each metric of own code has a number for each example."""
+  data, (batch, *_) = facts.description, facts.images.shape
+  outputs = jax.ShapeDtypeStruct((batch, data.num_classes), jnp.float32)
+  labels = jax.ShapeDtypeStruct((batch,), jnp.int32)
+  if data.is_regression:
+    labels = outputs
+  for name, function in metrics.find_metrics(facts.config.metrics or ()):
+    what = f'config.metrics: {name!r}'
+    try:
+      found = jax.eval_shape(function, outputs, labels)
+    except Exception as error:
+      raise errors.ConfigError(
+        f'{what} fails: {errors.summary(error)}'
+      ) from error
+    if getattr(found, 'shape', None) != (batch,):
+      raise errors.ConfigError(
+        f'{what} makes {errors.shown(found)} of {batch} examples; must have a '
+        f'number for each, shape {(batch,)}'
+      )
+
+
+def augmentation_keeps_the_form(facts: Facts) -> str | None:
+  """An augmentation of own code returns images of the same shape and type."""
+  if facts.config.data.augmentation is None:
+    return None
+  augment = programs.build_augmentation(facts.config)
+  kind = jnp.float32 if facts.description.is_regression else jnp.uint8
+  images = jax.ShapeDtypeStruct(facts.images.shape, kind)
+  try:
+    found = jax.eval_shape(augment.own, jax.random.key(0), images)
+  except Exception as error:
+    return f'it fails: {errors.summary(error)}'
+  shape, dtype = getattr(found, 'shape', None), getattr(found, 'dtype', None)
+  if (shape, dtype) == (images.shape, images.dtype):
+    return None
+  return (
+    f'it makes {dtype} {shape} of {images.dtype} {images.shape}; must be the '
+    'same'
   )
 
 
@@ -232,6 +276,11 @@ def inner_programs(equation: Any) -> list[Any]:
 
 
 RELATIONS: tuple[Relation, ...] = (
+  Relation(('metrics', *DATA, 'data.image_size'), metrics_are_per_example),
+  Relation(
+    ('data.augmentation', *DATA, 'data.image_size'),
+    augmentation_keeps_the_form,
+  ),
   Relation(('model.name', *SHAPES), logits_are_of_the_classes),
   Relation(('model.name', *SHAPES), norms_are_told_the_mode),
   Relation(('optimizer.name', 'optimizer', *SHAPES), optimizer_takes_a_step),

@@ -11,8 +11,7 @@ import tensorflow_datasets as tfds
 from normlab import errors, registry
 from normlab.data import images
 from normlab.data.pixels import Examples, Standardizer
-from normlab.data.sets import digits, valley
-from normlab.data.sets import embedded
+from normlab.data.sets import digits, embedded, valley
 from normlab.data.sets.embedded import EMBEDDED
 from normlab.data.sets.prepared import (
   find,
