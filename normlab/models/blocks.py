@@ -1,7 +1,7 @@
 """Blocks of the models: conv or dense, then norm, then activation.
 
 Own networks can use them too: `ConvNormAct` and `DenseNormAct` whole, or
-`norm_act`, `needs_bias`, `linear_norm` and `classifier` beside their own layers.
+`norm_act`, `needs_bias`, `linear_norm` and `classifier` beside own layers.
 """
 
 from collections.abc import Callable

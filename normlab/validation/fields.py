@@ -240,4 +240,4 @@ def option_problem(path: str, name: str, value: Any) -> str | None:
   if field in FIELDS or not name.isidentifier():
     meant = f'config.{field}' if field in FIELDS else 'a name'
     return f'config.{path}.{name} is not allowed: must be {meant}'
-  return rules.OPTION.problem(f'{path}.{name}', value)
+  return optional(rules.OPTION).problem(f'{path}.{name}', value)

@@ -170,7 +170,6 @@ OPTION = Rule(
     else isinstance(v, str | bool) or is_number(v)
   ),
   'a number, text, True, False, or a tuple of these',
-  optional=True,
 )
 DTYPE = Rule(
   lambda v: isinstance(v, str) and v in ('float32', 'bfloat16'),

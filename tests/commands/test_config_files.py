@@ -220,7 +220,7 @@ def test_all_that_is_wrong_is_said_at_once(file):
   unknown, value, missing, rest = error.value.problems
   assert "'sed'" in unknown and "config.seed='x'" in value
   assert "the config lacks 'batch_size'" in missing
-  assert "'data', 'model', 'norm' and 20 more" in rest
+  assert "'data', 'model', 'norm' and 23 more" in rest
 
 
 def test_a_reference_that_fails_is_one_line():

@@ -49,7 +49,10 @@ def find(name: str) -> Embedded | None:
     return EMBEDDED.get(name)
   found = own_code.imported('data set', name)
   if callable(found) and not hasattr(found, 'splits'):
-    with errors.users_code(f'data set {name!r}', found.__code__.co_filename):
+    code = getattr(found, '__code__', None)
+    with errors.users_code(
+      f'data set {name!r}', code.co_filename if code else ''
+    ):
       found = found()
   fields = Embedded._fields[:4]
   if missing := [field for field in fields if not hasattr(found, field)]:
