@@ -46,8 +46,10 @@ DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
 # What own code need not declare, and has then: values of the config's fields.
 UNDECLARED = {'dtype': 'float32', 'activation': 'relu', 'dropout': 0.0}
-# Arguments that a model is given, and own code need not declare.
-GIVEN = ('num_classes', 'kernel_init', 'kernel_norm', *UNDECLARED)
+# Arguments that a model is given, and own code need not declare; the hooks only
+# where they are empty.
+GIVEN = ('num_classes', 'kernel_init', *UNDECLARED)
+HOOKS = ('norm', 'kernel_norm')
 
 
 def build(
@@ -66,7 +68,7 @@ def build(
   Fields are those of the model's constructor (`num_classes`, `norm` and
   `kernel_norm` among them); lists are taken as tuples.
 
-  Own code is given those of `GIVEN` that it declares.
+  Own code is given those of `GIVEN` and `HOOKS` that it declares.
 
   Raises:
     errors.ConfigError: an unknown name or field, and lists the known ones; an
@@ -83,8 +85,7 @@ def build(
     'kernel_init': registry.find('kernel_init', kernel_init, KERNEL_INITS),
   }
   if own_code.is_import_path(name):
-    left_out = {*GIVEN} - {*known}
-    fields = {k: v for k, v in fields.items() if k not in left_out}
+    fields = declared(name, fields, known)
   registry.check_fields(f'model {name!r}', fields, known)
   made = model(**fields)
   if not isinstance(made, nn.Module):
@@ -93,6 +94,24 @@ def build(
       'flax.linen.Module'
     )
   return made
+
+
+def declared(
+  name: str, fields: dict[str, Any], known: list[str]
+) -> dict[str, Any]:
+  """The fields of own code, without those that it need not declare.
+
+  Raises:
+    errors.ConfigError: it has no place for its norm.
+  """
+  for hook in HOOKS:
+    if fields.get(hook) is not None and hook not in known:
+      raise errors.ConfigError(
+        f'model {name!r} declares no {hook}: it must be an argument, or '
+        "config.norm.name='none'"
+      )
+  left_out = {*GIVEN, *HOOKS} - {*known}
+  return {k: v for k, v in fields.items() if k not in left_out}
 
 
 def fields_of(name: str) -> list[str]:

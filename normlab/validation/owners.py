@@ -20,7 +20,7 @@ OWNERS: dict[str, Callable[[str], list[str]]] = {
 }
 # Section to the table of its owners, and the arguments that those are given.
 TABLES: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
-  'model': (models.MODELS, ('norm', *models.GIVEN)),
+  'model': (models.MODELS, (*models.HOOKS, *models.GIVEN)),
   'norm': (norms.NORMS, ('layer_instance',)),
   'optimizer': (optim.OPTIMIZERS, ('learning_rate', 'weight_decay', 'mask')),
   'schedule': (optim.SCHEDULES, tuple(optim.STEPS_AFTER)),
