@@ -127,7 +127,15 @@ RELATIONS: tuple[Relation, ...] = (
     for section in OWNERS
   ),
   *(
-    Relation((section,), functools.partial(is_complete, section=section))
+    Relation(
+      # The warm-up is in front of any schedule.
+      (
+        f'{section}.name',
+        f'{section}.options',
+        *(p for p in fields.of_section(section) if 'warmup' not in p),
+      ),
+      functools.partial(is_complete, section=section),
+    )
     for section in OWNERS
   ),
 )
