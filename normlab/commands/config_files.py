@@ -79,6 +79,7 @@ def config_of(module: ModuleType, *arguments: str) -> ml_collections.ConfigDict:
   config.lock()
   if config.get('code_dir', '') is None:
     config.code_dir = folder_of(file)
+  own_code.take_from(config.get('code_dir'))
   return config
 
 

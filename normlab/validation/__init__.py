@@ -1,7 +1,7 @@
 """Checks a whole config before anything compiles or is written.
 
-`fields` has the rule of each field; `owners`, `training`, `inputs`, `networks`
-and `measuring` have the rules between fields. The checks of the parts (names,
+`fields` has the rule of each field; `owners`, `training`, `inputs`, `networks`,
+`own_parts` and `measuring` have the rules between fields. The checks of the parts (names,
 fields, shapes) are called from here. Every problem is one line: field, value,
 what is allowed.
 """
@@ -17,6 +17,7 @@ from normlab.validation import (
   inputs,
   measuring,
   networks,
+  own_parts,
   owners,
   training,
 )
@@ -31,6 +32,7 @@ RELATIONS: tuple[Relation, ...] = (
   *training.RELATIONS,
   *inputs.RELATIONS,
   *networks.RELATIONS,
+  *own_parts.RELATIONS,
   *measuring.RELATIONS,
 )
 

@@ -3,22 +3,20 @@
 Also notes, of what is allowed and seldom meant.
 """
 
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 
 from normlab import errors, own_code
 from normlab.norms.core import calls
 from normlab.norms.core.running import Averaging
-from normlab.program import metrics, optim, programs
-from normlab.validation.facts import Facts
-from normlab.validation.inputs import DATA, SHAPES
+from normlab.validation.facts import Facts, variables_of
+from normlab.validation.inputs import SHAPES
 from normlab.validation.relation import Relation
 
 MARK = 'normlab_norm'
@@ -44,12 +42,16 @@ class Call(NamedTuple):
   has_mode: bool
 
 
-def traced(facts: Facts) -> tuple[Any, list[Call]]:
+# The runs of a sweep mostly share it, as in `facts.variables_of`.
+@functools.lru_cache(maxsize=64)
+def traced(
+  model: nn.Module, images: jax.ShapeDtypeStruct
+) -> tuple[Any, list[Call]]:
   """A network as a program in training mode, its norms marked; and their calls.
 
   A norm within a norm is a part of it.
   """
-  factory = getattr(facts.model, 'norm', None)
+  factory = getattr(model, 'norm', None)
   layer = getattr(factory, 'layer', ())
   seen: list[Call] = []
   depth = 0
@@ -68,7 +70,7 @@ def traced(facts: Facts) -> tuple[Any, list[Call]]:
 
   def train(variables: Any, images: jax.Array, key: jax.Array) -> Any:
     with calls.replaced(watch):
-      return facts.model.apply(
+      return model.apply(
         variables,
         images,
         train=True,
@@ -77,7 +79,20 @@ def traced(facts: Facts) -> tuple[Any, list[Call]]:
       )
 
   key = jax.eval_shape(lambda: jax.random.key(0))
-  return jax.make_jaxpr(train)(facts.variables, facts.images, key), seen
+  variables = variables_of(model, images)
+  return jax.make_jaxpr(train)(variables, images, key), seen
+
+
+@functools.lru_cache(maxsize=64)
+def logits_of(
+  model: nn.Module, images: jax.ShapeDtypeStruct
+) -> tuple[int, ...]:
+  """The shape of what a network makes of images in evaluation."""
+  return jax.eval_shape(
+    lambda v, x: model.apply(v, x, train=False),
+    variables_of(model, images),
+    images,
+  ).shape
 
 
 def norms_are_told_the_mode(facts: Facts) -> str | None:
@@ -88,7 +103,7 @@ def norms_are_told_the_mode(facts: Facts) -> str | None:
   config = facts.config
   if not is_own(config) or getattr(facts.model, 'norm', None) is None:
     return None
-  found = traced(facts)[1]
+  found = traced(facts.model, facts.images)[1]
   if not found and config.norm.name != 'none':
     return (
       f'it never calls its norm, {config.norm.name!r}; call '
@@ -111,100 +126,12 @@ def logits_are_of_the_classes(facts: Facts) -> str | None:
   images, number = facts.images, facts.description.num_classes
   shape = (images.shape[0], number)
   try:
-    logits = jax.eval_shape(
-      lambda v, x: facts.model.apply(v, x, train=False), facts.variables, images
-    )
-    found = logits.shape
+    found = logits_of(facts.model, images)
   except Exception as error:
     return f'it fails with train=False: {errors.summary(error)}'
   if found == shape:
     return None
   return f'its logits are {found} for {shape[0]} images; must be {shape}'
-
-
-def optimizer_takes_a_step(facts: Facts) -> str | None:
-  """An optimizer of own code works on these parameters; of shapes."""
-  if not own_code.is_import_path(facts.config.optimizer.name):
-    return None
-  hyper = programs.hyperparameters(facts.config)
-  program = programs.build(facts.config, facts.description.num_classes)
-
-  def step(params: Any, hyper: programs.Hyper) -> Any:
-    optimizer = program.build_optimizer(hyper)
-    return optimizer.update(params, optimizer.init(params), params)[0]
-
-  params = facts.variables['params']
-  try:
-    updates = jax.eval_shape(step, params, hyper)
-  except Exception as error:
-    return f'it fails: {errors.summary(error)}'
-  same = jax.tree.structure(updates) == jax.tree.structure(params)
-  return None if same else 'its updates are not of the form of the parameters'
-
-
-def schedule_gives_factors(facts: Facts) -> str | None:
-  """A schedule of own code gives a finite factor for each of some steps."""
-  config = facts.config
-  if not own_code.is_import_path(config.schedule.name):
-    return None
-  steps = np.array([0, config.total_steps // 2, config.total_steps - 1])
-  try:
-    schedule = optim.build_schedule(
-      name=config.schedule.name,
-      total_steps=config.total_steps,
-      **programs.all_fields(config.schedule),
-    )
-    factors = np.broadcast_to(np.asarray(schedule(steps), np.float32), (3,))
-  except Exception as error:
-    return f'it fails on an array of steps: {errors.summary(error)}'
-  if np.isfinite(factors).all() and (factors >= 0).all():
-    return None
-  return (
-    f'its factors of the steps {steps.tolist()} are {factors.tolist()}; must '
-    'be finite, and at least 0'
-  )
-
-
-def metrics_are_per_example(facts: Facts) -> None:
-  """Each metric of own code has a number for each example."""
-  data, batch = facts.description, 2
-  outputs = jax.ShapeDtypeStruct((batch, data.num_classes), jnp.float32)
-  labels = jax.ShapeDtypeStruct((batch,), jnp.int32)
-  if data.is_regression:
-    labels = outputs
-  for name, function in metrics.find_metrics(facts.config.metrics or ()):
-    what = f'config.metrics: {name!r}'
-    try:
-      found = jax.eval_shape(function, outputs, labels)
-    except Exception as error:
-      raise errors.ConfigError(
-        f'{what} fails: {errors.summary(error)}'
-      ) from error
-    if getattr(found, 'shape', None) != (batch,):
-      raise errors.ConfigError(
-        f'{what} makes {errors.shown(found)} of {batch} examples; must have a '
-        f'number for each, shape {(batch,)}'
-      )
-
-
-def augmentation_keeps_the_form(facts: Facts) -> str | None:
-  """An augmentation of own code returns images of the same shape and type."""
-  if facts.config.data.augmentation is None:
-    return None
-  augment = programs.build_augmentation(facts.config)
-  kind = jnp.float32 if facts.description.is_regression else jnp.uint8
-  images = jax.ShapeDtypeStruct((2, *facts.description.image_shape), kind)
-  try:
-    found = jax.eval_shape(augment.own, jax.random.key(0), images)
-  except Exception as error:
-    return f'it fails: {errors.summary(error)}'
-  shape, dtype = getattr(found, 'shape', None), getattr(found, 'dtype', None)
-  if (shape, dtype) == (images.shape, images.dtype):
-    return None
-  return (
-    f'it makes {dtype} {shape} of {images.dtype} {images.shape}; must be the '
-    'same'
-  )
 
 
 def is_own(config: Any) -> bool:
@@ -220,7 +147,7 @@ def notes(facts: Facts) -> Iterator[str]:
     return
   name = config.norm.name
   if is_own(config) and factory.replaces_activation:
-    program, found = traced(facts)
+    program, found = traced(model, facts.images)
     if count := activated(program.jaxpr):
       yield (
         f'model {config.model.name!r} applies an activation behind {count} of '
@@ -234,7 +161,7 @@ def notes(facts: Facts) -> Iterator[str]:
     # Of a batch as the check makes it; an example has a share of the values.
     alone = [
       call.path
-      for call in traced(facts)[1]
+      for call in traced(model, facts.images)[1]
       if math.prod(call.shape[:-1]) == call.shape[0]
     ]
     if alone:
@@ -276,15 +203,6 @@ def inner_programs(equation: Any) -> list[Any]:
 
 
 RELATIONS: tuple[Relation, ...] = (
-  Relation(('metrics', *DATA, 'data.image_size'), metrics_are_per_example),
-  Relation(
-    ('data.augmentation', *DATA, 'data.image_size'),
-    augmentation_keeps_the_form,
-  ),
   Relation(('model.name', *SHAPES), logits_are_of_the_classes),
   Relation(('model.name', *SHAPES), norms_are_told_the_mode),
-  Relation(('optimizer.name', 'optimizer', *SHAPES), optimizer_takes_a_step),
-  Relation(
-    ('schedule.name', 'schedule', 'total_steps'), schedule_gives_factors
-  ),
 )
