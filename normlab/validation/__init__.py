@@ -1,9 +1,9 @@
 """Checks a whole config before anything compiles or is written.
 
 `fields` has the rule of each field; `owners`, `training`, `inputs`, `networks`,
-`own_parts` and `measuring` have the rules between fields. The checks of the parts (names,
-fields, shapes) are called from here. Every problem is one line: field, value,
-what is allowed.
+`own_parts` and `measuring` have the rules between fields. The checks of the
+parts (names, fields, shapes) are called from here. Every problem is one line:
+field, value, what is allowed.
 """
 
 from collections.abc import Iterable
