@@ -218,7 +218,7 @@ def options_problems(
   if line or not isinstance(options, ml_collections.ConfigDict):
     why = "must be a section, as {'depth': 3}"
     return {path: line or rules.refused(path, options, why)}
-  names = list(options.to_dict())
+  names = list(options.to_dict(preserve_field_references=True))
   if not all(isinstance(name, str) for name in names):
     return {path: f'config.{path} has a field whose name is not a text'}
   found = {}

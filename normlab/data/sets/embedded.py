@@ -50,9 +50,8 @@ def find(name: str) -> Embedded | None:
   found = own_code.imported('data set', name)
   if callable(found) and not hasattr(found, 'splits'):
     code = getattr(found, '__code__', None)
-    with errors.users_code(
-      f'data set {name!r}', code.co_filename if code else ''
-    ):
+    file = code.co_filename if code else ''
+    with errors.users_code(f'data set {name!r}', file):
       found = found()
   fields = Embedded._fields[:4]
   if missing := [field for field in fields if not hasattr(found, field)]:
@@ -73,31 +72,34 @@ def checked_splits(
     errors.ConfigError: a split is missing, or an array has another shape or
       type.
   """
-  with errors.users_code(f'data set {name!r}', ''):
+  what = f'data set {name!r}'
+  with errors.users_code(what, ''):
     splits = {k: tuple(map(np.asarray, v)) for k, v in own.splits().items()}
-  images = np.dtype(np.float32 if own.is_regression else np.uint8)
-  labels = (own.num_classes,) if own.is_regression else ()
+  image, label = np.dtype('uint8'), np.dtype('int32')
+  labels: tuple[int, ...] = ()
+  if own.is_regression:
+    image = label = np.dtype('float32')
+    labels = (own.num_classes,)
   found = {}
   for split, size in own.sizes.items():
-    if split not in splits:
-      raise errors.ConfigError(f'data set {name!r} has no split {split!r}')
+    if len(splits.get(split, ())) != 2:
+      raise errors.ConfigError(f'{what} has no images and labels of {split!r}')
     x, y = splits[split]
-    here = x.dtype, x.shape, y.shape
-    wanted = images, (size, *own.image_shape), (size, *labels)
+    if np.issubdtype(y.dtype, np.integer):
+      y = y.astype(label)
+    here = f'{x.dtype} {x.shape} and {y.dtype} {y.shape}'
+    shape = (size, *own.image_shape)
+    wanted = f'{image} {shape} and {label} {(size, *labels)}'
     if here != wanted:
       raise errors.ConfigError(
-        f'data set {name!r}: images and labels of {split!r} are {here[0]} '
-        f'{here[1]} and {here[2]}; must be {wanted[0]} {wanted[1]} and '
-        f'{wanted[2]}'
+        f'{what}: images and labels of {split!r} are {here}; must be {wanted}'
       )
-    if not own.is_regression and not (
-      0 <= y.min() and y.max() < own.num_classes
-    ):
+    if not labels and not (0 <= y.min() and y.max() < own.num_classes):
       raise errors.ConfigError(
-        f'data set {name!r}: labels of {split!r} are from {y.min()} to '
-        f'{y.max()}; must be from 0 to {own.num_classes - 1}'
+        f'{what}: labels of {split!r} are from {y.min()} to {y.max()}; must be '
+        f'from 0 to {own.num_classes - 1}'
       )
-    found[split] = x, y.astype(np.float32 if own.is_regression else np.int32)
+    found[split] = x, y
   return found
 
 
