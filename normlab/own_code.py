@@ -27,7 +27,10 @@ NAME = r'[^\W\d]\w*(\.[^\W\d]\w*)*'
 IMPORT_PATH = re.compile(f'{NAME}:{NAME}')
 # Arguments that flax adds to every module.
 OF_FLAX = ('name', 'parent')
+# Those that own code was taken from, the present one last; and those of them
+# that `sys.path` did not have.
 _folders: list[str] = []
+_added: set[str] = set()
 
 
 def is_import_path(name: Any) -> bool:
@@ -40,13 +43,19 @@ def take_from(folder: str | None) -> None:
 
   Behind them, so that a `random.py` beside a config breaks nothing. None, and a
   folder that is not on this machine, are allowed: the code may be installed.
+  The folder before is left.
   """
-  if folder is not None:
-    _folders[:] = [folder]
-    # Written since the last import, perhaps.
-    importlib.invalidate_caches()
-    if folder not in sys.path:
-      sys.path.append(folder)
+  if folder is None:
+    return
+  left = _added - {folder}
+  sys.path[:] = [path for path in sys.path if path not in left]
+  _added.difference_update(left)
+  if folder not in sys.path:
+    sys.path.append(folder)
+    _added.add(folder)
+  _folders[:] = [*(f for f in _folders if f != folder), folder]
+  # Written since the last import, perhaps.
+  importlib.invalidate_caches()
 
 
 def imported(kind: str, path: str) -> Any:
@@ -68,6 +77,7 @@ def imported(kind: str, path: str) -> Any:
     module = importlib.import_module(module_name)
   except (Exception, SystemExit) as error:
     raise errors.ConfigError(f'{what}: {why(module_name, error)}') from error
+  check_folder(what, module)
   try:
     return functools.reduce(getattr, attribute.split('.'), module)
   except AttributeError as error:
@@ -77,6 +87,21 @@ def imported(kind: str, path: str) -> Any:
     raise errors.ConfigError(
       f'{what}: module {module_name!r} ({where}) has no {attribute!r}{hint}'
     ) from error
+
+
+def check_folder(what: str, module: types.ModuleType) -> None:
+  """Refuses a module that was imported from the folder of another config.
+
+  Raises:
+    errors.ConfigError: it is not what a new process would import.
+  """
+  file = pathlib.Path(getattr(module, '__file__', None) or os.devnull)
+  earlier = [f for f in _folders[:-1] if f not in sys.path]
+  if any(file.is_relative_to(folder) for folder in earlier):
+    raise errors.ConfigError(
+      f'{what}: this process has imported {module.__name__!r} from '
+      f'{str(file)!r} before, and not from {_folders[-1]!r}: start a new one'
+    )
 
 
 def function(kind: str, path: str) -> Callable[..., Any]:
@@ -97,7 +122,7 @@ def why(module: str, error: BaseException) -> str:
   """Why a module cannot be imported, in words."""
   absent = isinstance(error, ModuleNotFoundError) and error.name
   if absent and f'{module}.'.startswith(f'{absent}.'):
-    folder = _folders[0] if _folders else None
+    folder = _folders[-1] if _folders else None
     here = folder is None or pathlib.Path(folder).is_dir()
     looked = 'in the environment' + (
       f' and in {folder!r}{"" if here else ", which is not on this machine"}'

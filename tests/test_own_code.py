@@ -17,6 +17,7 @@ def folder(tmp_path, monkeypatch):
   """Writes a module to where own code is taken from; returns its path."""
   monkeypatch.setattr(sys, 'path', [*sys.path])
   monkeypatch.setattr(own_code, '_folders', [])
+  monkeypatch.setattr(own_code, '_added', set())
   before = {*sys.modules}
 
   def write(name, text):
@@ -73,6 +74,23 @@ def test_a_module_that_is_not_there_says_where_it_was_looked_for(folder):
   assert line_of('absent_thing:A').endswith(
     "in '/absent', which is not on this machine)"
   )
+
+
+def test_a_module_of_another_folder_is_not_taken_for_that_of_this(
+  folder, tmp_path
+):
+  folder('first/same_name.py', 'def f(): return 1')
+  folder('second/same_name.py', 'def f(): return 2')
+  own_code.take_from(str(tmp_path / 'first'))
+  assert own_code.imported('model', 'same_name:f')() == 1
+  own_code.take_from(str(tmp_path / 'second'))
+  line = line_of('same_name:f')
+  assert 'first/same_name.py' in line and line.endswith('start a new one')
+  own_code.take_from(str(tmp_path / 'first'))
+  assert own_code.imported('model', 'same_name:f')() == 1
+  own_code.take_from(str(tmp_path / 'second'))
+  del sys.modules['same_name']
+  assert own_code.imported('model', 'same_name:f')() == 2
 
 
 def test_an_attribute_that_is_not_there_has_its_nearest(folder):
