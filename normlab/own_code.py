@@ -124,13 +124,11 @@ def why(module: str, error: BaseException) -> str:
   """Why a module cannot be imported, in words."""
   absent = isinstance(error, ModuleNotFoundError) and error.name
   if absent and f'{module}.'.startswith(f'{absent}.'):
-    folder = _folders[-1] if _folders else None
-    here = folder is None or pathlib.Path(folder).is_dir()
-    looked = 'in the environment' + (
-      f' and in {folder!r}{"" if here else ", which is not on this machine"}'
-      if folder
-      else ''
-    )
+    looked = 'in the environment'
+    for folder in _folders[-1:]:
+      gone = not pathlib.Path(folder).is_dir()
+      looked += f' and in {folder!r}'
+      looked += ', which is not on this machine' if gone else ''
     return f'there is no module {absent!r} (looked {looked})'
   frames = traceback.extract_tb(error.__traceback__)
   own = [f for f in frames if not is_of_imports(f.filename)]

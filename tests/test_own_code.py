@@ -168,8 +168,9 @@ def test_an_argument_without_a_type_has_that_of_its_default():
 def test_a_file_that_is_run_is_not_run_again(root, tmp_path):
   """In a process of its own: it is about `sys.modules`."""
   (tmp_path / 'ran_once.py').write_text(
-    'print("run")\nclass A: pass\ndef get_config(): return None\n'
+    'import beside_it\nprint("run")\nclass A(beside_it.B): pass\n'
   )
+  (tmp_path / 'beside_it.py').write_text('class B: pass\n')
   (tmp_path / 'random.py').write_text('print("run")\n')
   code = (
     'from normlab import own_code\nfrom normlab.commands import config_files\n'
