@@ -96,13 +96,11 @@ def check_folder(what: str, module: types.ModuleType) -> None:
     errors.ConfigError: it is not what a new process would import.
   """
   file = pathlib.Path(getattr(module, '__file__', None) or os.devnull)
-  *before, here = _folders or [os.devnull]
-  earlier = [folder for folder in before if folder not in sys.path]
-  is_here = file.is_relative_to(here)
-  if not is_here and any(file.is_relative_to(f) for f in earlier):
+  was_own = any(file.is_relative_to(folder) for folder in _folders)
+  if was_own and not any(file.is_relative_to(p or '.') for p in sys.path):
     raise errors.ConfigError(
       f'{what}: this process has imported {module.__name__!r} from '
-      f'{str(file)!r} before, and not from {here!r}: start a new one'
+      f'{str(file)!r} before, and not from {_folders[-1]!r}: start a new one'
     )
 
 
