@@ -4,6 +4,10 @@ A config starts from this one and changes fields. It is locked: a field that
 does not exist here cannot be set. A `placeholder` is None until set; the norm,
 model, optimizer or schedule then uses its own default. Setting a field that the
 chosen one lacks is an error.
+
+A name of the model, activation, kernel_init, norm, optimizer, schedule or data
+set can be the import path of own code, 'my_project.vgg:VGG'. Its `options` are
+arguments that have no field here: config.model.options = {'depth': 3}.
 """
 
 import ml_collections
@@ -16,6 +20,9 @@ def get_config() -> ml_collections.ConfigDict:
 
   # First part of the run's name; the rest is a hash of all other fields.
   config.label = 'base'
+  # Folder that own code is imported from; None is that of the config file.
+  # Modules of the environment come first.
+  config.code_dir = config_dict.placeholder(str)
   # Seeds the parameters, the order of the examples, augmentation and dropout.
   config.seed = 0
   # Examples per training step.
@@ -41,6 +48,9 @@ def get_config() -> ml_collections.ConfigDict:
   # Share of the target that the training loss spreads over all classes
   # (arXiv:1512.00567, section 7); None spreads nothing. Evaluations ignore it.
   config.label_smoothing = config_dict.placeholder(float)
+  # Own metrics as ('my_project.metrics:top5',): functions of logits and labels
+  # with a value per example, whose means are columns of all rows.
+  config.metrics = config_dict.placeholder(tuple)
   # Steps between training rows in the record; each row is a mean over the steps
   # since the last one.
   config.log_every = 50
@@ -82,6 +92,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.data.random_crop = 0
   # Mirrors training images left to right at random.
   config.data.random_flip = False
+  # Own augmentation of training images behind these, as 'my_project:cutout': a
+  # function of a key and images.
+  config.data.augmentation = config_dict.placeholder(str)
   # Height and width of streamed images, in pixels (224).
   config.data.image_size = config_dict.placeholder(int)
   # Smallest area of a random crop, as a share of a streamed training image
@@ -110,6 +123,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.model.width = config_dict.placeholder(float)
   # Stem of 3x3 without pooling, for images of about 32x32 (resnets).
   config.model.small_images = config_dict.placeholder(bool)
+  config.model.options = ml_collections.ConfigDict()
 
   config.norm = ml_collections.ConfigDict()
   # none, scale_bias, noise; batch, batch_renorm, lp_batch, noisy_batch,
@@ -163,6 +177,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.norm.n_steps = config_dict.placeholder(int)
   # Scales kernels as normalizer-free networks do (weight_standardization).
   config.norm.scaled = config_dict.placeholder(bool)
+  config.norm.options = ml_collections.ConfigDict()
 
   config.optimizer = ml_collections.ConfigDict()
   # sgd, momentum, nesterov, rmsprop, adam, adamw
@@ -184,6 +199,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.optimizer.beta2 = config_dict.placeholder(float)
   # rmsprop, adam and adamw (1e-8).
   config.optimizer.epsilon = config_dict.placeholder(float)
+  config.optimizer.options = ml_collections.ConfigDict()
 
   config.schedule = ml_collections.ConfigDict()
   # constant, exponential, step, cosine
@@ -198,6 +214,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.schedule.boundaries = config_dict.placeholder(tuple)
   # Share of the learning rate left at the end (cosine).
   config.schedule.final_fraction = config_dict.placeholder(float)
+  config.schedule.options = ml_collections.ConfigDict()
 
   config.probes = ml_collections.ConfigDict()
   # What is measured inside the network while it trains, as ('outputs',): see
@@ -212,4 +229,7 @@ def get_config() -> ml_collections.ConfigDict:
   # (landscape); None is 0.5, 1, 2 and 4.
   config.probes.step_lengths = config_dict.placeholder(tuple)
 
-  return config.lock()
+  config.lock()
+  for section in (config.model, config.norm, config.optimizer, config.schedule):
+    section.options.unlock()
+  return config

@@ -17,6 +17,7 @@ top down, each part imports from parts below it (docs/imports.svg):
   norms       the layers, one per file; core/, kernels/, trained/
   runtime     devices, hosts, signals, the terminal, profiles
   registry    finds a name in a table, or suggests the nearest
+  own_code    imports own code by its path, and knows its arguments
   errors      ConfigError, and how values are shown
 """
 

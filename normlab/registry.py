@@ -1,4 +1,4 @@
-"""Looks names up in tables, with errors that help.
+"""Finds what a name stands for: in a table, or own code by its import path.
 
 Norms, models, optimizers, schedules, data sets and experiments are chosen by
 name; a wrong name gets the same error everywhere.
@@ -6,15 +6,31 @@ name; a wrong name gets the same error everywhere.
 
 import difflib
 import functools
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from normlab import own_code
 from normlab.errors import LONGEST_SHOWN, ConfigError, shown
 
 T = TypeVar('T')
 # What is less alike is not suggested.
 ALIKE = 0.5
+
+
+def find(kind: str, name: str, table: Mapping[str, T]) -> T:
+  """What a name stands for.
+
+  Args:
+    kind: what is chosen, in the words of the error ('norm').
+    name: a key of the table, or 'MODULE:NAME' of own code, which is imported
+      and must be a class or a function.
+
+  Raises:
+    ConfigError: an unknown name, or why the import fails.
+  """
+  if own_code.is_import_path(name):
+    return own_code.function(kind, name)
+  return lookup(kind, name, table)
 
 
 def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:
@@ -83,8 +99,8 @@ def check_fields(
 
 
 def arguments(function: Callable[..., Any]) -> list[str]:
-  """Names of the keyword arguments that a function declares."""
-  return list(inspect.signature(function).parameters)
+  """Names of the arguments that a function or class declares."""
+  return list(own_code.parameters(function))
 
 
 def missing_arguments(
@@ -93,6 +109,6 @@ def missing_arguments(
   """Names of the arguments that have no default and are not in `fields`."""
   return [
     name
-    for name, parameter in inspect.signature(function).parameters.items()
+    for name, parameter in own_code.parameters(function).items()
     if parameter.default is parameter.empty and name not in fields
   ]

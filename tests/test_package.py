@@ -14,7 +14,7 @@ import pytest
 import normlab
 
 OF_THE_LAYERS = {'jax', 'flax', 'numpy'}
-OF_NORMLAB = {'norms', 'errors', 'registry'}
+OF_NORMLAB = {'norms', 'errors', 'own_code', 'registry'}
 NEEDS_LAB = "; the scripts need the extra lab: pip install -e '.[lab]'"
 USE = """
 import sys, jax, normlab

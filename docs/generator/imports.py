@@ -8,6 +8,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 # The rooms of the house, from the ground up: each imports from floors below it.
 FLOORS = (
   ('errors',),
+  ('own_code',),
   ('registry', 'runtime'),
   ('norms', 'models', 'data'),
   ('program', 'records'),

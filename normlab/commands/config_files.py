@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,7 @@ from types import ModuleType
 
 import ml_collections
 
-from normlab import errors, records
+from normlab import errors, own_code, records
 
 NAME = 'config_file'
 OVERRIDE = re.compile(r'--?(no)?config\.([^=]*)(?:=(.*))?', re.DOTALL)
@@ -19,7 +20,7 @@ FROM_BASE = 'must be a config that starts from configs/base.py'
 
 
 def load(file: str) -> ModuleType:
-  """Runs a config file.
+  """Runs a config file, beside which own code can be imported.
 
   Raises:
     errors.ConfigError: it cannot be read, or fails.
@@ -27,6 +28,7 @@ def load(file: str) -> ModuleType:
   loader = importlib.machinery.SourceFileLoader(NAME, file)
   spec = importlib.util.spec_from_loader(NAME, loader)
   module = importlib.util.module_from_spec(spec)
+  own_code.take_from(folder_of(file))
   # Where dataclasses and pickle look for what the file defines.
   sys.modules[NAME] = module
   with errors.users_code(f'--config={file}', file):
@@ -35,7 +37,13 @@ def load(file: str) -> ModuleType:
     except OSError as error:
       raise errors.ConfigError(f'cannot be read: {error.strerror}') from error
     exec(loader.source_to_code(source, file), module.__dict__)
+  own_code.alias(module)
   return module
+
+
+def folder_of(file: str) -> str:
+  """The folder of a config file, where its own code is."""
+  return os.path.dirname(os.path.abspath(file))
 
 
 def config_of(module: ModuleType, *arguments: str) -> ml_collections.ConfigDict:
@@ -68,7 +76,11 @@ def config_of(module: ModuleType, *arguments: str) -> ml_collections.ConfigDict:
     is_frozen = isinstance(config, ml_collections.ConfigDict)
     returned = type(config).__name__ if is_frozen else errors.shown(config)
     raise errors.ConfigError(f'{what} returns {returned}; {FROM_BASE}')
-  return config.lock()
+  config.lock()
+  if config.get('code_dir', '') is None:
+    config.code_dir = folder_of(file)
+  own_code.take_from(config.get('code_dir'))
+  return config
 
 
 def unknown_field(error: Exception) -> errors.ConfigError | None:
@@ -141,3 +153,4 @@ def override(
     except errors.ConfigError as error:
       problems += error.problems
     raise errors.ConfigError(*dict.fromkeys(problems))
+  own_code.take_from(config.code_dir)

@@ -9,13 +9,13 @@ import ml_collections
 import numpy as np
 import tabulate
 
-from normlab import errors, records, registry, validation
+from normlab import errors, own_code, records, registry, validation
 from normlab.journal import checkpoints
 from normlab.norms.trained.recalibration import has_running_statistics
 from normlab.program import training_step
 from normlab.runtime import devices
 from normlab.training import evaluation, preparation
-from normlab.validation import rules
+from normlab.validation import fields, rules
 
 
 class Evaluation(NamedTuple):
@@ -116,10 +116,28 @@ def stored_config(
     raise records.RecordError(
       f'{str(record.path)!r} holds no run: it has no {records.CONFIG}'
     )
-  stored = with_tuples(stored) | {'num_devices': None}
+  stored = with_tuples(with_new_fields(stored)) | {'num_devices': None}
   if data_dir is not None:
     stored['data']['data_dir'] = data_dir
+  own_code.take_from(stored['code_dir'])
   return ml_collections.ConfigDict(stored).lock()
+
+
+def with_new_fields(stored: dict[str, Any]) -> dict[str, Any]:
+  """A stored config, with the fields that the project did not have then.
+
+  They were off, as None.
+  """
+  found = {k: {**v} if isinstance(v, dict) else v for k, v in stored.items()}
+  for path, rule in fields.FIELDS.items():
+    section, _, name = path.rpartition('.')
+    if rule.optional:
+      owner = found.setdefault(section, {}) if section else found
+      owner.setdefault(name, None)
+  for path in fields.OPTIONS:
+    if (section := path.split('.')[0]) in found:
+      found[section].setdefault('options', {})
+  return found
 
 
 def with_tuples(value: Any) -> Any:

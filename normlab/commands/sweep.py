@@ -12,7 +12,7 @@ import pandas as pd
 
 from normlab import records
 from normlab.analysis import tables
-from normlab.commands.train import without_cache
+from normlab.commands.train import print_notes, without_cache
 from normlab.sweeps import display, plan, sweep_folder, train_all
 from normlab.sweeps.results import sweep_table
 from normlab.sweeps.runners import choice
@@ -55,6 +55,7 @@ def sweep(
         note = f'{rows} have the same config: one run, {member.name}'
         print(f'note: {note}', file=sys.stderr)
     sweep_folder.check_usable(folder, planned)
+    print_notes(member.config for member in planned)
     work = train_all.checked(
       {str(folder / member.name): member.config for member in planned},
       choice.build(runs=planned, **runner),

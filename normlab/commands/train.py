@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -83,12 +83,20 @@ def dry_run(config: ml_collections.ConfigDict) -> str:
       memory than there is.
   """
   with without_cache(), devices.enough_memory():
-    run = preparation.prepare(validation.check(config))
+    checked = validation.check(config)
+    print_notes([checked])
+    run = preparation.prepare(checked)
     with contextlib.closing(run.feed):
       state = preparation.initial_state(run)
       compiled = compiled_calls.compiled_step(run, state)
   memory = memory_text(compiled.memory_analysis())
   return f'{description.describe(run, state)}\nmemory of a device: {memory}'
+
+
+def print_notes(configs: Iterable[validation.CheckedConfig]) -> None:
+  """Prints what is allowed and seldom meant."""
+  for line in validation.notes(configs):
+    print(f'note: {line}', file=sys.stderr)
 
 
 @contextlib.contextmanager

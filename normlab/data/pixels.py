@@ -4,6 +4,7 @@ Augmentation is a pure function of a key.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -76,10 +77,13 @@ class Augmentation:
     random_crop: pixels of black added on each side before a crop of the
       original size at a random place; 0 is off.
     random_flip: mirrors each image left to right, with probability one half.
+    own: own code, called behind these as own(key, images); it returns images of
+      the same shape and type. None is none.
   """
 
   random_crop: int = 0
   random_flip: bool = False
+  own: Callable[[jax.Array, jax.Array], jax.Array] | None = None
 
   def __call__(self, key: jax.Array, images: jax.Array) -> jax.Array:
     """Augments [batch, height, width, channels], each image on its own."""
@@ -88,6 +92,8 @@ class Augmentation:
       images = random_crop(crop_key, images, self.random_crop)
     if self.random_flip:
       images = random_flip(flip_key, images)
+    if self.own is not None:
+      images = self.own(jax.random.fold_in(key, 2), images)
     return images
 
 

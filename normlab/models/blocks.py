@@ -1,4 +1,8 @@
-"""Blocks of the models: conv or dense, then norm, then activation."""
+"""Blocks of the models: conv or dense, then norm, then activation.
+
+Own networks can use them too: `ConvNormAct` and `DenseNormAct` whole, or
+`norm_act`, `needs_bias`, `linear_norm` and `classifier` beside own layers.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -107,26 +111,39 @@ def needs_bias(norm: Norm) -> bool:
 
 
 def apply_layer(
-  kernel_norm: KernelNorm, layer: nn.Module, x: jax.Array, *, train: bool
+  kernel_norm: KernelNorm,
+  layer: nn.Module,
+  x: jax.Array,
+  *,
+  train: bool,
+  name: str = 'kernel_norm',
 ) -> jax.Array:
-  """The layer, with its kernel normalized by a module named 'kernel_norm'."""
+  """The layer, with its kernel normalized by a module of that name."""
   if kernel_norm is None:
     return layer(x)
-  return kernel_norm(layer, name='kernel_norm')(x, update_stats=train)
+  return kernel_norm(layer, name=name)(x, update_stats=train)
 
 
 def norm_act(
-  norm: Norm, activation: Activation, x: jax.Array, *, train: bool
+  norm: Norm,
+  activation: Activation,
+  x: jax.Array,
+  *,
+  train: bool,
+  name: str = 'norm',
 ) -> jax.Array:
-  """The norm, named 'norm' in the calling module, then the activation.
+  """The norm, then the activation: as one, for networks of one's own too.
 
   A factory with an attribute `replaces_activation` that is true makes layers
   that are both.
+
+  Args:
+    name: of the norm in the calling module, a `compact` method.
   """
   if norm is not None:
     # With float32 parameters a norm of bfloat16 returns float32.
     dtype = x.dtype
-    x = norm(name='norm')(x, use_running_average=not train).astype(dtype)
+    x = norm(name=name)(x, use_running_average=not train).astype(dtype)
   return x if replaces_activation(norm) else activation(x)
 
 

@@ -123,17 +123,19 @@ MEAN_ONLY = 'mean_only_batch_norm'
 def build(name: str, **fields: Any) -> Hooks:
   """The factories of a norm, for the two hooks of a model.
 
-  One of them is None unless the name, a key of `NORMS`, fills both. Fields are
-  those of its constructor; lists are taken as tuples. 'weight' also has
-  `mean_only_batch_norm`: True adds `MeanOnlyBatchNorm` as the norm of the
-  activations, and takes the fields of that too.
+  One of them is None unless the name, a key of `NORMS` or the import path of a
+  layer, fills both. Fields are those of its constructor; lists are taken as
+  tuples. 'weight' also has `mean_only_batch_norm`: True adds
+  `MeanOnlyBatchNorm` as the norm of the activations, and takes the fields of
+  that too.
 
   Raises:
-    errors.ConfigError: an unknown name or field; lists the known ones.
+    errors.ConfigError: an unknown name or field; lists the known ones; an
+      import that fails.
   """
-  layer = registry.lookup('norm', name, NORMS)
+  layer = class_of(name)
   registry.check_fields(f'norm {name!r}', fields, fields_of(name))
-  if name not in KERNEL_NORMS:
+  if not issubclass(layer, KernelNorm):
     return Hooks(norm=factory(layer, fields))
   mean_only = fields.pop(MEAN_ONLY, False)
   own = {k: v for k, v in fields.items() if k in _constructor_fields(layer)}
@@ -156,13 +158,29 @@ def factory(layer: type[nn.Module], fields: Mapping[str, Any]) -> NormFactory:
   )
 
 
-def fields_of(name: str) -> list[str]:
-  """The fields that `build` takes for a norm, by its name in `NORMS`.
+def class_of(name: str) -> type[nn.Module]:
+  """The class of a norm, by its name in `NORMS` or its import path.
 
   Raises:
-    errors.ConfigError: an unknown name; lists the known ones.
+    errors.ConfigError: an unknown name, an import that fails, or own code that
+      is no layer.
   """
-  known = set(_constructor_fields(registry.lookup('norm', name, NORMS)))
+  layer = registry.find('norm', name, NORMS)
+  if not (isinstance(layer, type) and issubclass(layer, nn.Module)):
+    raise errors.ConfigError(
+      f'norm {name!r} is {errors.shown(layer)}; must be a class of '
+      'flax.linen.Module'
+    )
+  return layer
+
+
+def fields_of(name: str) -> list[str]:
+  """The fields that `build` takes for a norm, by its name.
+
+  Raises:
+    errors.ConfigError: as `class_of`.
+  """
+  known = set(_constructor_fields(class_of(name)))
   if name == 'weight':
     known |= {MEAN_ONLY, *_constructor_fields(MeanOnlyBatchNorm)}
   return sorted(known)

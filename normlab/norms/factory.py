@@ -44,7 +44,7 @@ class NormFactory:
   @property
   def replaces_activation(self) -> bool:
     """Whether a model leaves out the activation behind."""
-    return self(parent=None).replaces_activation
+    return getattr(self(parent=None), 'replaces_activation', False)
 
 
 @dataclasses.dataclass(frozen=True)

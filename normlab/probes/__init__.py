@@ -24,7 +24,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from normlab import registry
+from normlab import own_code, registry
 
 # Name to what is measured; each is a module of this package.
 PROBES: dict[str, str] = {
@@ -45,11 +45,13 @@ Measure = Callable[..., dict[str, jax.Array]]
 
 
 def find(name: str) -> Measure:
-  """The function `measure` of a probe.
+  """The function `measure` of a probe, by its name or the path of its own.
 
   Raises:
-    errors.ConfigError: an unknown name.
+    errors.ConfigError: an unknown name, or an import that fails.
   """
+  if own_code.is_import_path(name):
+    return own_code.function('probe', name)
   return _module(name).measure
 
 
@@ -62,6 +64,8 @@ def check(name: str, model: nn.Module, variables: Any) -> str | None:
   Raises:
     errors.ConfigError: an unknown name.
   """
+  if own_code.is_import_path(name):
+    return None
   problem = getattr(_module(name), 'problem', None)
   found = problem and problem(model, variables)
   return f'probe {name!r}: {found}' if found else None

@@ -2,20 +2,73 @@
 
 Of classes; where labels are floats, each function is that of `regression`.
 Training takes the mean of a batch in `training_step.training_metrics`.
+Own metrics are functions of logits and labels, [batch], and names of columns.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from normlab import errors, own_code
 from normlab.program import regression
 from normlab.program.regression import RegressionTotals
 
 # Bins of the confidence for the calibration error: arXiv:1706.04599, Table 1.
 BINS = 15
+
+# Name of a column and what it is the mean of: (logits, labels) -> [batch].
+OwnMetrics = tuple[tuple[str, Callable[..., jax.Array]], ...]
+# Columns of a row, which no metric of one's own can have.
+TAKEN = (
+  *('step', 'split', 'loss', 'accuracy', 'ece', 'class_accuracy'),
+  *('learning_rate', 'gradient_norm', 'parameter_norm'),
+)
+
+
+def find_metrics(paths: Iterable[str]) -> OwnMetrics:
+  """Own metrics by their import paths; each names its column.
+
+  Raises:
+    errors.ConfigError: an import that fails, or a column that is taken.
+  """
+  found: dict[str, Callable[..., jax.Array]] = {}
+  for path in paths:
+    function = own_code.function('metric', path)
+    name = path.rpartition(':')[2].rpartition('.')[2]
+    if name in (*TAKEN, *found):
+      raise errors.ConfigError(
+        f'metric {path!r}: there is a column {name!r} already; rename it'
+      )
+    found[name] = function
+  return tuple(found.items())
+
+
+def own_per_example(
+  own: OwnMetrics, logits: jax.Array, labels: jax.Array
+) -> dict[str, jax.Array]:
+  """The values of own metrics, float32 [batch]."""
+  return {
+    name: jnp.asarray(function(logits, labels), jnp.float32)
+    for name, function in own
+  }
+
+
+class WithOwn(NamedTuple):
+  """Totals, and the sums of own metrics.
+
+  Attributes:
+    sums: of a data set of classes, or of a regression.
+    own: float32 [], by the name of the metric.
+    count: int32 [], examples.
+  """
+
+  sums: Any
+  own: dict[str, jax.Array]
+  count: jax.Array
 
 
 def per_example(logits: jax.Array, labels: jax.Array) -> dict[str, jax.Array]:
@@ -90,15 +143,23 @@ class Totals(NamedTuple):
 
 
 def totals(
-  logits: jax.Array, labels: jax.Array, valid: jax.Array
-) -> Totals | RegressionTotals:
+  logits: jax.Array,
+  labels: jax.Array,
+  valid: jax.Array,
+  own: OwnMetrics = (),
+) -> Totals | RegressionTotals | WithOwn:
   """The sums over the valid examples of a batch.
 
   Args:
     logits: [batch, classes], any precision; computed in float32.
     labels: int32 [batch].
     valid: bool [batch]; False where an example only fills the batch up.
+    own: further metrics.
   """
+  if own:
+    values = own_per_example(own, logits, labels)
+    kept = {name: jnp.where(valid, v, 0).sum() for name, v in values.items()}
+    return WithOwn(totals(logits, labels, valid), kept, valid.sum())
   if regression.is_regression(labels):
     return regression.totals(logits, labels, valid)
   values, certain = per_example(logits, labels), confidence(logits)
@@ -119,7 +180,7 @@ def totals(
 
 
 def summarize(
-  sums: Totals | RegressionTotals,
+  sums: Totals | RegressionTotals | WithOwn,
 ) -> dict[str, float | list[float | None]]:
   """The metrics of all examples, from added totals: every example counts once.
 
@@ -132,8 +193,11 @@ def summarize(
     eq. 3): sum over bins of |right - confidence| / examples, NaN where an
     example has no confidence, as the error would leave out the worst;
     'class_accuracy', one per class, None for a class without examples.
-    Of a regression only the first two.
+    Of a regression only the first two. Then the means of own metrics.
   """
+  if isinstance(sums, WithOwn):
+    means = {name: float(v / sums.count) for name, v in sums.own.items()}
+    return summarize(sums.sums) | means
   if isinstance(sums, RegressionTotals):
     return regression.summarize(sums)
   count = sums.class_count.sum()

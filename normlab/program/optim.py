@@ -5,7 +5,7 @@ arguments: runs that differ in a learning rate or a momentum share one program.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -65,43 +65,58 @@ def build(
   learning_rate: Number,
   weight_decay: Number = 0.0,
   clip_norm: Number | None = None,
+  options: Iterable[tuple[str, Any]] = (),
   **fields: Number,
 ) -> optax.GradientTransformation:
   """An optimizer, ready to update parameters; its numbers may be traced.
 
   Args:
-    name: a key of `OPTIMIZERS`.
+    name: a key of `OPTIMIZERS`, or the import path of a factory as optax has
+      them. One with an argument `learning_rate` returns the whole update; else
+      the rate is multiplied behind it. One with `weight_decay` decays itself,
+      with `mask`, if it has that, as below.
     weight_decay: weight * parameter is added to the gradient (L2), or to the
       update for 'adamw', for parameters of rank two and more: scales and
       biases are not decayed.
     clip_norm: the global norm that gradients are scaled down to, before
       anything else; None is off.
+    options: further arguments, which are no numbers of a config's fields.
 
   Raises:
     errors.ConfigError: an unknown name or field; lists the known ones.
   """
-  function = registry.lookup('optimizer', name, OPTIMIZERS)
-  registry.check_fields(
-    f'optimizer {name!r}', fields, registry.arguments(function)
-  )
+  function = registry.find('optimizer', name, OPTIMIZERS)
+  known = registry.arguments(function)
+  fields |= options
+  registry.check_fields(f'optimizer {name!r}', fields, known)
+  shared = {
+    'learning_rate': learning_rate,
+    'weight_decay': weight_decay,
+    'mask': decayed,
+  }
+  taken = {k: v for k, v in shared.items() if k in known}
+  core = function(**(taken | fields))
   decay = optax.add_decayed_weights(weight_decay, mask=decayed)
-  core = function(**fields)
   parts = [core, decay] if name in DECOUPLED else [decay, core]
+  if 'weight_decay' in taken:
+    parts = [core]
   if clip_norm is not None:
     parts.insert(0, optax.clip_by_global_norm(clip_norm))
-  return optax.chain(*parts, optax.scale(-learning_rate))
+  if 'learning_rate' not in taken:
+    parts.append(optax.scale(-learning_rate))
+  return optax.chain(*parts)
 
 
 def fields_of(name: str) -> list[str]:
   """What `build` takes for an optimizer, and the learning rate's multiplier."""
-  own = registry.arguments(registry.lookup('optimizer', name, OPTIMIZERS))
+  own = registry.arguments(registry.find('optimizer', name, OPTIMIZERS))
   shared = ['learning_rate', 'learning_rate_multiplier']
   return [*shared, 'weight_decay', 'clip_norm', *own]
 
 
 def schedule_fields_of(name: str) -> list[str]:
   """What `build_schedule` takes for a schedule."""
-  function = registry.lookup('schedule', name, SCHEDULES)
+  function = registry.find('schedule', name, SCHEDULES)
   return ['warmup_steps', *registry.arguments(function)]
 
 
@@ -136,6 +151,9 @@ SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
   'cosine': cosine,
 }
 
+# Arguments of a schedule that follow from the length of the run.
+STEPS_AFTER = {'decay_steps', 'total_steps'}
+
 
 def build_schedule(
   *, name: str, total_steps: int, warmup_steps: int = 0, **fields: Any
@@ -143,20 +161,21 @@ def build_schedule(
   """The factor on the learning rate, as a function of the step (from 0).
 
   Args:
-    name: a key of `SCHEDULES`.
+    name: a key of `SCHEDULES`, or the import path of what makes a schedule. It
+      is given an array of steps.
     warmup_steps: the factor rises linearly over these, and the schedule begins
       after them.
-    **fields: the arguments of that schedule; `decay_steps` defaults to the
-      steps after the warm-up.
+    **fields: the arguments of that schedule; those of `STEPS_AFTER` default to
+      the steps after the warm-up.
 
   Raises:
     errors.ConfigError: an unknown name, an unknown or a missing field.
   """
-  function = registry.lookup('schedule', name, SCHEDULES)
+  function = registry.find('schedule', name, SCHEDULES)
   known = registry.arguments(function)
   registry.check_fields(f'schedule {name!r}', fields, known)
-  if 'decay_steps' in known:
-    fields.setdefault('decay_steps', max(1, total_steps - warmup_steps))
+  for field in STEPS_AFTER & {*known}:
+    fields.setdefault(field, max(1, total_steps - warmup_steps))
   missing = registry.missing_arguments(function, fields)
   if missing:
     raise errors.ConfigError(f'schedule {name!r} needs {" and ".join(missing)}')

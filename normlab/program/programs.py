@@ -6,16 +6,18 @@ optimizer are its arguments. Two runs with equal programs compile once.
 
 import dataclasses
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import ml_collections
 import numpy as np
+import optax
 from flax import linen as nn
 
-from normlab import data, models, norms
+from normlab import data, models, norms, own_code
 from normlab.data import Augmentation
 from normlab.program import optim
+from normlab.program.metrics import OwnMetrics, find_metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +26,11 @@ class Program:
 
   Attributes:
     model: maps images and `train` to logits.
-    optimizer: a key of `optim.OPTIMIZERS`.
+    optimizer: a key of `optim.OPTIMIZERS`, or an import path.
     microbatches: parts of a batch, one after the other.
     log_layer_norms: whether the norms of each tensor are among the metrics.
+    optimizer_options: further arguments of the optimizer, as pairs.
+    metrics: own ones, beside those of `metrics.per_example`.
   """
 
   model: nn.Module
@@ -34,6 +38,14 @@ class Program:
   augmentation: Augmentation = Augmentation()
   microbatches: int = 1
   log_layer_norms: bool = False
+  optimizer_options: tuple[tuple[str, Any], ...] = ()
+  metrics: OwnMetrics = ()
+
+  def build_optimizer(self, hyper: 'Hyper') -> optax.GradientTransformation:
+    """The optimizer, of numbers that may be traced."""
+    return optim.build(
+      name=self.optimizer, options=self.optimizer_options, **hyper.optimizer
+    )
 
   def with_numbers(self, hyper: 'Hyper') -> 'Program':
     """The program with the numbers of a model that are arguments of the step.
@@ -45,7 +57,7 @@ class Program:
     hooks = {
       hook: factory.with_numbers(hyper.norm)
       for hook in ('norm', 'kernel_norm')
-      if (factory := getattr(self.model, hook)) is not None
+      if (factory := getattr(self.model, hook, None)) is not None
     }
     model = self.model.clone(**hooks, **hyper.model)
     return dataclasses.replace(self, model=model)
@@ -93,25 +105,40 @@ def build(config: ml_collections.ConfigDict, num_classes: int) -> Program:
   return Program(
     model=build_model(config, num_classes),
     optimizer=config.optimizer.name,
-    # Streamed images come augmented.
-    augmentation=Augmentation()
-    if data.is_streamed(config.data.name)
-    else Augmentation(config.data.random_crop, config.data.random_flip),
+    optimizer_options=tuple(
+      (k, norms.hashable(v)) for k, v in options(config.optimizer).items()
+    ),
+    augmentation=build_augmentation(config),
     microbatches=config.microbatches,
     log_layer_norms=config.log_layer_norms,
+    metrics=find_metrics(config.metrics or ()),
   )
+
+
+def build_augmentation(config: ml_collections.ConfigDict) -> Augmentation:
+  """The augmentation of a config: ours, then one's own."""
+  path = config.data.augmentation
+  own = path and own_code.function('augmentation', path)
+  # Streamed images come cropped and mirrored.
+  if data.is_streamed(config.data.name):
+    return Augmentation(own=own)
+  return Augmentation(config.data.random_crop, config.data.random_flip, own)
 
 
 def build_model(
   config: ml_collections.ConfigDict, num_classes: int
 ) -> nn.Module:
   """The model of a config, with its norm."""
-  hooks = norms.build(name=config.norm.name, **set_fields(config.norm))
+  hooks = {**norms.build(name=config.norm.name, **all_fields(config.norm))}
+  if config.norm.name == 'none':
+    # Own code without norms need not declare them.
+    known = models.fields_of(config.model.name)
+    hooks = {hook: made for hook, made in hooks.items() if hook in known}
   return models.build(
     name=config.model.name,
     num_classes=num_classes,
     **hooks,
-    **set_fields(config.model),
+    **all_fields(config.model),
   )
 
 
@@ -145,16 +172,26 @@ def learning_rates(config: ml_collections.ConfigDict) -> optim.LearningRates:
   schedule = optim.build_schedule(
     name=config.schedule.name,
     total_steps=total_steps,
-    **set_fields(config.schedule),
+    **all_fields(config.schedule),
   )
   peak = optimizer.learning_rate * optimizer.learning_rate_multiplier
   return optim.LearningRates(peak, schedule, total_steps)
 
 
 def set_fields(section: ml_collections.ConfigDict) -> dict[str, object]:
-  """The fields of a section that are set, without its name."""
+  """The fields of a section that are set, without its name and options."""
   return {
     name: value
     for name, value in section.items()
-    if name != 'name' and value is not None
+    if name not in ('name', 'options') and value is not None
   }
+
+
+def options(section: ml_collections.ConfigDict) -> dict[str, object]:
+  """The options of a section that are set."""
+  return {k: v for k, v in section.options.items() if v is not None}
+
+
+def all_fields(section: ml_collections.ConfigDict) -> dict[str, object]:
+  """The fields and options of a section that are set, without its name."""
+  return set_fields(section) | options(section)

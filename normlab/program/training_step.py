@@ -13,8 +13,12 @@ import optax
 from flax import struct
 
 from normlab.data import Examples, Standardizer
-from normlab.program import optim
-from normlab.program.metrics import per_example, smoothed
+from normlab.program.metrics import (
+  OwnMetrics,
+  own_per_example,
+  per_example,
+  smoothed,
+)
 from normlab.program.programs import Hyper, Program
 
 # Microbatches that are not a loop on CPU.
@@ -61,7 +65,7 @@ def init_state(
   """
   variables = dict(program.model.init(key, images, train=False))
   params = variables.pop('params')
-  optimizer = optim.build(name=program.optimizer, **hyper.optimizer)
+  optimizer = program.build_optimizer(hyper)
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,
@@ -122,7 +126,7 @@ def updated(
   state: TrainState, gradient: Params, hyper: Hyper, *, program: Program
 ) -> tuple[Params, optax.OptState]:
   """The parameters and the optimizer's state after a step along a gradient."""
-  optimizer = optim.build(name=program.optimizer, **hyper.optimizer)
+  optimizer = program.build_optimizer(hyper)
   updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
   return optax.apply_updates(state.params, updates), opt_state
 
@@ -227,7 +231,9 @@ def gradient_of(
       mutable=list(model_state),
       rngs=rngs(key),
     )
-    metrics = training_metrics(logits, labels, label_smoothing)
+    metrics = training_metrics(
+      logits, labels, label_smoothing, own=program.metrics
+    )
     return metrics['loss'], (metrics, dict(new_state))
 
   gradient, (metrics, new_state) = jax.grad(loss, has_aux=True)(params)
@@ -235,7 +241,10 @@ def gradient_of(
 
 
 def training_metrics(
-  logits: jax.Array, labels: jax.Array, label_smoothing: jax.Array | None
+  logits: jax.Array,
+  labels: jax.Array,
+  label_smoothing: jax.Array | None,
+  own: OwnMetrics = (),
 ) -> Metrics:
   """The mean metrics of a batch; the 'loss' is what training lowers.
 
@@ -244,8 +253,10 @@ def training_metrics(
     labels: int32 [batch].
     label_smoothing: share of the target that is spread over all classes; None
       is none.
+    own: further metrics.
   """
   values = per_example(logits, labels)
+  values |= own_per_example(own, jax.lax.stop_gradient(logits), labels)
   if label_smoothing is not None:
     values['loss'] = smoothed(values['loss'], logits, label_smoothing)
   return {name: value.mean() for name, value in values.items()}

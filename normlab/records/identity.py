@@ -14,6 +14,7 @@ from ml_collections import config_dict
 # fields that do not change the numbers of a run.
 WITHOUT_EFFECT = (
   'label',
+  'code_dir',
   'data.data_dir',
   'data.workers',
   'checkpoint_every',
@@ -21,6 +22,9 @@ WITHOUT_EFFECT = (
   'debug_nans',
   'profile',
 )
+
+# In the path of an option, of which the section holds any.
+OPTIONS = '.options.'
 
 
 def run_name(config: ml_collections.ConfigDict) -> str:
@@ -60,8 +64,18 @@ def comparable(config: dict[str, Any]) -> dict[str, Any]:
   """
   flat = flatten(config)
   return {
-    k: v for k, v in flat.items() if v is not None and k not in WITHOUT_EFFECT
+    k: canonical(v) if OPTIONS in k else v
+    for k, v in flat.items()
+    if v is not None and k not in WITHOUT_EFFECT
   }
+
+
+def canonical(value: Any) -> Any:
+  """The value of an option, whose type no field tells: 5 and 5.0 are one."""
+  if isinstance(value, list | tuple):
+    return list(map(canonical, value))
+  is_whole = isinstance(value, int) and not isinstance(value, bool)
+  return float(value) if is_whole and abs(value) < 2**53 else value
 
 
 def differences(

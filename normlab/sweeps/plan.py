@@ -157,7 +157,8 @@ def named(
   for key, own in numbers.items():
     config = configs[own[0] - 1]
     paths = [path.removeprefix(PREFIX) for path in rows[own[0] - 1]]
-    config.label = label_of(config.label, {p: flat[key][p] for p in swept})
+    differing = {p: flat[key].get(p) for p in swept}
+    config.label = label_of(config.label, differing)
     found.append(
       Member(
         rows=tuple(own),
@@ -176,11 +177,14 @@ def swept_fields(configs: Sequence[Mapping[str, Any]]) -> list[str]:
   default is written down.
   """
   first = configs[0]
+  options = dict.fromkeys(
+    path for config in configs for path in config if path not in fields.FIELDS
+  )
   return [
     path
-    for path in fields.FIELDS
+    for path in (*fields.FIELDS, *options)
     if path not in records.WITHOUT_EFFECT
-    and any(config[path] != first[path] for config in configs)
+    and any(config.get(path) != first.get(path) for config in configs)
   ]
 
 

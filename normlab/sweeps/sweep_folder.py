@@ -82,7 +82,7 @@ def described(planned: Sequence[Member]) -> dict[str, Any]:
     'config': {
       field: value
       for field, value in flat[0].items()
-      if all(other[field] == value for other in flat)
+      if all(other.get(field) == value for other in flat)
     },
     'runs': {
       records.identity(member.config): member.overrides for member in planned

@@ -56,7 +56,10 @@ def evaluate(
     columns,
     network_of=functools.partial(variables, run, state),
     count=functools.partial(
-      batch_totals, standardizer=run.standardizer, model=run.program.model
+      batch_totals,
+      standardizer=run.standardizer,
+      model=run.program.model,
+      own=run.program.metrics,
     ),
     batch_size=batch_size,
   )
@@ -203,6 +206,7 @@ def totals_of(
   *,
   model: Any,
   by_batch: bool,
+  own: metrics.OwnMetrics = (),
 ) -> metrics.Totals:
   """The totals of a batch, whose images are uint8.
 
@@ -210,6 +214,7 @@ def totals_of(
     valid: bool [batch]; False where an example only fills the batch up.
     by_batch: normalizes with the statistics of the batch, and not with those
       in `network`.
+    own: further metrics.
   """
   x = standardizer.standardize(batch.images)
   if by_batch:
@@ -218,11 +223,11 @@ def totals_of(
     )
   else:
     logits = model.apply(network, x, train=False)
-  return metrics.totals(logits, batch.labels, valid)
+  return metrics.totals(logits, batch.labels, valid, own)
 
 
 # Jitted once for the process: runs with equal models share what is compiled.
-batch_totals = jax.jit(totals_of, static_argnames=('model', 'by_batch'))
+batch_totals = jax.jit(totals_of, static_argnames=('model', 'by_batch', 'own'))
 
 
 class Stopped(Exception):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import jax
 
-from normlab import probes
+from normlab import probes, validation
 from normlab.journal.checkpoints import Position
 from normlab.journal.journals import Journal
 from normlab.program import training_step
@@ -39,6 +39,8 @@ class SingleRun:
     self._run, self._journal, self._display = run, journal, display
     state = preparation.initial_state(run)
     display.note(description.describe(run, state))
+    for line in validation.notes([run.config]):
+      display.note(f'note: {line}')
     self._state, self.start = journal.resume(state, display.warn)
     if self.start.step:
       display.resumed(self.start.step)

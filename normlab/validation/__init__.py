@@ -1,27 +1,38 @@
 """Checks a whole config before anything compiles or is written.
 
-`fields` has the rule of each field; `owners`, `training`, `inputs` and
-`measuring` have the rules between fields. The checks of the parts (names,
-fields, shapes) are called from here. Every problem is one line: field, value,
-what is allowed.
+`fields` has the rule of each field; `owners`, `training`, `inputs`, `networks`,
+`own_parts` and `measuring` have the rules between fields. The checks of the
+parts (names, fields, shapes) are called from here. Every problem is one line:
+field, value, what is allowed.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import ml_collections
 
 from normlab.errors import ConfigError
-from normlab.validation import fields, inputs, measuring, owners, training
+from normlab.validation import (
+  fields,
+  inputs,
+  measuring,
+  networks,
+  own_parts,
+  owners,
+  training,
+)
 from normlab.validation.facts import Facts
 from normlab.validation.relation import Relation, ask_all
 
-__all__ = ['CheckedConfig', 'ConfigError', 'check', 'check_complete']
+__all__ = ['CheckedConfig', 'ConfigError', 'check', 'check_complete', 'notes']
 
 # Names first: what depends on one that is unknown is not asked. Shapes last.
 RELATIONS: tuple[Relation, ...] = (
   *owners.RELATIONS,
   *training.RELATIONS,
   *inputs.RELATIONS,
+  *networks.RELATIONS,
+  *own_parts.RELATIONS,
   *measuring.RELATIONS,
 )
 
@@ -77,8 +88,15 @@ def check_complete(config: ml_collections.ConfigDict) -> None:
     check(config)
 
 
+def notes(configs: Iterable[CheckedConfig]) -> list[str]:
+  """What is allowed and seldom meant in some configs: a line each, once."""
+  found = (line for config in configs for line in networks.notes(Facts(config)))
+  return list(dict.fromkeys(found))
+
+
 def position(path: str) -> int:
   """Where a field, or the first one of a section, stands in a config."""
+  # Options stand behind the fields of their section.
   for i, field in enumerate(fields.FIELDS):
     if field == path or field.startswith(f'{path}.'):
       return i

@@ -16,6 +16,7 @@ from normlab.validation.rules import Rule, optional
 
 FIELDS: dict[str, Rule] = {
   'label': rules.TEXT,
+  'code_dir': optional(rules.TEXT),
   'seed': rules.SEED,
   'batch_size': rules.AT_LEAST_ONE,
   'total_steps': rules.AT_LEAST_ONE,
@@ -25,6 +26,7 @@ FIELDS: dict[str, Rule] = {
   'recalibration_examples': rules.AT_LEAST_ONE,
   'ema_decay': optional(rules.SHARE),
   'label_smoothing': optional(rules.SHARE),
+  'metrics': optional(rules.NAMES),
   'log_every': rules.AT_LEAST_ONE,
   'steps_per_call': optional(rules.AT_LEAST_ONE),
   'checkpoint_every': optional(rules.AT_LEAST_ONE),
@@ -38,6 +40,7 @@ FIELDS: dict[str, Rule] = {
   'data.data_dir': optional(rules.TEXT),
   'data.random_crop': rules.NOT_NEGATIVE_INT,
   'data.random_flip': rules.BOOL,
+  'data.augmentation': optional(rules.TEXT),
   'data.image_size': optional(rules.AT_LEAST_ONE),
   'data.min_crop_area': optional(rules.POSITIVE_SHARE),
   'data.workers': optional(rules.NOT_NEGATIVE_INT),
@@ -101,6 +104,11 @@ SECTIONS = tuple(
   dict.fromkeys(field.split('.')[0] for field in FIELDS if '.' in field)
 )
 
+# Sections within a section: arguments of its owner that have no field.
+OPTIONS = tuple(
+  f'{section}.options' for section in ('model', 'norm', 'optimizer', 'schedule')
+)
+
 
 def of_section(section: str) -> list[str]:
   """The paths of the fields of a section."""
@@ -147,6 +155,8 @@ def problems(config: ml_collections.ConfigDict) -> dict[str, str]:
       found[field] = line
   for section in ('', *(s for s in here if s not in found)):
     found |= strangers(config[section] if section else config, section)
+    if f'{section}.options' in OPTIONS:
+      found |= options_problems(config[section], section)
   return found | dict.fromkeys(absent, missing(absent))
 
 
@@ -193,5 +203,41 @@ def strangers(owner: ml_collections.ConfigDict, section: str) -> dict[str, str]:
   except TypeError:  # They are sorted, and 1 does not compare with 'name'.
     whole = f'config.{section}' if section else 'the config'
     return {section: f'{whole} has a field whose name is not a text'}
-  known = {*of_section(section)} if section else {*FIELDS, *SECTIONS}
+  known = {*of_section(section), *OPTIONS} if section else {*FIELDS, *SECTIONS}
   return {field: unknown(field) for field in given if field not in known}
+
+
+def options_problems(
+  owner: ml_collections.ConfigDict, section: str
+) -> dict[str, str]:
+  """The problems of the options of a section, which a record must hold."""
+  path = f'{section}.options'
+  if 'options' not in owner:
+    return {path: missing([path])}
+  options, line = read(owner, path, 'options')
+  if line or not isinstance(options, ml_collections.ConfigDict):
+    why = "must be a section, as {'depth': 3}"
+    return {path: line or rules.refused(path, options, why)}
+  names = list(options.to_dict(preserve_field_references=True))
+  if not all(isinstance(name, str) for name in names):
+    return {path: f'config.{path} has a field whose name is not a text'}
+  found = {}
+  for name in sorted(names):
+    field = f'{path}.{name}'
+    value, line = read(options, field, name)
+    if line := line or option_problem(path, name, value):
+      found[field] = line
+  return found
+
+
+def option_problem(path: str, name: str, value: Any) -> str | None:
+  """Why an option cannot be used, whatever its owner; or None.
+
+  Args:
+    path: of the options, as 'model.options'.
+  """
+  field = f'{path.removesuffix("options")}{name}'
+  if field in FIELDS or not name.isidentifier():
+    meant = f'config.{field}' if field in FIELDS else 'a name'
+    return f'config.{path}.{name} is not allowed: must be {meant}'
+  return optional(rules.OPTION).problem(f'{path}.{name}', value)

@@ -13,14 +13,15 @@ from normlab.validation.relation import Relation
 def probes_are_known(facts: Facts) -> None:
   """Each probe is known by its name."""
   for name in facts.config.probes.names or ():
-    registry.lookup('probe', name, probes.PROBES)
+    registry.find('probe', name, probes.PROBES)
 
 
 def is_read(facts: Facts, *, field: str) -> str | None:
   """A field that is set is one that a probe of the run reads."""
   section = facts.config.probes
-  readers = probes.READERS.get(field, tuple(probes.PROBES))
-  if section[field] is None or {*readers} & {*(section.names or ())}:
+  names = section.names or ()
+  readers = probes.READERS.get(field, (*probes.PROBES, *names))
+  if section[field] is None or {*readers} & {*names}:
     return None
   return (
     f'it is for the probes {", ".join(readers)}, and config.probes.names has '

@@ -16,7 +16,10 @@ READERS: dict[type, Callable[[str], Any]] = {
   float: flags.FloatParser().parse,
   bool: flags.BooleanParser().parse,
   tuple: ast.literal_eval,
+  # Of an option: whether it has the right type is asked of its owner.
+  object: lambda text: ast.literal_eval(WORDS.get(text.lower(), text)),
 }
+WORDS = {'true': 'True', 'false': 'False', 'none': 'None'}
 
 
 def set_field(
@@ -37,6 +40,9 @@ def set_field(
       of the fields that are None.
     is_text: whether the value is written as on a command line: '(32, 64)'.
   """
+  owner_path, _, option = str(path).rpartition('.')
+  if owner_path in fields.OPTIONS:
+    return set_option(config, owner_path, option, value, is_text=is_text)
   rule = fields.FIELDS.get(path)
   if rule is None:
     return fields.unknown(path)
@@ -55,6 +61,32 @@ def set_field(
       f'config.{path}={errors.shown(value)} is not allowed: '
       f'{errors.one_line(str(error))}'
     )
+  return None
+
+
+def set_option(
+  config: ml_collections.ConfigDict,
+  path: str,
+  name: str,
+  value: Any,
+  *,
+  is_text: bool,
+) -> str | None:
+  """Sets an argument of own code, of any type; as `set_field`.
+
+  Args:
+    path: of the options, as 'model.options'.
+  """
+  section = config.get(path.split('.')[0], {})
+  options = section.get('options')
+  if not isinstance(options, ml_collections.ConfigDict):
+    return fields.missing([path])
+  value = read(value, object) if is_text else value
+  value = tuple(value) if isinstance(value, list) else value
+  if problem := fields.option_problem(path, name, value):
+    return problem
+  with options.unlocked(), options.ignore_type():
+    options[name] = value
   return None
 
 

@@ -1,12 +1,13 @@
 """Rules of names: each must be known, and must have the fields that are set."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from normlab import errors, models, norms, registry
+from normlab import errors, models, norms, own_code, registry
 from normlab.data.sets import sources
-from normlab.program import optim
-from normlab.validation import fields
+from normlab.program import optim, programs
+from normlab.validation import fields, rules
 from normlab.validation.facts import Facts
 from normlab.validation.relation import Relation
 
@@ -17,14 +18,13 @@ OWNERS: dict[str, Callable[[str], list[str]]] = {
   'optimizer': optim.fields_of,
   'schedule': optim.schedule_fields_of,
 }
-# Arguments of a schedule that follow from the length of the run.
-DERIVED = {'decay_steps': 1}
-# Arguments of some schedule; the warm-up is in front of any.
-SCHEDULE_FIELDS = [
-  path.split('.')[1]
-  for path in fields.of_section('schedule')
-  if path not in ('schedule.name', 'schedule.warmup_steps')
-]
+# Section to the table of its owners, and the arguments that those are given.
+TABLES: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
+  'model': (models.MODELS, (*models.HOOKS, *models.GIVEN)),
+  'norm': (norms.NORMS, ('layer_instance',)),
+  'optimizer': (optim.OPTIMIZERS, ('learning_rate', 'weight_decay', 'mask')),
+  'schedule': (optim.SCHEDULES, tuple(optim.STEPS_AFTER)),
+}
 
 
 def known_owner(facts: Facts, *, section: str) -> None:
@@ -39,15 +39,13 @@ def known_data_set(facts: Facts) -> None:
 
 def known_activation(facts: Facts) -> None:
   """The activation is known by its name."""
-  registry.lookup(
-    'activation', facts.config.model.activation, models.ACTIVATIONS
-  )
+  registry.find('activation', facts.config.model.activation, models.ACTIVATIONS)
 
 
 def known_kernel_init(facts: Facts) -> None:
   """The initializer of the kernels, if it is set, is known by its name."""
   if (name := facts.config.model.kernel_init) is not None:
-    registry.lookup('kernel_init', name, models.KERNEL_INITS)
+    registry.find('kernel_init', name, models.KERNEL_INITS)
 
 
 def owner_has_field(facts: Facts, *, section: str, field: str) -> str | None:
@@ -55,6 +53,9 @@ def owner_has_field(facts: Facts, *, section: str, field: str) -> str | None:
   values = facts.config[section]
   known = OWNERS[section](values.name)
   if values[field] is None or field in known:
+    return None
+  is_neutral = values[field] == models.UNDECLARED.get(field)
+  if section == 'model' and is_neutral:
     return None
   paths = fields.of_section(section)
   usable = sorted({p.split('.')[1] for p in paths} & {*known}) or ['none']
@@ -64,18 +65,37 @@ def owner_has_field(facts: Facts, *, section: str, field: str) -> str | None:
   )
 
 
-def schedule_is_complete(facts: Facts) -> None:
-  """A schedule has the fields that it cannot do without."""
-  schedule = facts.config.schedule
-  given = {f: schedule[f] for f in SCHEDULE_FIELDS if schedule[f] is not None}
+def is_complete(facts: Facts, *, section: str) -> None:
+  """An owner has the arguments that it cannot do without."""
+  values = facts.config[section]
+  table, given = TABLES[section]
+  found = dict.fromkeys(given) | programs.all_fields(values)
   missing = registry.missing_arguments(
-    optim.SCHEDULES[schedule.name], DERIVED | given
+    registry.find(section, values.name, table), found
   )
   if missing:
+    free = [f for f in missing if f'{section}.{f}' not in fields.FIELDS]
+    way = f'; set config.{section}.options.{free[0]}' if free else ''
     raise errors.ConfigError(
-      f'config.schedule: schedule {schedule.name!r} needs '
-      f'{" and ".join(missing)}'
+      f'config.{section}: {section} {values.name!r} needs '
+      f'{" and ".join(missing)}{way}'
     )
+
+
+def options_are_arguments(facts: Facts, *, section: str) -> None:
+  """Each option is an argument of the owner, and has its type."""
+  values = facts.config[section]
+  table, given = TABLES[section]
+  own = own_code.parameters(registry.find(section, values.name, table))
+  known = {name: p for name, p in own.items() if name not in given}
+  for name, value in programs.options(values).items():
+    path = f'config.{section}.options.{name}'
+    if name not in known:
+      free = [n for n in known if f'{section}.{n}' not in fields.FIELDS]
+      why = registry.unknown('argument', name, free or ['(none)'])
+      raise errors.ConfigError(f'{path}: {section} {values.name!r}: {why}')
+    if why := own_code.option_problem(known, name, value):
+      raise errors.ConfigError(rules.refused(path[7:], value, why))
 
 
 def of_section(section: str) -> list[Relation]:
@@ -99,8 +119,23 @@ RELATIONS: tuple[Relation, ...] = (
   Relation(('model.activation',), known_activation),
   Relation(('model.kernel_init',), known_kernel_init),
   *(relation for section in OWNERS for relation in of_section(section)),
-  Relation(
-    ('schedule.name', *(f'schedule.{field}' for field in SCHEDULE_FIELDS)),
-    schedule_is_complete,
+  *(
+    Relation(
+      (f'{section}.options', f'{section}.name'),
+      functools.partial(options_are_arguments, section=section),
+    )
+    for section in OWNERS
+  ),
+  *(
+    Relation(
+      # The warm-up is in front of any schedule.
+      (
+        f'{section}.name',
+        f'{section}.options',
+        *(p for p in fields.of_section(section) if 'warmup' not in p),
+      ),
+      functools.partial(is_complete, section=section),
+    )
+    for section in OWNERS
   ),
 )

@@ -162,6 +162,15 @@ STATISTICS_NAMES = Rule(
   f'some of {", ".join(map(repr, STATISTICS))}, none twice, as '
   "('running',) or ('running', 'batch')",
 )
+# What JSON keeps, and what is hashable once lists are tuples.
+OPTION = Rule(
+  lambda v: (
+    all(map(OPTION.holds, v))
+    if isinstance(v, tuple | list)
+    else isinstance(v, str | bool) or is_number(v)
+  ),
+  'a number, text, True, False, or a tuple of these',
+)
 DTYPE = Rule(
   lambda v: isinstance(v, str) and v in ('float32', 'bfloat16'),
   "'float32' or 'bfloat16'",

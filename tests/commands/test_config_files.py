@@ -220,7 +220,7 @@ def test_all_that_is_wrong_is_said_at_once(file):
   unknown, value, missing, rest = error.value.problems
   assert "'sed'" in unknown and "config.seed='x'" in value
   assert "the config lacks 'batch_size'" in missing
-  assert "'data', 'model', 'norm' and 21 more" in rest
+  assert "'data', 'model', 'norm' and 23 more" in rest
 
 
 def test_a_reference_that_fails_is_one_line():
@@ -230,3 +230,49 @@ def test_a_reference_that_fails_is_one_line():
   divisor.set(0)
   with pytest.raises(errors.ConfigError, match='config.seed has no value'):
     config_files.override(config, [('label', 'a')])
+
+
+@pytest.mark.parametrize(
+  'text, value',
+  [
+    ('3', 3),
+    ('1e-3', 1e-3),
+    ('true', True),
+    ('(1, 2)', (1, 2)),
+    ('[1]', (1,)),
+    ('mean', 'mean'),
+    ('None', None),
+  ],
+)
+def test_an_option_is_read_as_python_writes_it(text, value):
+  config = base.get_config()
+  config_files.override(config, [('model.options.any', text)])
+  found = config.model.options.any
+  assert found == value and type(found) is type(value)
+  assert config.is_locked
+  config_files.override(config, [('model.options.any', 'another type')])
+  assert config.model.options.any == 'another type'
+
+
+@pytest.mark.parametrize(
+  'path, said',
+  [
+    ('model.options.widths', 'must be config.model.widths'),
+    ('norm.options.a.b', "unknown config field 'norm.options.a.b'"),
+    ('norm.options', "unknown config field 'norm.options'"),
+    ('data.options.a', "unknown config field 'data.options.a'"),
+    ('norm.options.3', 'must be a name'),
+  ],
+)
+def test_what_is_no_option_is_one_line(path, said):
+  with pytest.raises(errors.ConfigError) as error:
+    config_files.override(base.get_config(), [(path, '1')])
+  assert said in line_of(error)
+
+
+def test_the_folder_of_the_file_is_that_of_own_code(file, tmp_path):
+  config = load(file(f'{CONFIG}  return config'))
+  assert config.code_dir == str(tmp_path)
+  assert records.identity(config) == records.identity(base.get_config())
+  text = f'{CONFIG}  config.code_dir = "/elsewhere"\n  return config'
+  assert load(file(text)).code_dir == '/elsewhere'

@@ -213,3 +213,12 @@ def test_a_damaged_config_is_said(copy):
   config['batch_size'] = -1
   (copy / 'config.json').write_text(json.dumps(config))
   assert_refused(['batch_size=-1'], copy)
+
+
+def test_a_run_from_before_a_field_was_added_is_evaluated(copy, finished):
+  config = json.loads((copy / 'config.json').read_text())
+  del config['code_dir'], config['metrics'], config['probes']
+  for section in ('model', 'norm', 'optimizer', 'schedule'):
+    del config[section]['options']
+  (copy / 'config.json').write_text(json.dumps(config))
+  assert evaluate_run(copy).values == evaluate_run(finished).values

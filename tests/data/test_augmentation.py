@@ -102,3 +102,16 @@ def test_is_a_pure_function_of_the_key(function, images):
   np.testing.assert_array_equal(first, augment(function, KEY, images))
   other = augment(function, jax.random.key(1), images)
   assert not np.array_equal(first, other)
+
+
+def test_own_augmentation_is_behind_ours_and_changes_none_of_it(images):
+  ours = augment(Augmentation(random_crop=1, random_flip=True), KEY, images)
+  seen = []
+
+  def own(key, images):
+    seen.append(key)
+    return 255 - images
+
+  both = Augmentation(random_crop=1, random_flip=True, own=own)
+  assert (augment(both, KEY, images) == 255 - ours).all()
+  assert len(seen) == 1

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from normlab import errors
 from normlab.program import metrics
 
 # One program instead of many: eager operations compile one by one.
@@ -184,3 +185,43 @@ def test_every_example_counts_once_however_batches_are_cut(count, size, seed):
   for label, accuracy in enumerate(values['class_accuracy']):
     mine = right[labels == label]
     assert accuracy == (pytest.approx(mine.mean()) if len(mine) else None)
+
+
+def largest(logits, labels):
+  return logits.max(-1)
+
+
+def test_own_metrics_are_means_of_the_valid_examples():
+  logits = jnp.array([[1.0, 2.0], [5.0, 3.0], [jnp.nan, 0.0]])
+  labels, valid = jnp.array([1, 1, 0]), jnp.array([True, True, False])
+  own = (('largest', largest),)
+  plain = totals(logits, labels, valid)
+  sums = metrics.totals(logits, labels, valid, own)
+  twice = jax.tree.map(lambda x: 2 * np.asarray(x), sums)
+  expected = jax.tree.map(lambda x: 2 * np.asarray(x), plain)
+  found = metrics.summarize(twice)
+  assert found.pop('largest') == 3.5
+  np.testing.assert_equal(found, metrics.summarize(expected))
+
+
+def test_own_metrics_of_a_regression_stand_beside_its_own():
+  targets = jnp.array([[1.0], [3.0]])
+  sums = metrics.totals(
+    targets + 1, targets, jnp.array([True, True]), (('largest', largest),)
+  )
+  assert metrics.summarize(sums)['largest'] == 3.0
+
+
+def test_own_metrics_are_found_by_path_and_named_by_the_function():
+  found = metrics.find_metrics(('jax.numpy:add', 'jax.nn:relu'))
+  assert found == (('add', jnp.add), ('relu', jax.nn.relu))
+  for paths in (('jax.numpy:add', 'operator:add'), ('operator:loss',)):
+    with pytest.raises(errors.ConfigError, match='metric'):
+      metrics.find_metrics(paths)
+
+
+@pytest.mark.parametrize('name', metrics.TAKEN)
+def test_own_metrics_take_no_column(name, monkeypatch):
+  monkeypatch.setattr('operator.' + name, len, raising=False)
+  with pytest.raises(errors.ConfigError, match=f'a column {name!r} already'):
+    metrics.find_metrics((f'operator:{name}',))

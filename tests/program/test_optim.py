@@ -255,3 +255,57 @@ def test_learning_rates_of_a_long_run_come_in_blocks(monkeypatch):
     )
     assert blocks.of(first, count).shape == (count,)
   assert blocks[13] == blocks.of(13, 1)[0]
+
+
+@pytest.mark.parametrize(
+  'path, reference',
+  [
+    # They decay themselves, kernels alone.
+    (
+      'optax:adamw',
+      lambda: optax.adamw(RATE, b1=0.8, weight_decay=DECAY, mask=kernels),
+    ),
+    (
+      'optax:lion',
+      lambda: optax.lion(RATE, b1=0.8, weight_decay=DECAY, mask=kernels),
+    ),
+    # It has no weight decay of its own.
+    (
+      'optax:adam',
+      lambda: optax.chain(
+        optax.add_decayed_weights(DECAY, kernels), optax.adam(RATE, b1=0.8)
+      ),
+    ),
+    # It has no learning rate of its own.
+    (
+      'optax:scale_by_adam',
+      lambda: optax.chain(
+        optax.add_decayed_weights(DECAY, kernels), optax.adam(RATE, b1=0.8)
+      ),
+    ),
+  ],
+)
+def test_a_factory_of_others_is_that_of_optax(
+  path, reference, params, gradients
+):
+  ours = optim.build(
+    name=path,
+    learning_rate=RATE,
+    weight_decay=DECAY,
+    options=(('b1', 0.8),),
+  )
+  assert_same(
+    trajectory(ours, params, gradients),
+    trajectory(reference(), params, gradients),
+  )
+
+
+def test_a_schedule_of_others_is_behind_the_warm_up():
+  schedule = optim.build_schedule(
+    name='optax:cosine_decay_schedule',
+    total_steps=10,
+    warmup_steps=2,
+    init_value=1.0,
+  )
+  ours = optim.build_schedule(name='cosine', total_steps=10, warmup_steps=2)
+  np.testing.assert_allclose(schedule(np.arange(10)), ours(np.arange(10)))

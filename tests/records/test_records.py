@@ -333,6 +333,7 @@ def digest(config):
 
 OTHERS = {
   'label': 'other',
+  'code_dir': '/elsewhere',
   'data.data_dir': '/elsewhere',
   'data.workers': 3,
   'checkpoint_every': 7,

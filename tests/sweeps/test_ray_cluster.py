@@ -111,6 +111,18 @@ def test_runs_of_a_node_that_dies_are_continued_elsewhere(cluster, tmp_path):
 
 
 @pytest.mark.slow
+def test_nodes_find_own_code_beside_the_config(cluster, tmp_path):
+  (tmp_path / 'code_for_nodes.py').write_text('def half(x): return x / 2\n')
+  config = tiny_config(
+    **{'model.activation': 'code_for_nodes:half', 'code_dir': str(tmp_path)}
+  )
+  run = str(tmp_path / 'run')
+  (ended,) = RayCluster(cluster.address).train({run: config}, Watch())
+  assert ended.problem is None
+  assert records.Record(run).status['status'] == 'done'
+
+
+@pytest.mark.slow
 def test_a_run_that_fails_dies_or_diverges_stops_no_other(
   cluster, tmp_path, monkeypatch
 ):

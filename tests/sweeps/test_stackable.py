@@ -76,3 +76,14 @@ def test_arguments_are_the_constants_in_which_members_differ():
   members = [config(), config(seed=1), config(**{'norm.momentum': 0.5})]
   assert stackable.arguments(members) == ('norm.momentum',)
   assert stackable.arguments(members[:2]) == ()
+
+
+def test_own_code_is_given_its_numbers_as_they_are():
+  # An argument of the program is an array, which it may not expect.
+  own = {'norm.name': 'some.layers:Norm', 'norm.epsilon': 0.1}
+  for field, together in (
+    ('norm.epsilon', [1, 1]),
+    ('optimizer.learning_rate', [2]),
+  ):
+    assert list(map(len, sizes(own, {**own, field: 0.2}))) == together
+  assert list(map(len, sizes(own, {**own, 'code_dir': '/elsewhere'}))) == [2]

@@ -79,7 +79,9 @@ JUNK = st.recursive(
 )
 # Beside another name than that of base, other fields are wrong too.
 UNNAMED = [field for field in fields.FIELDS if not field.endswith('.name')]
-PATHS = st.sampled_from([*fields.FIELDS, *fields.SECTIONS, 'new', 'norm.new'])
+PATHS = st.sampled_from(
+  [*fields.FIELDS, *fields.SECTIONS, *fields.OPTIONS, 'new', 'norm.new']
+)
 
 
 @DRAWN

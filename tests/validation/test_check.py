@@ -53,7 +53,7 @@ def test_a_config_that_is_no_config_is_refused():
 
 def test_a_config_that_does_not_start_from_base_is_refused():
   assert problems(ml_collections.ConfigDict({'seed': 1})) == [
-    "the config lacks 'data', 'model', 'norm' and 21 more; it must start from "
+    "the config lacks 'data', 'model', 'norm' and 23 more; it must start from "
     'configs/base.py'
   ]
 

@@ -57,6 +57,10 @@ VALUES = {
     (('running',), ['batch'], ('recalibrated', 'running', 'batch')),
     ((), ('runing',), ('batch', 'batch'), ('running', None), (['batch'],)),
   ),
+  rules.OPTION: (
+    (3, 0.5, 'a', '', True, (1, (2.0, 'b')), [3], np.float32(1)),
+    (object(), {1}, (None,), b'a', len, 1j),
+  ),
   rules.DTYPE: (('float32', 'bfloat16'), ('float16', 'bf16', '')),
 }
 # Values that are wrong for a field of a type in `base`, whatever its range.
@@ -86,10 +90,13 @@ BASE = records.flatten(base.get_config())
 
 def in_source_order(config):
   """The paths of the fields as `base` lists them, sections last."""
-  fields = config._fields
-  sections = [k for k, v in fields.items() if isinstance(v, type(config))]
-  return [k for k in fields if k not in sections] + [
-    f'{section}.{k}' for section in sections for k in config[section]._fields
+  own = config._fields
+  sections = [k for k, v in own.items() if isinstance(v, type(config))]
+  return [k for k in own if k not in sections] + [
+    f'{section}.{k}'
+    for section in sections
+    for k in config[section]._fields
+    if f'{section}.{k}' not in fields.OPTIONS
   ]
 
 
@@ -103,6 +110,13 @@ def test_every_field_of_base_has_a_rule_in_the_same_order():
 
 def test_base_passes():
   assert fields.problems(base.get_config()) == {}
+
+
+def test_options_are_sections_of_base():
+  config = base.get_config()
+  for path in fields.OPTIONS:
+    section, name = path.split('.')
+    assert config[section][name].to_dict() == {}
 
 
 def values(field):

@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from normlab import errors, registry
 from normlab.data import images
 from normlab.data.pixels import Examples, Standardizer
-from normlab.data.sets import digits, valley
+from normlab.data.sets import digits, embedded, valley
 from normlab.data.sets.embedded import EMBEDDED
 from normlab.data.sets.prepared import (
   find,
@@ -98,7 +98,7 @@ def check_name(name: str, *, streamed: bool | None = None) -> bool:
     errors.ConfigError: an unknown name, or not `streamed` as that says.
   """
   base = name.split('/')[0]
-  if name not in EMBEDDED:
+  if embedded.find(name) is None:
     known = base if base in STREAMED else name
     registry.lookup('data set', known, DATASETS)
   if streamed is not None and (base in STREAMED) != streamed:
@@ -122,8 +122,7 @@ def describe(
       says the command that prepares it.
   """
   streamed = check_name(name)
-  if name in EMBEDDED:
-    own = EMBEDDED[name]
+  if own := embedded.find(name):
     return Description(
       dict(own.sizes), own.image_shape, own.num_classes, own.is_regression
     )
@@ -174,8 +173,9 @@ def load(name: str, data_dir: str | None = None) -> dict[str, Examples]:
     errors.ConfigError: as `describe`; a streamed set; damaged examples.
   """
   check_name(name, streamed=False)
-  if name in EMBEDDED:
-    splits = EMBEDDED[name].splits()
+  if own := embedded.find(name):
+    is_ours = name in EMBEDDED
+    splits = own.splits() if is_ours else embedded.checked_splits(name, own)
     return {split: Examples(*arrays) for split, arrays in splits.items()}
   builder = prepared_builder(BINARY.get(name, name), data_dir)
   parts = slices(name, builder.info)
@@ -218,7 +218,7 @@ def prepare(name: str, data_dir: str | None = None) -> str:
   """
   check_name(name)
   name = BINARY.get(name, name)
-  if name in EMBEDDED:
+  if embedded.find(name):
     return str(digits.file())  # Embedded: there is nothing to do.
   folder = folder_of(data_dir)
   if find(name, folder):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import ml_collections
 
-from normlab import errors
+from normlab import errors, own_code
 from normlab.runtime import progress_bar
 from normlab.runtime.interruption import Interrupted
 from normlab.sweeps.runners.interface import Ended, Runner, Runs, Watch
@@ -41,7 +41,7 @@ class OneProcess(Runner):
 def train_run(
   config: ml_collections.ConfigDict, path: str, stop: Callable[[], bool]
 ) -> str | None:
-  """Trains a run, as a member of a sweep.
+  """Trains a run, as a member of a sweep, perhaps in a process of its own.
 
   Returns:
     What went wrong, in one line; None where the run has its result.
@@ -49,6 +49,7 @@ def train_run(
   Raises:
     Interrupted: `stop` returned True; the state is saved.
   """
+  own_code.take_from(config.code_dir)
   try:
     loop.train(
       config, path, progress=lambda _: progress_bar.Progress(), stop=stop

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import ml_collections
 
-from normlab import data, records
+from normlab import data, own_code, records
 from normlab.sweeps.runners.interface import Runs
 from normlab.sweeps.runners.processes import dealt
 from normlab.validation import fields
@@ -41,7 +41,7 @@ INITIAL = 'norm.alpha_init'
 
 STACKABLE = (*OUTSIDE, *SCHEDULE, *ARGUMENTS, INITIAL)
 # Fields that do nothing in a run that can be stacked.
-IGNORED = ('label', 'data.workers')
+IGNORED = ('label', 'code_dir', 'data.workers')
 
 Config = ml_collections.ConfigDict
 
@@ -84,11 +84,23 @@ def kind(config: Config) -> str:
     {
       # Of a number that may differ, whether there is one: None is another
       # program, or a default that the program's own code has.
-      field: value is None if field in STACKABLE else value
+      field: value is None if may_differ(field, config) else value
       for field, value in flat.items()
       if field not in IGNORED and field not in SCHEDULE
     }
   )
+
+
+def may_differ(field: str, config: Config) -> bool:
+  """Whether members of a stack may differ in a number.
+
+  Own code may need a number where an argument of the program is an array.
+  """
+  section = field.partition('.')[0]
+  is_own = section in ('model', 'norm') and own_code.is_import_path(
+    config[section].name
+  )
+  return field in STACKABLE and not is_own
 
 
 def arguments(configs: Sequence[Config]) -> tuple[str, ...]:

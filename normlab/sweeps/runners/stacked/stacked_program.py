@@ -88,9 +88,11 @@ def batch_totals(
   """`evaluation.totals_of` of each member's network on the same batch."""
 
   def one(network, batch, valid, standardizer, hyper):
-    model = program.with_numbers(hyper).model
     return evaluation.totals_of(
-      network, batch, valid, standardizer, model=model, by_batch=by_batch
+      *(network, batch, valid, standardizer),
+      model=program.with_numbers(hyper).model,
+      by_batch=by_batch,
+      own=program.metrics,
     )
 
   every = over_members(one, (0, None, None, None, 0), mesh)
