@@ -136,11 +136,9 @@ def wait_for_all(name: str) -> None:
 
 def encoded(text: str | None) -> np.ndarray:
   """A text as bytes of one length; the first says whether there is one."""
-  data = (
-    b''
-    if text is None
-    else b'\1' + text.encode(errors='surrogatepass')[: TEXT_LENGTH - 1]
-  )
+  # A path can have bytes that are no text.
+  data = b'' if text is None else b'\1' + text.encode(errors='replace')
+  data = data[:TEXT_LENGTH]
   return np.frombuffer(data.ljust(TEXT_LENGTH, b'\0'), np.uint8)
 
 
