@@ -11,9 +11,9 @@ by another size of the activations, of x before its mean is subtracted.
 | line, pale band | mean and range over seeds |
 | grey line | smoothness 1 / shortest length; the training accuracy to match |
 | loss band | highest minus lowest loss over the step lengths |
-| gradient band | the same of the norm of the change of g |
-| smoothness | largest ratio of that norm to the distance |
-| the three | medians over the measurements of the first half of a run |
+| gradient band | highest minus lowest norm of the change of g |
+| smoothness | largest ratio of the norm of the change of g to the distance |
+| loss band ... smoothness | medians over measurements of the first half |
 | largest | the largest smoothness of a run |
 | loss band, random | along a random direction, at the same distances |
 | training steps to match | first training row, a mean over ten steps, with it |
@@ -38,10 +38,12 @@ networks share one. It is the best of the standard network alone; the four that
 claim 14 compares were not tuned. Dividing by the maximum leaves values of about
 a quarter of unit deviation, which the scale has to make up for.
 
-A smoothness depends on the lengths. Where even the shortest step changes g by
-its own norm, it is 1 / the shortest length and says nothing about the network:
-late in training that is so here and in the paper, whose medians over all steps
-are equal (20.0).
+A lower smoothness is the better one. It depends on the lengths. Where even the
+shortest step changes g by its own norm, it is 1 / the shortest length and says
+nothing about the network: late in training that is so here and in the paper,
+whose medians over all steps are equal (20.0). The largest over the lengths is
+mostly that of the shortest with BatchNorm, and of any without: the two bands
+say more.
 """
 
 from experiments.base import Experiment

@@ -131,8 +131,9 @@ def finding(judged: pd.DataFrame, target: float) -> str:
   l1, l2, linf = (ratios[TO_MATCH, arm] for arm in ('L1', 'L2', 'Linf'))
   return (
     f'Along the gradient, loss and gradient vary {ratios["loss_band", "BN"]} '
-    f'and {ratios["gradient_band", "BN"]} times as much with BN; to '
-    f'{target:.0%}, l1, l2, l-inf take {l1}, {l2}, {linf} times its steps'
+    f'and {ratios["gradient_band", "BN"]} times as much with BN as without; '
+    f'to {target:.0%}, L1, L2, Linf take {l1}, {l2}, {linf} times the steps of '
+    'BN'
   )
 
 

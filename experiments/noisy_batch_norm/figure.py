@@ -172,5 +172,5 @@ def finding(judged: pd.DataFrame) -> str:
     steps += f", {to_standard:.2f} of the standard network's"
   return (
     f'{steps} (means move {mean:.1f}, variances {variance:.1f} times as much); '
-    f'noise alone: {control:.0%} train'
+    f'with noise alone, {control:.0%} of the seeds still train'
   )

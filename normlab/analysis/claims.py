@@ -208,7 +208,7 @@ def ratio_text(row: NamedTuple) -> str:
   what = row.outcome.replace('_', ' ')
   times = number(row, row.estimate)
   if not is_time(row.outcome):
-    return f'{row.arm} has {times} times the {what} of {row.against}'
+    return f'the {what} of {row.arm} is {times} times that of {row.against}'
   if row.estimate == 0:
     return f'{row.arm} gets where {row.against} mostly does not arrive'
   if math.isinf(row.estimate):
@@ -258,7 +258,8 @@ def number(row: NamedTuple, value: float) -> str:
   if row.measure == SHARE:
     return f'{100 * value:.0f}%'
   if 'accuracy' in row.outcome:
-    return f'{100 * value:+.1f} points'
+    # No minus in front of a zero.
+    return f'{round(100 * value, 1) + 0.0:+.1f} points'
   return f'{value:+.3g}'
 
 

@@ -50,13 +50,15 @@ def reproduce(
     InterruptedSweep: `stop` returned True.
   """
   registry.lookup(f'scale of {name}', scale, experiment.scales)
+  if tune and plot_only:
+    raise errors.ConfigError('--tune trains, --plot_only does not: choose one')
   folder = pathlib.Path(workdir) / 'results'
   places = [folder / name, committed / name]
   # A damaged result is found before hours of training, not after them.
   result_files.read_verdicts(folder, but=(name, scale))
   train = Trainer(workdir, data_dir, runner, stop)
   tuned_at = experiment.scales[scale].tuned_at or scale
-  if tune and not plot_only:
+  if tune:
     grid = tune_rates(experiment, tuned_at, train)
     result_files.write_tuning(grid, folder / name / tuned_at)
   tuning = result_files.read_tuning(places, tuned_at, by=experiment.tuned_by)

@@ -146,8 +146,8 @@ def read_curves(
   path = first_file(places, f'{scale}{CURVES}')
   if path is None:
     raise records.RecordError(
-      f'{str(places[0] / scale)!r} has no {CURVES}, and none is committed for '
-      'this scale; without --plot_only it is trained'
+      f'{str(places[0] / (scale + CURVES))!r} is not there, and none is '
+      'committed for this scale; without --plot_only it is trained'
     )
   trained = ('step', 'accuracy', 'loss', 'diverged_at') if runs else ()
   table = read_table(path, ('arm', 'seed', *trained))

@@ -20,12 +20,14 @@ def is_read(facts: Facts, *, field: str) -> str | None:
   """A field that is set is one that a probe of the run reads."""
   section = facts.config.probes
   names = section.names or ()
-  readers = probes.READERS.get(field, (*probes.PROBES, *names))
+  readers = probes.READERS.get(field, names)
   if section[field] is None or {*readers} & {*names}:
     return None
+  if field not in probes.READERS:
+    return 'config.probes.names chooses no probe; must be None'
   return (
-    f'it is for the probes {", ".join(readers)}, and config.probes.names has '
-    'none of them; must be None'
+    f'config.probes.names lacks {" and ".join(map(repr, readers))}, which '
+    'reads it; must be None'
   )
 
 
@@ -53,7 +55,7 @@ def there_is_something_to_measure(facts: Facts) -> str | None:
   for name in facts.config.probes.names or ():
     problem = probes.check(name, facts.model, facts.variables)
     if problem is not None:
-      return f'{problem}; leave it out'
+      return f'{problem}; leave {name!r} out'
   return None
 
 

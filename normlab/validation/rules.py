@@ -148,11 +148,11 @@ BOUNDARIES = Rule(
 )
 NAMES = Rule(
   lambda v: several(TEXT.holds)(v) and len(v) == len({*v}),
-  "texts, none twice, as ('outputs', 'affine')",
+  "one or more texts in a tuple, none twice, as ('outputs',)",
 )
 STEP_LENGTHS = Rule(
   several(NOT_NEGATIVE.holds),
-  'finite numbers of at least 0, in float32, as (0.5, 1.0, 2.0)',
+  'one or more finite numbers of at least 0, in float32, as (0.5, 1.0)',
 )
 STATISTICS_NAMES = Rule(
   lambda v: (

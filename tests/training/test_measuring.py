@@ -87,12 +87,13 @@ def test_a_run_that_is_stopped_in_an_evaluation_measures_that_step_again(
     ({'probes.names': ('renorm',)}, "probe 'renorm': "),
     (
       {'probes.names': None},
-      'config.probes.every=4 is not allowed: it is for the probes',
+      'config.probes.every=4 is not allowed: config.probes.names chooses no '
+      'probe; must be None',
     ),
     (
       {'probes.step_lengths': (1.0,), 'probes.names': ('affine',)},
-      'config.probes.step_lengths=(1.0,) is not allowed: it is for the probes '
-      'landscape',
+      'config.probes.step_lengths=(1.0,) is not allowed: config.probes.names '
+      "lacks 'landscape', which reads it; must be None",
     ),
     (
       {'probes.layers': ('layer9',)},
