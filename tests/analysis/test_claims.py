@@ -80,7 +80,7 @@ def test_a_ratio_of_other_numbers_knows_no_grid_and_reads_as_a_number():
   found = claims.judge([claim], outcomes, grid=100)
   assert found.loc[0, ['estimate', 'low', 'high']].tolist() == [2, 2, 2]
   (text,) = claims.conclusions(found)
-  assert 'A has 2.00 times the smoothness of B (2.00 to 2.00' in text
+  assert 'the smoothness of A is 2.00 times that of B (2.00 to 2.00' in text
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,8 @@ def test_the_figure_has_bands_training_and_the_paper():
     assert limit in [line.get_ydata()[0] for line in axes.lines]
   assert drawn.get_suptitle() == (
     'Along the gradient, loss and gradient vary 0.25 and 0.25 times as much '
-    'with BN; to 90%, l1, l2, l-inf take 1.07, 0.95, 1.12 times its steps'
+    'with BN as without; to 90%, L1, L2, Linf take 1.07, 0.95, 1.12 times the '
+    'steps of BN'
   )
 
 

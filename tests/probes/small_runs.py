@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 from configs import base
 from normlab import validation
@@ -19,7 +20,15 @@ SMALL = {
   'resnet50': {'width': 1 / 16},
   'bn_inception': {'width': 1 / 16},
 }
+# Tracing them takes seconds.
+DEEP = ('resnet18', 'resnet50', 'bn_inception')
 FIELDS = {'group': {'num_groups': 2}, 'evonorm_s0': {'num_groups': 2}}
+
+
+def slow_if_deep(model, *others):
+  """A case of a parametrized test."""
+  marks = [pytest.mark.slow] if model in DEEP else []
+  return pytest.param(model, *others, marks=marks)
 
 
 def prepared(model='mlp', norm='none', **overrides):

@@ -58,7 +58,9 @@ def test_every_norm_is_measured_and_stays_as_it_is(model, norm):
   jax.tree.map(np.testing.assert_array_equal, state, before)
 
 
-@pytest.mark.parametrize('model, norm', LAYERS)
+@pytest.mark.parametrize(
+  'model, norm', [small_runs.slow_if_deep(*pair) for pair in LAYERS]
+)
 def test_every_model_has_the_layers_that_it_says_it_has(model, norm):
   run = small_runs.prepared(model, norm)
   state = small_runs.abstract_state(run)
