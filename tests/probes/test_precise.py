@@ -23,7 +23,7 @@ def test_every_model_is_small_here():
   assert SMALL.keys() == models.MODELS.keys()
 
 
-@pytest.mark.parametrize('name', map(small_runs.slow_if_deep, SMALL))
+@pytest.mark.parametrize('name', [*map(small_runs.slow_if_deep, SMALL)])
 def test_every_model_can_be_measured_in_bfloat16(name):
   """In a trace: the deepest ones take minutes to compile."""
   fields = {**SMALL[name], **norms.build(name='batch')}
