@@ -45,7 +45,7 @@ speedup: .venv/ready ## train and plot the speed-up experiment on the digits
 sweep: .venv/ready ## train and plot norms x learning-rate multipliers on the digits
 	$(BIN)/python scripts/reproduce.py lr_multipliers --scale=digits --workdir=$(WORKDIR)
 
-test: .venv/ready ## run the tests but for the slow ones: five minutes on two cores
+test: .venv/ready ## run the tests but for the slow ones: eight minutes on two cores
 	$(BIN)/python $(PYTEST) -m 'not slow' $(TESTS)
 
 test-all: .venv/ready ## run all tests: kills, Ray clusters, several processes too
